@@ -1,0 +1,207 @@
+// Package storage is the contract between the log and the database that keeps
+// it. An engine knows rows and transactions and nothing else: no Merkle tree,
+// no batching, no timers, no keys.
+//
+// # What is kept
+//
+//	logs         one row a log: its identity. Written once, but for Poisoned and Keys.
+//	tree_heads   one row a log: the durable tree head. Its row lock orders every append,
+//	             and every append UPDATEs it.
+//	entries      one row an entry, appended in the order of its index, never changed.
+//	tiles        FULL hash tiles of every level, each written once, never changed.
+//	edges        the last, not yet full tile of every level from 1 up; rewritten only when it
+//	             grows. (Level 0's is made from the leaf hashes of entries.)
+//	checkpoints  the published checkpoint, guarded by a row version, and every size that was
+//	             ever published, with its note, as a history.
+//	leases       who publishes at present: for liveness only, never for safety.
+//
+// # What is promised
+//
+// BeginAppend is the only way to change the tree. Its first statement locks
+// the tree-head row, so two appends to one log, from whatever process, never
+// overlap. Commit returns nil only when everything the transaction wrote is as
+// durable as the database makes it. When Commit returns an error the outcome is
+// UNKNOWN: the caller begins again, and looks the leaf hashes up.
+//
+// Reads outside of a transaction see committed rows only, but may be stale (a
+// replica, a Galera node): LockedHead is the read that is not.
+//
+// # Errors
+//
+// ErrNotFound, ErrExists, ErrConflict and ErrCorrupt are matched with
+// errors.Is. Every other error is the database's, may be temporary, and leaves
+// the transaction it came from unusable. No error text holds a DSN or a
+// password.
+package storage
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors that callers act upon.
+var (
+	// ErrNotFound: there is no such log, entry, tile, edge or checkpoint.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: a log of this origin exists already.
+	ErrExists = errors.New("exists already")
+	// ErrConflict: the row is no longer at the version that the caller expected.
+	ErrConflict = errors.New("changed meanwhile")
+	// ErrCorrupt: rows contradict the contract (a gap in the indexes, a hash
+	// that is not 32 bytes, a tile that is not full). Never retried.
+	ErrCorrupt = errors.New("corrupt data")
+)
+
+// Hash is an RFC 6962 SHA-256 hash.
+type Hash = [32]byte
+
+// Log is the identity of one log. Origin, Instance and Register never change.
+type Log struct {
+	ID        int64     // set by CreateLog
+	Instance  string    // 32 hex digits, random, made at creation: tells two logs of one name apart
+	Origin    string    // first line of every checkpoint, unique in the database
+	Keys      []string  // vkeys of every key that may sign for this log
+	Register  string    // id of the log's register, see package guard
+	CreatedAt time.Time // to the millisecond, UTC
+	Poisoned  string    // why the log signs no more; empty for a healthy log
+}
+
+// Head is a durable tree head.
+type Head struct {
+	Size         int64
+	Root         Hash
+	Range        []Hash // compact range [0, Size): perfect subtree roots, largest first
+	IntegratedAt int64  // of the last entry: Unix time in milliseconds, 0 for the empty log
+}
+
+// Entry is one row of the log.
+type Entry struct {
+	Index        int64
+	LeafHash     Hash
+	IntegratedAt int64  // Unix time in milliseconds, never decreasing with the index
+	Body         []byte // the canonical bytes, at most 65,535
+}
+
+// Leaf says where a leaf hash stands in the log. When a leaf hash occurs more
+// than once (a raw log that was filled by other means), it is the lowest index.
+type Leaf struct {
+	Hash         Hash
+	Index        int64
+	IntegratedAt int64
+}
+
+// Tile is one full tile: Hashes holds 256 hashes, 8,192 bytes.
+type Tile struct {
+	Level  int
+	Index  int64
+	Hashes []byte
+}
+
+// Edge is the last tile of a level, not yet full: Hashes holds 1 to 255 hashes.
+// A level without a partial tile has no Edge.
+type Edge struct {
+	Level  int // 1 and up
+	Index  int64
+	Hashes []byte
+}
+
+// Append is everything that one append writes. Entries are consecutive from
+// the locked head's size on, and Head.Size is that size plus their number.
+type Append struct {
+	Entries []Entry
+	Tiles   []Tile
+	Edges   []Edge // those that changed; an Edge with no hashes removes that level's row
+	Head    Head
+}
+
+// Published is a checkpoint that was made public.
+type Published struct {
+	Version int64 // row version; 0 means that nothing was published yet
+	Size    int64
+	Root    Hash
+	Note    []byte // the signed checkpoint
+	At      int64  // Unix time in milliseconds
+}
+
+// Lease is the outcome of asking for a lease.
+type Lease struct {
+	Held   bool   // the asker holds it now
+	Holder string // who does
+	Epoch  int64  // grows by one each time the holder changes
+}
+
+// Store is one database with any number of logs. Its methods may be called
+// from many goroutines at once.
+type Store interface {
+	// CreateLog writes the log's row and an empty tree head, whose root the
+	// caller gives, in one transaction. ErrExists if the origin is taken.
+	CreateLog(ctx context.Context, l Log, empty Head) (Log, error)
+	// FindLog returns the log of an origin, or ErrNotFound.
+	FindLog(ctx context.Context, origin string) (Log, error)
+	// Logs returns every log, by ID.
+	Logs(ctx context.Context) ([]Log, error)
+	// Poison records why a log signs no more. The first reason stays.
+	Poison(ctx context.Context, logID int64, reason string) error
+	// ClearPoison is the operator's way back, after a repair.
+	ClearPoison(ctx context.Context, logID int64) error
+
+	// BeginAppend opens a transaction and locks the log's tree-head row.
+	BeginAppend(ctx context.Context, logID int64) (Appender, error)
+
+	// Head returns the committed tree head, which may be stale.
+	Head(ctx context.Context, logID int64) (Head, error)
+	// LockedHead returns it by a locking read on the writer: never stale.
+	LockedHead(ctx context.Context, logID int64) (Head, error)
+
+	// Entries returns the entries [start, end), all of them: a gap is
+	// ErrCorrupt, an end beyond the rows is ErrNotFound.
+	Entries(ctx context.Context, logID, start, end int64) ([]Entry, error)
+	// LeafHashes is Entries without the bodies.
+	LeafHashes(ctx context.Context, logID, start, end int64) ([]Hash, error)
+	// FindLeaves returns those of the hashes that are in the log, in no order.
+	FindLeaves(ctx context.Context, logID int64, hashes []Hash) ([]Leaf, error)
+	// Tile returns a full tile's 8,192 bytes, or ErrNotFound.
+	Tile(ctx context.Context, logID int64, level int, index int64) ([]byte, error)
+	// Edge returns a level's partial tile, or ErrNotFound.
+	Edge(ctx context.Context, logID int64, level int) (Edge, error)
+
+	// Published returns the published checkpoint; Version 0 if there is none.
+	Published(ctx context.Context, logID int64) (Published, error)
+	// Publish replaces it, and keeps it in the history as well, if the row is
+	// still at version p.Version, and returns the new version. ErrConflict if
+	// it is not. It never lowers the size: that is ErrConflict too.
+	Publish(ctx context.Context, logID int64, p Published) (version int64, err error)
+	// PublishedHistory returns up to limit checkpoints published with a size
+	// of at least from, by size: for each size the newest.
+	PublishedHistory(ctx context.Context, logID, from int64, limit int) ([]Published, error)
+
+	// Lease takes or renews the lease of a name for ttl, by the database's
+	// clock, unless somebody else holds it.
+	Lease(ctx context.Context, logID int64, name, holder string, ttl time.Duration) (Lease, error)
+	// Unlease gives the lease up if holder holds it.
+	Unlease(ctx context.Context, logID int64, name, holder string) error
+
+	// Warnings says, one sentence each, where the database's settings weaken
+	// what the log promises (durability above all).
+	Warnings(ctx context.Context) ([]string, error)
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Appender is one append transaction, used by one goroutine. It ends with
+// Commit or Rollback; Rollback after Commit does nothing.
+type Appender interface {
+	// Head is the tree head as locked.
+	Head() Head
+	LeafHashes(ctx context.Context, start, end int64) ([]Hash, error)
+	FindLeaves(ctx context.Context, hashes []Hash) ([]Leaf, error)
+	Tile(ctx context.Context, level int, index int64) ([]byte, error)
+	Edge(ctx context.Context, level int) (Edge, error)
+	// Write writes everything of one append; called at most once.
+	Write(ctx context.Context, a Append) error
+	// Commit makes it durable. After an error the outcome is unknown.
+	Commit(ctx context.Context) error
+	Rollback() error
+}
