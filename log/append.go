@@ -1,0 +1,195 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"indelible/merkle"
+	"indelible/storage"
+)
+
+// ErrClock: the clock is so far behind the log's last entry that it must be
+// wrong.
+var ErrClock = errors.New("the clock is wrong")
+
+// appender appends one batch after the other. Only its goroutine touches it.
+type appender struct {
+	l *Log
+	// edge is the right edge of the durable tree as last seen. It is used only
+	// when it belongs to the locked head, or the head extends it.
+	edge merkle.Edge
+	out  *publisher
+}
+
+// run appends until the queue is closed and empty, or ctx ends.
+func (a *appender) run(ctx context.Context) {
+	for {
+		b := a.l.queue.next(ctx, a.l.cfg.Linger)
+		if b == nil {
+			return
+		}
+		if err := a.append(ctx, b); err != nil {
+			a.l.queue.settle(b, err)
+			continue
+		}
+		a.out.take(b)
+	}
+}
+
+// append puts a batch into the database, however often that takes. An error
+// means that it never will be.
+func (a *appender) append(ctx context.Context, b *batch) error {
+	for wait := newBackoff(); ; {
+		if err := a.l.refusal(); err != nil {
+			return err
+		}
+		start := time.Now()
+		added, err := a.try(ctx, b)
+		if err == nil {
+			a.l.failing(stageAppend, nil)
+			a.l.cfg.Events.appended(added, len(b.items)-added, time.Since(start))
+			return nil
+		}
+		if reason, ok := contradicts(err); ok {
+			a.l.poison(ctx, reason)
+			return a.l.refusal()
+		}
+		if errors.Is(err, ErrClock) {
+			return err
+		}
+		a.l.failing(stageAppend, err)
+		if !wait.sleep(ctx) {
+			return ErrStopping
+		}
+	}
+}
+
+// try makes one attempt, in one transaction. After an error nothing is known
+// about the outcome; the next attempt finds out, since it looks for the leaf
+// hashes before it adds any.
+func (a *appender) try(ctx context.Context, b *batch) (added int, err error) {
+	tx, err := a.l.cfg.Store.BeginAppend(ctx, a.l.cfg.Record.ID)
+	if err != nil {
+		return 0, err
+	}
+	defer tx.Rollback()
+	head := tx.Head()
+	edge, err := extendEdge(ctx, tx, a.edge, head.Size, head.Root)
+	if err != nil {
+		return 0, err
+	}
+	a.edge = edge
+	if !b.tried {
+		b.tried, b.from = true, head.Size
+	}
+	fresh, err := a.sortOut(ctx, tx, b)
+	if err != nil || len(fresh) == 0 {
+		return 0, err
+	}
+	now, err := a.l.integrationTime(head)
+	if err != nil {
+		return 0, err
+	}
+	next, write := plan(edge, fresh, now)
+	if err := tx.Write(ctx, write); err != nil {
+		return 0, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return 0, fmt.Errorf("commit: %w", err)
+	}
+	a.edge = next
+	return len(fresh), nil
+}
+
+// sortOut finds the batch's entries that are in the log already, and returns
+// those that are not, with the indexes they will have.
+func (a *appender) sortOut(ctx context.Context, tx storage.Appender, b *batch) ([]*item, error) {
+	leaves := make([]merkle.Hash, len(b.items))
+	for i, it := range b.items {
+		leaves[i] = it.leaf
+	}
+	found, err := tx.FindLeaves(ctx, leaves)
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[merkle.Hash]storage.Leaf, len(found))
+	for _, f := range found {
+		at[f.Hash] = f
+	}
+	next := tx.Head().Size
+	var fresh []*item
+	b.needs = 0
+	for _, it := range b.items {
+		if f, ok := at[it.leaf]; ok {
+			// What stands at or after the size we first saw came in with an
+			// attempt of ours whose outcome was unknown.
+			it.index, it.integratedAt, it.duplicate = f.Index, f.IntegratedAt, f.Index < b.from
+		} else {
+			it.index, it.duplicate = next, false
+			next++
+			fresh = append(fresh, it)
+		}
+		b.needs = max(b.needs, it.index+1)
+	}
+	return fresh, nil
+}
+
+// integrationTime is the time for entries after head: never before the last
+// entry's.
+func (l *Log) integrationTime(head storage.Head) (int64, error) {
+	now := l.cfg.Now().UnixMilli()
+	if back := head.IntegratedAt - now; back > l.cfg.MaxClockStep.Milliseconds() {
+		return 0, fmt.Errorf("%w: it says %s, and the log's last entry came at %s; set the clock right (a step back of up to %s is bridged)",
+			ErrClock, time.UnixMilli(now).UTC().Format(time.RFC3339), time.UnixMilli(head.IntegratedAt).UTC().Format(time.RFC3339), l.cfg.MaxClockStep)
+	}
+	return max(now, head.IntegratedAt), nil
+}
+
+// plan computes what an append writes.
+func plan(edge merkle.Edge, fresh []*item, now int64) (merkle.Edge, storage.Append) {
+	leaves := make([]merkle.Hash, len(fresh))
+	entries := make([]storage.Entry, len(fresh))
+	for i, it := range fresh {
+		it.integratedAt = now
+		leaves[i] = it.leaf
+		entries[i] = storage.Entry{Index: it.index, LeafHash: it.leaf, IntegratedAt: now, Body: it.body}
+	}
+	next, full := edge.Append(leaves)
+	tiles := make([]storage.Tile, len(full))
+	for i, t := range full {
+		tiles[i] = storage.Tile{Level: t.Level, Index: t.Index, Hashes: merkle.EncodeTile(t.Hashes)}
+	}
+	head := storage.Head{Size: next.Size(), Root: next.Root(), Range: next.Range(), IntegratedAt: now}
+	return next, storage.Append{Entries: entries, Tiles: tiles, Edges: changedEdges(edge, next), Head: head}
+}
+
+// changedEdges returns the partial tiles above level 0 that differ: most
+// appends change none of them.
+func changedEdges(before, after merkle.Edge) []storage.Edge {
+	var edges []storage.Edge
+	for level := 1; level < max(before.Levels(), after.Levels()); level++ {
+		index := merkle.TilesAt(level, after.Size())
+		was, is := before.Partial(level), after.Partial(level)
+		if index == merkle.TilesAt(level, before.Size()) && len(was) == len(is) {
+			continue
+		}
+		edges = append(edges, storage.Edge{Level: level, Index: index, Hashes: merkle.EncodeTile(is)})
+	}
+	return edges
+}
+
+// backoff waits longer from time to time: 10 ms, doubling up to 1 s, each
+// shortened by up to a half so that replicas do not march in step.
+type backoff struct{ next time.Duration }
+
+func newBackoff() backoff { return backoff{10 * time.Millisecond} }
+
+// sleep reports false when ctx ended first.
+func (b *backoff) sleep(ctx context.Context) bool {
+	d := b.next - rand.N(b.next/2)
+	b.next = min(2*b.next, time.Second)
+	return pause(ctx, d)
+}

@@ -1,0 +1,174 @@
+package log
+
+import (
+	"context"
+	"fmt"
+
+	"indelible/guard"
+	"indelible/merkle"
+	"indelible/storage"
+)
+
+// recover finds out where the log stands, for as long as that takes, and
+// publishes the checkpoint of it. A poisoned log is recovered as well, for its
+// readers. It reports false when ctx ended first.
+func (l *Log) recover(ctx context.Context, a *appender, p *publisher) bool {
+	a.out, p.wake = p, make(chan struct{}, 1)
+	for wait := newBackoff(); ; {
+		err := l.start(ctx, a, p)
+		if err == nil {
+			l.failing(stageStart, nil)
+			return true
+		}
+		if reason, ok := contradicts(err); ok {
+			l.poison(ctx, reason)
+			l.showOld(ctx, p)
+			return true
+		}
+		l.failing(stageStart, err)
+		if !wait.sleep(ctx) {
+			return false
+		}
+	}
+}
+
+// start compares the register, the database's head and the published
+// checkpoint, and sets the two stages at work where they agree.
+func (l *Log) start(ctx context.Context, a *appender, p *publisher) error {
+	if err := l.checkRecord(ctx); err != nil {
+		return err
+	}
+	registered, head, err := l.newest(ctx, 0)
+	if err != nil {
+		return err
+	}
+	p.edge, err = l.edgeOf(ctx, registered)
+	if err != nil {
+		return err
+	}
+	if a.edge, err = extendEdge(ctx, l.rows(), p.edge, head.Size, head.Root); err != nil {
+		return err
+	}
+	if err := l.checkPublished(ctx, p, registered); err != nil {
+		return err
+	}
+	if l.refusal() != nil {
+		return nil
+	}
+	// What was durable but not published when the last process ended is
+	// published now, and an empty log its first checkpoint.
+	if p.published() == head.Size {
+		return nil
+	}
+	return p.publishAlone(ctx)
+}
+
+// publishAlone publishes if no other replica does.
+func (p *publisher) publishAlone(ctx context.Context) error {
+	held, err := p.holdLease(ctx)
+	if err != nil {
+		return err
+	}
+	if held {
+		return p.publish(ctx)
+	}
+	if err := p.follow(ctx); err != nil {
+		return err
+	}
+	if p.published() < 0 {
+		return fmt.Errorf("replica %s is about to publish the first checkpoint", p.lease.Holder)
+	}
+	return nil
+}
+
+// checkRecord makes sure that the database still holds the log we were
+// configured for, and learns whether it is poisoned.
+func (l *Log) checkRecord(ctx context.Context) error {
+	want := l.cfg.Record
+	got, err := l.cfg.Store.FindLog(ctx, want.Origin)
+	if err != nil {
+		return fmt.Errorf("find log %q in the database: %w", want.Origin, err)
+	}
+	if got.ID != want.ID || got.Instance != want.Instance || got.Register != want.Register {
+		return contradictf("the database holds another log by the name %q: instance %s with register %s, not %s with %s",
+			want.Origin, got.Instance, got.Register, want.Instance, want.Register)
+	}
+	state, err := l.cfg.Register.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("read the register: %w", err)
+	}
+	switch {
+	case state.Poisoned != "":
+		l.poison(ctx, state.Poisoned)
+	case got.Poisoned != "":
+		l.poison(ctx, got.Poisoned)
+	}
+	return nil
+}
+
+// edgeOf loads the right edge at the register's head, and so proves that the
+// database's tree contains it.
+func (l *Log) edgeOf(ctx context.Context, registered guard.Head) (merkle.Edge, error) {
+	edge, err := loadEdge(ctx, l.rows(), registered.Size)
+	if err != nil {
+		return edge, err
+	}
+	if got := edge.Root(); got != registered.Root {
+		return edge, contradictf("fork: the database's tree of size %d has root %x, and the register knows that root %x was signed",
+			registered.Size, got, registered.Root)
+	}
+	return edge, nil
+}
+
+// checkPublished shows the published checkpoint, if there is one. Nothing is
+// published that is not registered first, so a checkpoint beyond the register
+// means that the register is not what it was.
+func (l *Log) checkPublished(ctx context.Context, p *publisher, registered guard.Head) error {
+	pub, err := l.cfg.Store.Published(ctx, l.cfg.Record.ID)
+	if err != nil {
+		return fmt.Errorf("read the published checkpoint: %w", err)
+	}
+	if pub.Version == 0 {
+		return nil
+	}
+	if pub.Size > registered.Size {
+		// Another replica may have gone on between the two reads.
+		if registered, _, err = l.newest(ctx, 0); err != nil {
+			return err
+		}
+		if pub.Size > registered.Size {
+			return contradictf("the register is older than the log: it knows size %d, and a checkpoint of size %d is published: "+
+				"the register was restored from an older copy, or made anew", registered.Size, pub.Size)
+		}
+	}
+	return l.showPublished(ctx, p, pub)
+}
+
+func (l *Log) showPublished(ctx context.Context, p *publisher, pub storage.Published) error {
+	edge, err := loadEdge(ctx, l.rows(), pub.Size)
+	if err != nil {
+		return err
+	}
+	v, err := l.open(ctx, pub, edge)
+	if err != nil {
+		return err
+	}
+	p.version = pub.Version
+	l.show(v)
+	return nil
+}
+
+// showOld gives the readers of a poisoned log the checkpoint that the database
+// holds, if its tree bears it out.
+func (l *Log) showOld(ctx context.Context, p *publisher) {
+	if l.view.Load() != nil {
+		return
+	}
+	pub, err := l.cfg.Store.Published(ctx, l.cfg.Record.ID)
+	if err == nil && pub.Version > 0 {
+		err = l.showPublished(ctx, p, pub)
+	}
+	if err != nil {
+		l.failing(stageStart, fmt.Errorf("show the last published checkpoint: %w", err))
+	}
+}
