@@ -1,0 +1,150 @@
+// Command genproto generates the Go code and the OpenAPI description of the
+// .proto files under api/proto.
+//
+//	cd tools && go run ./genproto [-out DIR]
+//
+// It needs no protoc: the files are compiled in process, the plugins are those
+// that tools/go.mod pins, and what the files import from google/ comes from the
+// Go packages that carry it.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bufbuild/protocompile"
+	_ "google.golang.org/genproto/googleapis/api/annotations" // what the API imports
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/pluginpb"
+)
+
+// plugins and what each is told. Paths are relative to the .proto files.
+var plugins = []struct{ name, options string }{
+	{"protoc-gen-go", "paths=source_relative"},
+	{"protoc-gen-go-grpc", "paths=source_relative"},
+	{"protoc-gen-grpc-gateway", "paths=source_relative"},
+	{"protoc-gen-openapiv2", "json_names_for_fields=true,disable_default_errors=true,omit_enum_default_value=true"},
+}
+
+func main() {
+	root := flag.String("proto", "../api/proto", "folder of the .proto files")
+	out := flag.String("out", "", "folder to write to (default: that of the .proto files)")
+	flag.Parse()
+	if *out == "" {
+		*out = *root
+	}
+	if err := generate(context.Background(), *root, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "genproto:", err)
+		os.Exit(1)
+	}
+}
+
+func generate(ctx context.Context, root, out string) error {
+	names, err := protoFiles(root)
+	if err != nil {
+		return err
+	}
+	files, err := compile(ctx, root, names)
+	if err != nil {
+		return err
+	}
+	for _, p := range plugins {
+		if err := runPlugin(ctx, p.name, p.options, names, files, out); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+func protoFiles(root string) ([]string, error) {
+	var names []string
+	err := fs.WalkDir(os.DirFS(root), ".", func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".proto") {
+			names = append(names, path)
+		}
+		return err
+	})
+	return names, err
+}
+
+// compile returns the files and all that they import, imports first.
+func compile(ctx context.Context, root string, names []string) ([]*descriptorpb.FileDescriptorProto, error) {
+	linked := protocompile.ResolverFunc(func(path string) (protocompile.SearchResult, error) {
+		d, err := protoregistry.GlobalFiles.FindFileByPath(path)
+		return protocompile.SearchResult{Desc: d}, err
+	})
+	c := protocompile.Compiler{
+		Resolver:       protocompile.CompositeResolver{&protocompile.SourceResolver{ImportPaths: []string{root}}, linked},
+		SourceInfoMode: protocompile.SourceInfoStandard,
+	}
+	compiled, err := c.Compile(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	var files []*descriptorpb.FileDescriptorProto
+	seen := map[string]bool{}
+	for _, f := range compiled {
+		files = withImports(f, seen, files)
+	}
+	return files, nil
+}
+
+func withImports(f protoreflect.FileDescriptor, seen map[string]bool, files []*descriptorpb.FileDescriptorProto) []*descriptorpb.FileDescriptorProto {
+	if seen[f.Path()] {
+		return files
+	}
+	seen[f.Path()] = true
+	for i := range f.Imports().Len() {
+		files = withImports(f.Imports().Get(i).FileDescriptor, seen, files)
+	}
+	return append(files, protodesc.ToFileDescriptorProto(f))
+}
+
+func runPlugin(ctx context.Context, name, options string, names []string, files []*descriptorpb.FileDescriptorProto, out string) error {
+	request, err := proto.Marshal(&pluginpb.CodeGeneratorRequest{
+		FileToGenerate: names, Parameter: &options, ProtoFile: files,
+		CompilerVersion: &pluginpb.Version{Major: proto.Int32(5)},
+	})
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "tool", name)
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(request), os.Stderr
+	answer, err := cmd.Output()
+	if err != nil {
+		return err
+	}
+	var response pluginpb.CodeGeneratorResponse
+	if err := proto.Unmarshal(answer, &response); err != nil {
+		return err
+	}
+	if response.Error != nil {
+		return errors.New(response.GetError())
+	}
+	for _, f := range slices.Clip(response.File) {
+		if err := write(filepath.Join(out, f.GetName()), f.GetContent()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func write(path, content string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(content), 0o644)
+}
