@@ -1,0 +1,64 @@
+package checkpoint
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"filippo.io/mldsa"
+)
+
+const timestampSize = 8
+
+// verifyCosignature checks a timestamped cosignature: u64 seconds, signature.
+func (v Verifier) verifyCosignature(text, blob []byte) bool {
+	seconds, ok := cosignatureTime(blob)
+	if !ok {
+		return false
+	}
+	sig := blob[timestampSize:]
+	if v.alg == CosignatureV1Ed25519 {
+		return ed25519.Verify(v.key, cosignedText(seconds, text), sig)
+	}
+	c, err := ParseText(text)
+	if err != nil || len(c.Origin) > math.MaxUint8 || len(v.name) > math.MaxUint8 {
+		return false
+	}
+	return mldsa.Verify(v.mldsa, cosignedSubtree(v.name, seconds, c), sig, nil) == nil
+}
+
+// cosignatureTime reads the timestamp of a cosignature, in POSIX seconds.
+//
+// SPEC: tlog-cosignature: big-endian, at most 2^63-1.
+func cosignatureTime(blob []byte) (int64, bool) {
+	if len(blob) <= timestampSize {
+		return 0, false
+	}
+	t := binary.BigEndian.Uint64(blob)
+	return int64(t), t <= math.MaxInt64
+}
+
+// cosignedText is the message of an Ed25519 cosignature.
+//
+// SPEC: tlog-cosignature: header, time line, the whole note text.
+func cosignedText(seconds int64, text []byte) []byte {
+	return append(fmt.Appendf(nil, "cosignature/v1\ntime %d\n", seconds), text...)
+}
+
+// cosignedSubtree is the message of an ML-DSA-44 cosignature of a checkpoint.
+// Both names must be at most 255 bytes.
+//
+// SPEC: tlog-cosignature: label, u8-prefixed cosigner name, timestamp,
+// u8-prefixed origin, start 0, end = size, root.
+func cosignedSubtree(cosigner string, seconds int64, c Checkpoint) []byte {
+	m := []byte("subtree/v1\n\x00")
+	m = append(m, byte(len(cosigner)))
+	m = append(m, cosigner...)
+	m = binary.BigEndian.AppendUint64(m, uint64(seconds))
+	m = append(m, byte(len(c.Origin)))
+	m = append(m, c.Origin...)
+	m = binary.BigEndian.AppendUint64(m, 0)
+	m = binary.BigEndian.AppendUint64(m, uint64(c.Size))
+	return append(m, c.Root[:]...)
+}

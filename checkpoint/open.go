@@ -1,0 +1,132 @@
+package checkpoint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Opened is a checkpoint whose log signature was verified.
+type Opened struct {
+	Checkpoint
+
+	// Note is the checkpoint with the verified signature lines only, encoded
+	// anew. What was received may hold lines nobody vouches for.
+	Note []byte
+
+	// Verified holds the keys that signed, in the order of their lines.
+	Verified []Verifier
+
+	signatures []Signature // beside Verified
+}
+
+// Open parses and verifies a checkpoint. It must be signed by a key of log whose
+// name is the checkpoint's origin. Cosigners need not have signed; those that
+// did are in Verified.
+func Open(note []byte, log []Verifier, cosigners ...Verifier) (Opened, error) {
+	n, err := ParseNote(note)
+	if err != nil {
+		return Opened{}, err
+	}
+	c, err := ParseText(n.Text)
+	if err != nil {
+		return Opened{}, err
+	}
+	known, err := newKeyring(append(slices.Clone(log), cosigners...))
+	if err != nil {
+		return Opened{}, err
+	}
+	o := Opened{Checkpoint: c}
+	if o.Verified, o.signatures, err = known.verify(n); err != nil {
+		return Opened{}, err
+	}
+	if !slices.ContainsFunc(log, func(v Verifier) bool { return v.name == c.Origin && o.VerifiedBy(v) }) {
+		return Opened{}, noLogSignature(c.Origin, log)
+	}
+	o.Note = Note{Text: c.Text(), Signatures: o.signatures}.Marshal()
+	return o, nil
+}
+
+// VerifiedBy reports whether v signed the checkpoint.
+func (o Opened) VerifiedBy(v Verifier) bool {
+	return slices.ContainsFunc(o.Verified, v.Equal)
+}
+
+// Timestamp returns when the cosigner v says it saw the checkpoint, in POSIX
+// seconds; false if v did not sign it or its signatures carry no time.
+func (o Opened) Timestamp(v Verifier) (seconds int64, ok bool) {
+	if !v.IsCosigner() || !o.VerifiedBy(v) {
+		return 0, false
+	}
+	for _, s := range o.signatures {
+		if s.Name == v.name && s.KeyID == v.id {
+			return cosignatureTime(s.Blob)
+		}
+	}
+	return 0, false
+}
+
+func noLogSignature(origin string, log []Verifier) error {
+	if len(log) == 0 {
+		return unverified("no log key was given to verify the checkpoint of %q with", origin)
+	}
+	names := make([]string, len(log))
+	for i, v := range log {
+		names[i] = fmt.Sprintf("%s+%08x", v.name, v.id)
+	}
+	if !slices.ContainsFunc(log, func(v Verifier) bool { return v.name == origin }) {
+		return unverified("the checkpoint is of the log %q; the trusted log is %s", origin, strings.Join(names, ", "))
+	}
+	return unverified("the checkpoint of %q is not signed by the log's key; the trusted key is %s", origin, strings.Join(names, ", "))
+}
+
+// keyring finds a known key by what a signature line says.
+type keyring map[keyName]Verifier
+
+type keyName struct {
+	name string
+	id   uint32
+}
+
+func (k keyName) String() string { return fmt.Sprintf("%s+%08x", k.name, k.id) }
+
+func newKeyring(keys []Verifier) (keyring, error) {
+	ring := make(keyring, len(keys))
+	for _, v := range keys {
+		k := keyName{v.name, v.id}
+		// A key may be both log and cosigner. Two keys of one name cannot be
+		// told apart, and whoever made them meant that.
+		if other, ok := ring[k]; ok && !other.Equal(v) {
+			return nil, fmt.Errorf("two different trusted keys are called %s; remove one", k)
+		}
+		ring[k] = v
+	}
+	return ring, nil
+}
+
+// verify returns the known keys that signed n, and their signatures.
+func (ring keyring) verify(n Note) ([]Verifier, []Signature, error) {
+	var verified []Verifier
+	var signatures []Signature
+	seen := make(map[keyName]bool)
+	for _, s := range n.Signatures {
+		k := keyName{s.Name, s.KeyID}
+		// SPEC: signed-note: ignore signatures by unknown keys, even if they
+		// share name or id with a known one.
+		v, known := ring[k]
+		if !known {
+			continue
+		}
+		if seen[k] {
+			return nil, nil, malformed("note: two signature lines by %s", k)
+		}
+		seen[k] = true
+		// SPEC: signed-note: a known key that does not verify rejects the whole note.
+		if !v.Verify(n.Text, s.Blob) {
+			return nil, nil, unverified("the signature by %s is wrong", k)
+		}
+		verified = append(verified, v)
+		signatures = append(signatures, s)
+	}
+	return verified, signatures, nil
+}
