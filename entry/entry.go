@@ -1,0 +1,86 @@
+// Package entry knows what may be logged: it parses what a client asks for,
+// verifies its signature, and makes the canonical bytes that become the leaf.
+// Pure functions, no I/O.
+//
+// # Kinds
+//
+// hashedrekord 0.0.2: the digest of an artifact, a signature over it, and the
+// public key or certificate it verifies with. A bare digest cannot carry pure
+// Ed25519, which signs the message itself; Ed25519ph can.
+//
+// dsse 0.0.2: a DSSE envelope. Every signature in it is verified over the
+// envelope's pre-authentication encoding. The payload is not stored, only its
+// digest.
+//
+// raw: opaque bytes.
+//
+// # Canonical bytes
+//
+// Those of hashedrekord and dsse are Rekor v2's, to the byte: the RFC 8785 form
+// of the JSON of its Entry message. So a hashedrekord is
+//
+//	{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{
+//	  "data":{"algorithm":"SHA2_256","digest":"…"},
+//	  "signature":{"content":"…","verifier":{"keyDetails":"PKIX_ECDSA_P256_SHA_256","publicKey":{"rawBytes":"…"}}}}}}
+//
+// without any white space. Parse reads them back, and takes nothing else.
+package entry
+
+import (
+	"errors"
+	"fmt"
+
+	"indelible/merkle"
+)
+
+// Kind names a kind of entry.
+type Kind string
+
+// The kinds.
+const (
+	KindHashedRekord Kind = "hashedrekord"
+	KindDSSE         Kind = "dsse"
+	KindRaw          Kind = "raw"
+)
+
+// MaxCanonical is the most bytes an entry may have.
+// SPEC: tlog-tiles: an entry bundle writes the length in 16 bits.
+const MaxCanonical = merkle.MaxBundleEntry
+
+// Why an entry is refused. Every error of this package matches ErrInvalid, and
+// one of the others where it says more.
+var (
+	ErrInvalid   = errors.New("invalid entry")
+	ErrTooLarge  = errors.New("the entry is too large")
+	ErrSignature = errors.New("the signature does not verify")
+	ErrAlgorithm = errors.New("the algorithm is not allowed")
+)
+
+// Entry is an admitted entry: verified, and canonical. The constructors of this
+// package make it, and nothing else does.
+type Entry struct {
+	kind      Kind
+	canonical []byte
+	leaf      merkle.Hash
+}
+
+// Kind is what the entry is.
+func (e Entry) Kind() Kind { return e.kind }
+
+// Canonical is the bytes to be logged. They must not be modified.
+func (e Entry) Canonical() []byte { return e.canonical }
+
+// LeafHash is the hash of the leaf that they make.
+func (e Entry) LeafHash() merkle.Hash { return e.leaf }
+
+func newEntry(kind Kind, canonical []byte) (Entry, error) {
+	if len(canonical) > MaxCanonical {
+		return Entry{}, fmt.Errorf("%w: %w: its canonical form has %d bytes, and at most %d fit", ErrInvalid, ErrTooLarge, len(canonical), MaxCanonical)
+	}
+	return Entry{kind: kind, canonical: canonical, leaf: merkle.LeafHash(canonical)}, nil
+}
+
+// invalidf makes an error that matches ErrInvalid.
+func invalidf(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
+}
