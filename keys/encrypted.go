@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/aes"
 	"crypto/x509/pkix"
@@ -81,7 +82,7 @@ type scryptParams struct {
 func checkEnvelope(der []byte) error {
 	var info encryptedPrivateKeyInfo
 	var params pbes2Params
-	if !unmarshal(der, &info) || len(info.Data) == 0 || len(info.Data)%aes.BlockSize != 0 {
+	if !unmarshal(der, &info) {
 		return errors.New("its ENCRYPTED PRIVATE KEY block is damaged")
 	}
 	// SPEC: RFC 8018: PBES2.
@@ -94,6 +95,9 @@ func checkEnvelope(der []byte) error {
 	keySize, err := checkCipher(params.Cipher)
 	if err != nil {
 		return err
+	}
+	if len(info.Data) == 0 || len(info.Data)%aes.BlockSize != 0 {
+		return fmt.Errorf("its %d encrypted bytes are not whole blocks of AES: the file is damaged", len(info.Data))
 	}
 	switch oid := params.KDF.Algorithm.String(); oid {
 	case "1.2.840.113549.1.5.12":
@@ -130,6 +134,9 @@ func checkPBKDF2(kdf pkix.AlgorithmIdentifier) error {
 	}
 	if p.Iterations < 1 || p.Iterations > maxIterations {
 		return fmt.Errorf("it asks for %d PBKDF2 iterations; 1 to %d are accepted", p.Iterations, maxIterations)
+	}
+	if params := p.PRF.Parameters.FullBytes; len(params) != 0 && !bytes.Equal(params, asn1.NullBytes) {
+		return errors.New("its PBKDF2 parameters are damaged")
 	}
 	prf := p.PRF.Algorithm.String()
 	switch prf {
