@@ -21,6 +21,8 @@ const (
 	// watchEvery is how often a replica with waiters looks for the publication
 	// of another, which holds the lease.
 	watchEvery = 2 * time.Millisecond
+	// historyEvery is how often a published checkpoint is kept for good.
+	historyEvery = time.Second
 	// readBackChunk is how many entries are read back at a time.
 	readBackChunk = 512
 )
@@ -35,6 +37,8 @@ type publisher struct {
 	edge merkle.Edge
 	// version is the row version of the published checkpoint as last seen.
 	version int64
+	// kept is when a checkpoint was last put into the history.
+	kept time.Time
 
 	lease      storage.Lease
 	leaseUntil time.Time // by our clock, from before we asked: never too late
@@ -247,12 +251,16 @@ func (p *publisher) publish(ctx context.Context) error {
 	}
 	now := p.l.cfg.Now()
 	pub := storage.Published{Version: p.version, Size: p.edge.Size(), Root: p.edge.Root(), Note: note, At: now.UnixMilli()}
+	pub.Keep = start.Sub(p.kept) >= historyEvery
 	version, err := p.l.cfg.Store.Publish(ctx, p.l.cfg.Record.ID, pub)
 	if errors.Is(err, storage.ErrConflict) {
 		return p.follow(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("write the published checkpoint: %w", err)
+	}
+	if pub.Keep {
+		p.kept = start
 	}
 	p.version = version
 	p.l.show(newView(Published{Size: pub.Size, Root: pub.Root, Note: note, At: now}, p.edge))

@@ -11,8 +11,8 @@
 //	tiles        FULL hash tiles of every level, each written once, never changed.
 //	edges        the last, not yet full tile of every level from 1 up; rewritten only when it
 //	             grows. (Level 0's is made from the leaf hashes of entries.)
-//	checkpoints  the published checkpoint, guarded by a row version, and every size that was
-//	             ever published, with its note, as a history.
+//	checkpoints  the published checkpoint, guarded by a row version, and a thinned history of
+//	             those before.
 //	leases       who publishes at present: for liveness only, never for safety.
 //
 // # What is promised
@@ -122,6 +122,7 @@ type Published struct {
 	Root    Hash
 	Note    []byte // the signed checkpoint
 	At      int64  // Unix time in milliseconds
+	Keep    bool   // put it into the history as well
 }
 
 // Lease is the outcome of asking for a lease.
@@ -168,12 +169,12 @@ type Store interface {
 
 	// Published returns the published checkpoint; Version 0 if there is none.
 	Published(ctx context.Context, logID int64) (Published, error)
-	// Publish replaces it, and keeps it in the history as well, if the row is
-	// still at version p.Version, and returns the new version. ErrConflict if
-	// it is not. It never lowers the size: that is ErrConflict too.
+	// Publish replaces it if the row is still at version p.Version, and returns
+	// the new version. ErrConflict if it is not. It never lowers the size: that
+	// is ErrConflict too.
 	Publish(ctx context.Context, logID int64, p Published) (version int64, err error)
-	// PublishedHistory returns up to limit checkpoints published with a size
-	// of at least from, by size: for each size the newest.
+	// PublishedHistory returns up to limit checkpoints that were kept, with a
+	// size of at least from, by size: for each size the newest.
 	PublishedHistory(ctx context.Context, logID, from int64, limit int) ([]Published, error)
 
 	// Lease takes or renews the lease of a name for ttl, by the database's

@@ -259,6 +259,9 @@ func (s *Store) Publish(ctx context.Context, logID int64, p storage.Published) (
 		p.Version++
 		p.Note = bytes.Clone(p.Note)
 		l.published, version = p, p.Version
+		if !p.Keep {
+			return nil
+		}
 		if n := len(l.history); n > 0 && l.history[n-1].Size == p.Size {
 			l.history = l.history[:n-1]
 		}

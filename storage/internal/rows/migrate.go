@@ -1,0 +1,122 @@
+package rows
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Migration is one step of the schema: statements that may be run again after
+// they were run, in whole or in part, since a database may commit each by itself.
+type Migration struct {
+	Statements []string
+	// Oldest is the schema that a program must know at least to use the
+	// database after this step: programs of two versions run side by side
+	// during an upgrade.
+	Oldest int
+}
+
+// Schema is a database's history. Migration i leads to version i+1. It only
+// grows.
+type Schema struct {
+	Bootstrap  []string // tables schema_versions and schema_lease, if not there
+	Migrations []Migration
+}
+
+// ErrSchema: the database's schema is not one that this program can use.
+var ErrSchema = errors.New("the database's schema does not fit this program")
+
+// migrationLease is after what time another process takes over a migration.
+const migrationLease = 2 * time.Minute
+
+// Migrate brings the schema to this program's version. Of several processes one
+// does, and the others wait.
+func (s *Store) Migrate(ctx context.Context, schema Schema) error {
+	for _, q := range schema.Bootstrap {
+		if _, err := s.write.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("create the schema: %w", err)
+		}
+	}
+	holder := rand.Text()
+	if err := s.awaitMigrationLease(ctx, holder); err != nil {
+		return err
+	}
+	err := s.migrate(ctx, schema)
+	_, release := s.write.ExecContext(context.WithoutCancel(ctx), `UPDATE schema_lease SET holder = '' WHERE id = 1 AND holder = ?`, holder)
+	return errors.Join(err, release)
+}
+
+func (s *Store) awaitMigrationLease(ctx context.Context, holder string) error {
+	now := s.dialect.NowMillis
+	_, err := s.write.ExecContext(ctx, `INSERT INTO schema_lease (id, holder, expires_at) VALUES (1, '', 0)`)
+	if err != nil && !s.dialect.Duplicate(err) {
+		return fmt.Errorf("schema lease: %w", err)
+	}
+	for {
+		res, err := s.write.ExecContext(ctx, `UPDATE schema_lease SET holder = ?, expires_at = `+now+` + ? WHERE id = 1 AND (holder = '' OR expires_at < `+now+`)`,
+			holder, migrationLease.Milliseconds())
+		if err != nil {
+			return fmt.Errorf("schema lease: %w", err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for another process that migrates the schema: %w", ctx.Err())
+		}
+	}
+}
+
+func (s *Store) migrate(ctx context.Context, schema Schema) error {
+	have, oldest, err := s.version(ctx)
+	if err != nil {
+		return err
+	}
+	if want := len(schema.Migrations); oldest > want {
+		return tooNew(have, oldest, want)
+	}
+	for i := have; i < len(schema.Migrations); i++ {
+		m := schema.Migrations[i]
+		for _, q := range m.Statements {
+			if _, err := s.write.ExecContext(ctx, q); err != nil {
+				return fmt.Errorf("migrate the schema to version %d: %w", i+1, err)
+			}
+		}
+		if _, err := s.write.ExecContext(ctx, `INSERT INTO schema_versions (version, oldest) VALUES (?, ?)`, i+1, m.Oldest); err != nil {
+			return fmt.Errorf("migrate the schema to version %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// CheckSchema reports whether this program can use the database as it is.
+func (s *Store) CheckSchema(ctx context.Context, schema Schema) error {
+	have, oldest, err := s.version(ctx)
+	want := len(schema.Migrations)
+	switch {
+	case err != nil:
+		return err
+	case oldest > want:
+		return tooNew(have, oldest, want)
+	case have < want:
+		return fmt.Errorf("%w: it is at version %d, and version %d is needed: run logserver init, which also migrates", ErrSchema, have, want)
+	}
+	return nil
+}
+
+func (s *Store) version(ctx context.Context) (have, oldest int, err error) {
+	err = s.write.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0), COALESCE(MAX(oldest), 0) FROM schema_versions`).Scan(&have, &oldest)
+	if err != nil {
+		err = fmt.Errorf("read the schema's version: %w", err)
+	}
+	return have, oldest, err
+}
+
+func tooNew(have, oldest, want int) error {
+	return fmt.Errorf("%w: it is at version %d, which needs a program that knows version %d; this one knows version %d: use a newer program",
+		ErrSchema, have, oldest, want)
+}

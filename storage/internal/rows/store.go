@@ -1,0 +1,491 @@
+// Package rows is what the SQL engines have in common: the statements of the
+// storage contract. What differs between databases is in a Dialect.
+//
+// Every statement is prepared on the server and kept. No statement depends on
+// the state of a session.
+package rows
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"indelible/storage"
+)
+
+// Dialect is what differs between databases.
+type Dialect struct {
+	// ForUpdate is put after a SELECT that is to lock its row.
+	ForUpdate string
+	// NowMillis is an expression for the database's time, Unix milliseconds.
+	NowMillis string
+	// Isolation is what every transaction asks for.
+	Isolation sql.IsolationLevel
+	// Duplicate reports a violated unique key.
+	Duplicate func(error) bool
+	// Warnings, see storage.Store.
+	Warnings func(ctx context.Context, db *sql.DB) ([]string, error)
+}
+
+// Store implements storage.Store over database/sql.
+type Store struct {
+	read    *sql.DB // for single statements
+	write   *sql.DB // for transactions; reads cannot use up its connections
+	dialect Dialect
+
+	mu       sync.Mutex
+	prepared map[stmtKey]*sql.Stmt
+}
+
+type stmtKey struct {
+	db    *sql.DB
+	query string
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// New makes a Store. Close closes both handles, which may be one.
+func New(read, write *sql.DB, d Dialect) *Store {
+	return &Store{read: read, write: write, dialect: d, prepared: make(map[stmtKey]*sql.Stmt)}
+}
+
+// stmt returns a statement, prepared once for each handle; database/sql
+// prepares it anew on each connection.
+func (s *Store) stmt(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
+	key := stmtKey{db, query}
+	s.mu.Lock()
+	have := s.prepared[key]
+	s.mu.Unlock()
+	if have != nil {
+		return have, nil
+	}
+	made, err := db.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have := s.prepared[key]; have != nil {
+		made.Close()
+		return have, nil
+	}
+	s.prepared[key] = made
+	return made, nil
+}
+
+// runner runs prepared statements: alone, or in a transaction.
+type runner struct {
+	s  *Store
+	tx *sql.Tx // nil: alone
+}
+
+func (r runner) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if r.tx == nil {
+		return r.s.stmt(ctx, r.s.read, query)
+	}
+	st, err := r.s.stmt(ctx, r.s.write, query)
+	if err != nil {
+		return nil, err
+	}
+	return r.tx.StmtContext(ctx, st), nil
+}
+
+func (r runner) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	st, err := r.stmt(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (r runner) row(ctx context.Context, query string, args []any, into ...any) error {
+	st, err := r.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	return st.QueryRowContext(ctx, args...).Scan(into...)
+}
+
+// each calls f for every row.
+func (r runner) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
+	st, err := r.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := st.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (s *Store) alone() runner { return runner{s: s} }
+
+// transact runs f in a transaction.
+func (s *Store) transact(ctx context.Context, f func(runner) error) error {
+	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.Isolation})
+	if err != nil {
+		return err
+	}
+	if err := f(runner{s, tx}); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// found turns the absence of a row into ErrNotFound.
+func found(err error, format string, args ...any) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+	}
+	return nil
+}
+
+// CreateLog implements storage.Store.
+func (s *Store) CreateLog(ctx context.Context, l storage.Log, empty storage.Head) (storage.Log, error) {
+	keys, err := json.Marshal(l.Keys)
+	if err != nil {
+		return storage.Log{}, err
+	}
+	for {
+		err = s.transact(ctx, func(r runner) error { return r.insertLog(ctx, &l, keys, empty) })
+		if err == nil || !s.dialect.Duplicate(err) {
+			break
+		}
+		// Either the origin is taken, or another log took the id we chose.
+		if _, err = s.FindLog(ctx, l.Origin); err == nil {
+			err = storage.ErrExists
+		}
+		if !errors.Is(err, storage.ErrNotFound) {
+			break
+		}
+	}
+	if err != nil {
+		return storage.Log{}, fmt.Errorf("create log %q: %w", l.Origin, err)
+	}
+	return l, nil
+}
+
+func (r runner) insertLog(ctx context.Context, l *storage.Log, keys []byte, empty storage.Head) error {
+	if err := r.row(ctx, `SELECT COALESCE(MAX(id), 0) + 1 FROM logs`, nil, &l.ID); err != nil {
+		return err
+	}
+	if _, err := r.exec(ctx, `INSERT INTO logs (id, instance, origin, vkeys, register_id, created_at, poisoned) VALUES (?, ?, ?, ?, ?, ?, '')`,
+		l.ID, l.Instance, l.Origin, keys, l.Register, l.CreatedAt.UnixMilli()); err != nil {
+		return err
+	}
+	_, err := r.exec(ctx, `INSERT INTO tree_heads (log_id, size, root, compact_range, integrated_at) VALUES (?, ?, ?, ?, ?)`,
+		l.ID, empty.Size, empty.Root[:], joinHashes(empty.Range), empty.IntegratedAt)
+	return err
+}
+
+const logColumns = `SELECT id, instance, origin, vkeys, register_id, created_at, poisoned FROM logs `
+
+func scanLog(scan func(...any) error) (l storage.Log, err error) {
+	var keys []byte
+	var created int64
+	if err := scan(&l.ID, &l.Instance, &l.Origin, &keys, &l.Register, &created, &l.Poisoned); err != nil {
+		return l, err
+	}
+	l.CreatedAt = time.UnixMilli(created).UTC()
+	if err := json.Unmarshal(keys, &l.Keys); err != nil {
+		return l, fmt.Errorf("keys of log %q: %w", l.Origin, storage.ErrCorrupt)
+	}
+	return l, nil
+}
+
+// FindLog implements storage.Store.
+func (s *Store) FindLog(ctx context.Context, origin string) (storage.Log, error) {
+	var logs []storage.Log
+	err := s.logs(ctx, &logs, `WHERE origin = ?`, origin)
+	if err == nil && len(logs) == 0 {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return storage.Log{}, fmt.Errorf("log %q: %w", origin, err)
+	}
+	return logs[0], nil
+}
+
+// Logs implements storage.Store.
+func (s *Store) Logs(ctx context.Context) (all []storage.Log, err error) {
+	err = s.logs(ctx, &all, `ORDER BY id`)
+	return all, err
+}
+
+func (s *Store) logs(ctx context.Context, into *[]storage.Log, where string, args ...any) error {
+	return s.alone().each(ctx, logColumns+where, args, func(scan func(...any) error) error {
+		l, err := scanLog(scan)
+		*into = append(*into, l)
+		return err
+	})
+}
+
+// Poison implements storage.Store.
+func (s *Store) Poison(ctx context.Context, logID int64, reason string) error {
+	_, err := s.alone().exec(ctx, `UPDATE logs SET poisoned = ? WHERE id = ? AND poisoned = ''`, reason, logID)
+	return err
+}
+
+// ClearPoison implements storage.Store.
+func (s *Store) ClearPoison(ctx context.Context, logID int64) error {
+	_, err := s.alone().exec(ctx, `UPDATE logs SET poisoned = '' WHERE id = ?`, logID)
+	return err
+}
+
+const headColumns = `SELECT size, root, compact_range, integrated_at FROM tree_heads WHERE log_id = ?`
+
+func (r runner) head(ctx context.Context, logID int64, lock string) (h storage.Head, err error) {
+	var root, rng []byte
+	if err := r.row(ctx, headColumns+lock, []any{logID}, &h.Size, &root, &rng, &h.IntegratedAt); err != nil {
+		return h, found(err, "tree head of log %d", logID)
+	}
+	if h.Root, err = toHash(root); err == nil {
+		h.Range, err = splitHashes(rng)
+	}
+	if err != nil {
+		return h, fmt.Errorf("tree head of log %d: %w", logID, err)
+	}
+	return h, nil
+}
+
+// Head implements storage.Store.
+func (s *Store) Head(ctx context.Context, logID int64) (storage.Head, error) {
+	return s.alone().head(ctx, logID, "")
+}
+
+// LockedHead implements storage.Store.
+func (s *Store) LockedHead(ctx context.Context, logID int64) (h storage.Head, err error) {
+	err = s.transact(ctx, func(r runner) error {
+		h, err = r.head(ctx, logID, s.dialect.ForUpdate)
+		return err
+	})
+	return h, err
+}
+
+// Entries implements storage.Store.
+func (s *Store) Entries(ctx context.Context, logID, start, end int64) ([]storage.Entry, error) {
+	if start < 0 || start > end {
+		return nil, fmt.Errorf("entries [%d, %d): not a range", start, end)
+	}
+	entries := make([]storage.Entry, 0, end-start)
+	err := s.alone().each(ctx, `SELECT idx, leaf_hash, integrated_at, body FROM entries WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx`,
+		[]any{logID, start, end}, func(scan func(...any) error) error {
+			var e storage.Entry
+			var hash []byte
+			err := scan(&e.Index, &hash, &e.IntegratedAt, &e.Body)
+			if err == nil {
+				e.LeafHash, err = rowHash(hash, e.Index, start+int64(len(entries)))
+			}
+			entries = append(entries, e)
+			return err
+		})
+	if err == nil {
+		err = complete(int64(len(entries)), end-start)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("entries [%d, %d): %w", start, end, err)
+	}
+	return entries, nil
+}
+
+// LeafHashes implements storage.Store.
+func (s *Store) LeafHashes(ctx context.Context, logID, start, end int64) ([]storage.Hash, error) {
+	return s.alone().leafHashes(ctx, logID, start, end)
+}
+
+func (r runner) leafHashes(ctx context.Context, logID, start, end int64) ([]storage.Hash, error) {
+	if start < 0 || start > end {
+		return nil, fmt.Errorf("leaf hashes [%d, %d): not a range", start, end)
+	}
+	hashes := make([]storage.Hash, 0, end-start)
+	err := r.each(ctx, `SELECT idx, leaf_hash FROM entries WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx`,
+		[]any{logID, start, end}, func(scan func(...any) error) error {
+			var index int64
+			var hash []byte
+			if err := scan(&index, &hash); err != nil {
+				return err
+			}
+			h, err := rowHash(hash, index, start+int64(len(hashes)))
+			hashes = append(hashes, h)
+			return err
+		})
+	if err == nil {
+		err = complete(int64(len(hashes)), end-start)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("leaf hashes [%d, %d): %w", start, end, err)
+	}
+	return hashes, nil
+}
+
+// rowHash checks that a row is the one that follows, and returns its hash.
+func rowHash(hash []byte, index, want int64) (storage.Hash, error) {
+	if index != want {
+		return storage.Hash{}, fmt.Errorf("there is an entry %d and no entry %d: %w", index, want, storage.ErrCorrupt)
+	}
+	h, err := toHash(hash)
+	if err != nil {
+		return h, fmt.Errorf("entry %d: %w", index, err)
+	}
+	return h, nil
+}
+
+func complete(got, want int64) error {
+	if got < want {
+		return fmt.Errorf("the last %d are not there: %w", want-got, storage.ErrNotFound)
+	}
+	return nil
+}
+
+// FindLeaves implements storage.Store.
+func (s *Store) FindLeaves(ctx context.Context, logID int64, hashes []storage.Hash) ([]storage.Leaf, error) {
+	return s.alone().findLeaves(ctx, logID, hashes)
+}
+
+// lookupSizes are the lengths that IN lists are padded to, so that there are
+// few statements. MariaDB turns a list of 1,000 and more into a join.
+var lookupSizes = [...]int{512, 128, 32, 8, 1}
+
+// leafKey is the narrow key that leaf hashes are indexed by.
+func leafKey(h storage.Hash) int64 { return int64(binary.BigEndian.Uint64(h[:8])) }
+
+func (r runner) findLeaves(ctx context.Context, logID int64, hashes []storage.Hash) ([]storage.Leaf, error) {
+	wanted := make(map[storage.Hash]bool, len(hashes))
+	for _, h := range hashes {
+		wanted[h] = true
+	}
+	lowest := make(map[storage.Hash]storage.Leaf)
+	for chunk := range slices.Chunk(hashes, lookupSizes[0]) {
+		size := chunkSize(lookupSizes[:], len(chunk))
+		args := make([]any, 0, 1+size)
+		args = append(args, logID)
+		for i := range size {
+			args = append(args, leafKey(chunk[min(i, len(chunk)-1)]))
+		}
+		query := `SELECT leaf_hash, idx, integrated_at FROM entries WHERE log_id = ? AND leaf_key IN (?` + strings.Repeat(`, ?`, size-1) + `)`
+		err := r.each(ctx, query, args, func(scan func(...any) error) error {
+			var l storage.Leaf
+			var hash []byte
+			if err := scan(&hash, &l.Index, &l.IntegratedAt); err != nil {
+				return err
+			}
+			if len(hash) != len(l.Hash) {
+				return fmt.Errorf("leaf hash of entry %d has %d bytes: %w", l.Index, len(hash), storage.ErrCorrupt)
+			}
+			copy(l.Hash[:], hash)
+			if have, ok := lowest[l.Hash]; wanted[l.Hash] && (!ok || l.Index < have.Index) {
+				lowest[l.Hash] = l
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look up %d leaf hashes: %w", len(hashes), err)
+		}
+	}
+	leaves := make([]storage.Leaf, 0, len(lowest))
+	for _, l := range lowest {
+		leaves = append(leaves, l)
+	}
+	return leaves, nil
+}
+
+// chunkSize is the smallest of the sizes, which go down, that n fits in.
+func chunkSize(sizes []int, n int) int {
+	best := sizes[0]
+	for _, size := range sizes {
+		if n <= size {
+			best = size
+		}
+	}
+	return best
+}
+
+// Tile implements storage.Store.
+func (s *Store) Tile(ctx context.Context, logID int64, level int, index int64) ([]byte, error) {
+	return s.alone().tile(ctx, logID, level, index)
+}
+
+func (r runner) tile(ctx context.Context, logID int64, level int, index int64) ([]byte, error) {
+	var hashes []byte
+	err := r.row(ctx, `SELECT hashes FROM tiles WHERE log_id = ? AND level = ? AND idx = ?`, []any{logID, level, index}, &hashes)
+	if err == nil && len(hashes) != 256*32 {
+		err = fmt.Errorf("it has %d bytes: %w", len(hashes), storage.ErrCorrupt)
+	}
+	return hashes, found(err, "tile %d of level %d", index, level)
+}
+
+// Edge implements storage.Store.
+func (s *Store) Edge(ctx context.Context, logID int64, level int) (storage.Edge, error) {
+	return s.alone().edge(ctx, logID, level)
+}
+
+func (r runner) edge(ctx context.Context, logID int64, level int) (storage.Edge, error) {
+	e := storage.Edge{Level: level}
+	err := r.row(ctx, `SELECT idx, hashes FROM edges WHERE log_id = ? AND level = ?`, []any{logID, level}, &e.Index, &e.Hashes)
+	if n := len(e.Hashes); err == nil && (n == 0 || n%32 != 0 || n > 255*32) {
+		err = fmt.Errorf("it has %d bytes: %w", n, storage.ErrCorrupt)
+	}
+	return e, found(err, "edge of level %d", level)
+}
+
+// Warnings implements storage.Store.
+func (s *Store) Warnings(ctx context.Context) ([]string, error) {
+	return s.dialect.Warnings(ctx, s.read)
+}
+
+// Ping implements storage.Store.
+func (s *Store) Ping(ctx context.Context) error { return s.read.PingContext(ctx) }
+
+// Close implements storage.Store.
+func (s *Store) Close() error {
+	return errors.Join(s.read.Close(), s.write.Close())
+}
+
+func toHash(b []byte) (h storage.Hash, err error) {
+	if len(b) != len(h) {
+		return h, fmt.Errorf("a hash of %d bytes: %w", len(b), storage.ErrCorrupt)
+	}
+	copy(h[:], b)
+	return h, nil
+}
+
+func joinHashes(hashes []storage.Hash) []byte {
+	b := make([]byte, 0, 32*len(hashes))
+	for i := range hashes {
+		b = append(b, hashes[i][:]...)
+	}
+	return b
+}
+
+func splitHashes(b []byte) ([]storage.Hash, error) {
+	var hashes []storage.Hash
+	for chunk := range slices.Chunk(b, 32) {
+		h, err := toHash(chunk)
+		if err != nil {
+			return nil, err
+		}
+		hashes = append(hashes, h)
+	}
+	return hashes, nil
+}

@@ -1,0 +1,141 @@
+// Package sqlite keeps logs in a SQLite file: the embedded default, for one
+// process.
+//
+// The file is in WAL mode with synchronous=FULL, so that a commit is on disk
+// when it returns. Beside it lies a lock file, which keeps a second process
+// away. The driver is pure Go.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"indelible/storage"
+	"indelible/storage/internal/rows"
+)
+
+// Options are how a file is opened. The zero value is what is wanted.
+type Options struct {
+	// Readers is how many connections read at once; 4.
+	Readers int
+}
+
+// Store is one SQLite file.
+type Store struct {
+	*rows.Store
+	lock *os.File
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// ErrLocked: another process has the file open.
+var ErrLocked = errors.New("another process uses the database")
+
+// Open opens a file, which it creates and migrates as needed.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, path, o)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), lock.Close())
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func open(ctx context.Context, path string, o Options) (*Store, error) {
+	// SQLite would make the file readable to all.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	write, err := connect(path, "_txlock=immediate", 1)
+	if err != nil {
+		return nil, err
+	}
+	if o.Readers == 0 {
+		o.Readers = 4
+	}
+	read, err := connect(path, "", o.Readers)
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	s := &Store{Store: rows.New(read, write, dialect())}
+	if err := s.Migrate(ctx, schema()); err != nil {
+		return nil, errors.Join(err, s.Store.Close())
+	}
+	return s, nil
+}
+
+func connect(path, more string, connections int) (*sql.DB, error) {
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&" + more
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// Close closes the file and lets the next process in.
+func (s *Store) Close() error { return errors.Join(s.Store.Close(), s.lock.Close()) }
+
+func dialect() rows.Dialect {
+	return rows.Dialect{
+		// The writer's transactions are all BEGIN IMMEDIATE: they hold the one
+		// write lock from the start.
+		NowMillis: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
+		Duplicate: duplicate,
+		Warnings:  warnings,
+	}
+}
+
+func duplicate(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
+// warnings checks that the settings took.
+func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
+	var w []string
+	for _, p := range []struct{ pragma, want, means string }{
+		{"journal_mode", "wal", "readers and the writer wait for each other"},
+		{"synchronous", "2", "a power cut can lose commits"},
+	} {
+		var got string
+		if err := db.QueryRowContext(ctx, "PRAGMA "+p.pragma).Scan(&got); err != nil {
+			return nil, fmt.Errorf("read %s: %w", p.pragma, err)
+		}
+		if got != p.want {
+			w = append(w, fmt.Sprintf("SQLite's %s is %s, not %s: %s", p.pragma, got, p.want, p.means))
+		}
+	}
+	return w, nil
+}
+
+// holder reads the process id from a lock file, for the message.
+func holder(f *os.File) string {
+	b := make([]byte, 32)
+	n, _ := f.ReadAt(b, 0)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	if err != nil {
+		return "its process id is not known"
+	}
+	return fmt.Sprintf("process %d", pid)
+}
