@@ -145,7 +145,7 @@ type policyParser struct {
 func (p *policyParser) line(line string) error {
 	// SPEC: tlog-policy: octets 09, 0A, 20-7E, 80-FF only.
 	if i := strings.IndexFunc(line, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }); i >= 0 {
-		return malformed("policy: control character 0x%02x; only tab and newline are allowed", line[i])
+		return malformed("line: control character 0x%02x; only tab and newline are allowed", line[i])
 	}
 	// SPEC: tlog-policy: fields are separated by spaces and tabs only.
 	fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
@@ -163,20 +163,20 @@ func (p *policyParser) line(line string) error {
 	case "quorum":
 		return p.quorum(fields[1:])
 	default:
-		return malformed("policy: %q; a line starts with log, witness, group or quorum", abbreviate(fields[0]))
+		return malformed("line: %q; a line starts with log, witness, group or quorum", abbreviate(fields[0]))
 	}
 }
 
 func (p *policyParser) log(args []string) error {
 	if len(args) != 1 && len(args) != 2 {
-		return malformed("policy: log has %d fields; it is: log <vkey> [<url>]", len(args))
+		return malformed("line: log has %d fields; it is: log <vkey> [<url>]", len(args))
 	}
 	key, err := p.key("log", args[0])
 	if err != nil {
 		return err
 	}
 	if key.alg == CosignatureV1Ed25519 {
-		return malformed("policy: log %s has a key of type 0x04, which is a witness's", key.name)
+		return malformed("line: log %s has a key of type 0x04, which is a witness's", key.name)
 	}
 	p.policy.Logs = append(p.policy.Logs, PolicyLog{Key: key, URL: optional(args, 1)})
 	return nil
@@ -184,7 +184,7 @@ func (p *policyParser) log(args []string) error {
 
 func (p *policyParser) witness(args []string) error {
 	if len(args) != 2 && len(args) != 3 {
-		return malformed("policy: witness has %d fields; it is: witness <name> <vkey> [<url>]", len(args))
+		return malformed("line: witness has %d fields; it is: witness <name> <vkey> [<url>]", len(args))
 	}
 	if err := p.define(args[0]); err != nil {
 		return err
@@ -195,7 +195,7 @@ func (p *policyParser) witness(args []string) error {
 	}
 	// SPEC: tlog-policy: the signature type must suit a witness.
 	if !key.IsCosigner() {
-		return malformed("policy: witness %q has a key of type 0x%02x; a witness cosigns with 0x04 or 0x06", args[0], key.alg)
+		return malformed("line: witness %q has a key of type 0x%02x; a witness cosigns with 0x04 or 0x06", args[0], key.alg)
 	}
 	p.policy.Witnesses = append(p.policy.Witnesses, PolicyWitness{Name: args[0], Key: key, URL: optional(args, 2)})
 	return nil
@@ -203,7 +203,7 @@ func (p *policyParser) witness(args []string) error {
 
 func (p *policyParser) group(args []string) error {
 	if len(args) < 3 {
-		return malformed("policy: group has %d fields; it is: group <name> all|any|<k> <member>…", len(args))
+		return malformed("line: group has %d fields; it is: group <name> all|any|<k> <member>…", len(args))
 	}
 	name, members := args[0], args[2:]
 	threshold, err := parseThreshold(args[1], len(members))
@@ -225,14 +225,14 @@ func (p *policyParser) group(args []string) error {
 
 func (p *policyParser) quorum(args []string) error {
 	if len(args) != 1 {
-		return malformed("policy: quorum has %d fields; it is: quorum <name>|none", len(args))
+		return malformed("line: quorum has %d fields; it is: quorum <name>|none", len(args))
 	}
 	if p.policy.Quorum != "" {
-		return malformed("policy: a second quorum line; there must be one")
+		return malformed("line: a second quorum line; there must be one")
 	}
 	// SPEC: tlog-policy: the name is defined on a preceding line.
 	if args[0] != noQuorum && !p.defined[args[0]] {
-		return malformed("policy: quorum %q is no witness or group of a line above", args[0])
+		return malformed("line: quorum %q is no witness or group of a line above", args[0])
 	}
 	p.policy.Quorum = args[0]
 	return nil
@@ -242,10 +242,10 @@ func (p *policyParser) quorum(args []string) error {
 func (p *policyParser) define(name string) error {
 	// SPEC: tlog-policy: none is predefined; one namespace for witnesses and groups.
 	if name == noQuorum {
-		return malformed("policy: the name none is reserved")
+		return malformed("line: the name none is reserved")
 	}
 	if p.defined[name] {
-		return malformed("policy: the name %q is defined twice", name)
+		return malformed("line: the name %q is defined twice", name)
 	}
 	p.defined[name] = true
 	return nil
@@ -254,11 +254,11 @@ func (p *policyParser) define(name string) error {
 // join makes member a member of group.
 func (p *policyParser) join(group, member string) error {
 	if !p.defined[member] {
-		return malformed("policy: member %q of group %q is no witness or group of a line above", member, group)
+		return malformed("line: member %q of group %q is no witness or group of a line above", member, group)
 	}
 	// SPEC: tlog-policy: a name is a group member at most once in the whole file.
 	if other, ok := p.member[member]; ok {
-		return malformed("policy: %q is a member of group %q already; a witness or group counts once", member, other)
+		return malformed("line: %q is a member of group %q already; a witness or group counts once", member, other)
 	}
 	p.member[member] = group
 	return nil
@@ -273,7 +273,7 @@ func (p *policyParser) key(role, vkey string) (Verifier, error) {
 	// SPEC: tlog-policy: duplicates are judged by the public key alone.
 	k := role + " " + string(v.key)
 	if other, ok := p.keys[k]; ok {
-		return Verifier{}, malformed("policy: %s %s has the same public key as %s", role, v.name, other)
+		return Verifier{}, malformed("line: %s %s has the same public key as %s", role, v.name, other)
 	}
 	p.keys[k] = v.name
 	return v, nil
@@ -289,7 +289,7 @@ func parseThreshold(s string, members int) (int, error) {
 	// SPEC: tlog-policy: decimal, 1 <= k <= n.
 	k, err := strconv.Atoi(s)
 	if err != nil || strconv.Itoa(k) != s || k < 1 || k > members {
-		return 0, malformed("policy: threshold %q; it is all, any, or a number from 1 to %d, the number of members", abbreviate(s), members)
+		return 0, malformed("line: threshold %q; it is all, any, or a number from 1 to %d, the number of members", abbreviate(s), members)
 	}
 	return k, nil
 }

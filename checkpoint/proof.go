@@ -26,7 +26,7 @@ type Proof struct {
 	HasExtra   bool // an extra line is there, even if Extra is empty
 	Index      int64
 	Hashes     []merkle.Hash // from the leaf's sibling to the root's child
-	Checkpoint []byte        // a whole signed note
+	Checkpoint []byte        // a whole signed note, of the form that Open opens
 }
 
 // ParseProof parses a proof file. [Proof.Marshal] of the result gives data again,
@@ -40,8 +40,8 @@ func ParseProof(data []byte) (Proof, error) {
 	if !ok {
 		return Proof{}, malformed("proof: no empty line before the checkpoint")
 	}
-	if _, err := ParseNote(note); err != nil {
-		return Proof{}, fmt.Errorf("proof: the checkpoint: %w", err)
+	if err := checkCheckpoint(note); err != nil {
+		return Proof{}, err
 	}
 	lines := strings.Split(string(head), "\n")
 	if lines[0] != proofHeader {
@@ -90,8 +90,17 @@ func (p Proof) check() error {
 	if len(p.Extra) > 0 && !p.HasExtra {
 		return malformed("proof: %d bytes of extra, but HasExtra is not set", len(p.Extra))
 	}
-	if _, err := ParseNote(p.Checkpoint); err != nil {
-		return fmt.Errorf("proof: the checkpoint: %w", err)
+	return checkCheckpoint(p.Checkpoint)
+}
+
+// checkCheckpoint says whether note has the form that [Open] opens.
+func checkCheckpoint(note []byte) error {
+	n, err := ParseNote(note)
+	if err == nil {
+		_, err = ParseText(n.Text)
+	}
+	if err != nil {
+		return fmt.Errorf("proof: %w", err)
 	}
 	return nil
 }
