@@ -43,7 +43,7 @@ func ParseNote(data []byte) (Note, error) {
 		return Note{}, malformed("note: %d bytes; at most %d are accepted", len(data), MaxNoteSize)
 	}
 	if at := badCharacter(data); at >= 0 {
-		return Note{}, malformed("note: byte %d is neither valid UTF-8 nor a newline nor printable", at)
+		return Note{}, malformed("note: byte %d is a control character or not valid UTF-8", at)
 	}
 	// SPEC: signed-note: the text is separated from the signatures by the last
 	// empty line; the text may hold empty lines itself.
