@@ -148,7 +148,7 @@ func (d onDisk) mustRefuse(t *testing.T, reason string, readable int64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if extra := strings.TrimPrefix(string(after), string(before)); strings.Contains(extra, "head ") {
+		if extra := strings.TrimPrefix(string(after), string(before)); strings.Contains("\n"+extra, "\nhead ") {
 			t.Fatalf("run %d: the register moved: %q", run, extra)
 		}
 	}
@@ -282,7 +282,7 @@ func TestCorruptRows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.Contains(string(data), "head 305") {
+			if strings.Contains(string(data), "\nhead 305") {
 				t.Fatal("a head over a corrupt row was registered")
 			}
 		})

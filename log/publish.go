@@ -61,11 +61,11 @@ func (p *publisher) take(b *batch) {
 	}
 }
 
-// needs is the published size that the waiting batches ask for.
+// needs is the published size that the waiting batches ask for; -1 for none.
 func (p *publisher) needs() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var size int64
+	size := int64(-1)
 	for _, b := range p.waiting {
 		size = max(size, b.needs)
 	}
@@ -109,10 +109,20 @@ func (p *publisher) run(ctx context.Context, appended <-chan struct{}) {
 			}
 		default:
 			p.failed(ctx, err)
-			if !wait.sleep(ctx) {
+			if p.done(appended) || !wait.sleep(ctx) {
 				return
 			}
 		}
+	}
+}
+
+// done reports whether nothing waits, and nothing will.
+func (p *publisher) done(appended <-chan struct{}) bool {
+	select {
+	case <-appended:
+		return p.needs() <= p.published()
+	default:
+		return false
 	}
 }
 
@@ -139,7 +149,7 @@ func (p *publisher) rest(ctx context.Context, appended <-chan struct{}) bool {
 	case <-idle.C:
 		p.release(ctx)
 	case <-appended:
-		return p.needs() > p.published()
+		return !p.done(appended)
 	case <-ctx.Done():
 		return false
 	}

@@ -20,7 +20,7 @@ type appender struct {
 
 // BeginAppend implements storage.Store.
 func (s *Store) BeginAppend(ctx context.Context, logID int64) (storage.Appender, error) {
-	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.Isolation})
+	tx, err := s.begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}

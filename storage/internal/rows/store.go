@@ -42,6 +42,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	prepared map[stmtKey]*sql.Stmt
+	wanted   map[string]bool // statements that a transaction had to prepare for itself
 }
 
 type stmtKey struct {
@@ -53,7 +54,7 @@ var _ storage.Store = (*Store)(nil)
 
 // New makes a Store. Close closes both handles, which may be one.
 func New(read, write *sql.DB, d Dialect) *Store {
-	return &Store{read: read, write: write, dialect: d, prepared: make(map[stmtKey]*sql.Stmt)}
+	return &Store{read: read, write: write, dialect: d, prepared: make(map[stmtKey]*sql.Stmt), wanted: make(map[string]bool)}
 }
 
 // stmt returns a statement, prepared once for each handle; database/sql
@@ -90,11 +91,36 @@ func (r runner) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if r.tx == nil {
 		return r.s.stmt(ctx, r.s.read, query)
 	}
-	st, err := r.s.stmt(ctx, r.s.write, query)
-	if err != nil {
-		return nil, err
+	r.s.mu.Lock()
+	have := r.s.prepared[stmtKey{r.s.write, query}]
+	r.s.wanted[query] = have == nil
+	r.s.mu.Unlock()
+	if have == nil {
+		// Preparing it for all takes a connection, and waiting for one while
+		// holding another can wait for ever. It is done before the next
+		// transaction begins.
+		return r.tx.PrepareContext(ctx, query)
 	}
-	return r.tx.StmtContext(ctx, st), nil
+	return r.tx.StmtContext(ctx, have), nil
+}
+
+// begin begins a transaction.
+func (s *Store) begin(ctx context.Context) (*sql.Tx, error) {
+	s.mu.Lock()
+	var queries []string
+	for q, missing := range s.wanted {
+		if missing {
+			queries = append(queries, q)
+		}
+	}
+	clear(s.wanted)
+	s.mu.Unlock()
+	for _, q := range queries {
+		if _, err := s.stmt(ctx, s.write, q); err != nil {
+			return nil, err
+		}
+	}
+	return s.write.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.Isolation})
 }
 
 func (r runner) exec(ctx context.Context, query string, args ...any) (int64, error) {
@@ -140,7 +166,7 @@ func (s *Store) alone() runner { return runner{s: s} }
 
 // transact runs f in a transaction.
 func (s *Store) transact(ctx context.Context, f func(runner) error) error {
-	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.Isolation})
+	tx, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}
