@@ -1,0 +1,101 @@
+// Package failure is the one table from the product's errors to the wire: gRPC
+// status codes, which grpc-gateway turns into HTTP's.
+//
+//	InvalidArgument     400  the entry or the request is wrong; the message says how
+//	NotFound            404
+//	OutOfRange          400  an index or a tree size that the log does not have
+//	ResourceExhausted   429  the queue is full; Retry-After says when to come back
+//	FailedPrecondition  400→503, see HTTPStatus: the log is poisoned, and trying again does not help
+//	Unavailable         503  the database does not answer, or the log is stopping
+//	DeadlineExceeded    504  the add may have succeeded; the same add again tells
+//	Internal            500  a fault of ours, whose details are for the operator's log only
+package failure
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"indelible/entry"
+	translog "indelible/log"
+)
+
+// RetryAfter is when a client that was turned away should come back.
+const RetryAfter = time.Second
+
+// code finds an error's code. A more telling error stands before those it may
+// wrap.
+func code(err error) codes.Code {
+	for _, c := range []struct {
+		err  error
+		code codes.Code
+	}{
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+		{context.Canceled, codes.Canceled},
+		{entry.ErrInvalid, codes.InvalidArgument},
+		{translog.ErrQueueFull, codes.ResourceExhausted},
+		{translog.ErrNotFound, codes.NotFound},
+		{translog.ErrOutOfRange, codes.OutOfRange},
+		{translog.ErrPoisoned, codes.FailedPrecondition},
+		{translog.ErrClock, codes.Unavailable},
+		{translog.ErrStopping, codes.Unavailable},
+		{translog.ErrUnavailable, codes.Unavailable},
+	} {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return codes.Internal
+}
+
+// Status is an error as it goes over the wire. What is not in the table may
+// hold anything, and is not shown.
+func Status(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	c := code(err)
+	if c == codes.Internal {
+		return status.Error(c, "internal error; the server's log says more")
+	}
+	st := status.New(c, message(c, err))
+	if c == codes.ResourceExhausted || c == codes.Unavailable {
+		if with, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(RetryAfter)}); err == nil {
+			st = with
+		}
+	}
+	return st.Err()
+}
+
+// message leaves out what the database said, which may name hosts and users.
+func message(c codes.Code, err error) string {
+	if c == codes.Unavailable && errors.Is(err, translog.ErrUnavailable) {
+		return translog.ErrUnavailable.Error() + " at present; try again"
+	}
+	return err.Error()
+}
+
+// Add is Status for an add, where the end of the time does not mean that the
+// entry is not logged.
+func Add(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return status.Error(codes.DeadlineExceeded, "the entry was not published in time; it may be yet: add it again, and the answer has the index it got")
+	}
+	return Status(err)
+}
+
+// HTTPStatus is grpc-gateway's, but for a poisoned log: that is no fault of the
+// request.
+func HTTPStatus(c codes.Code) int {
+	if c == codes.FailedPrecondition {
+		return http.StatusServiceUnavailable
+	}
+	return runtime.HTTPStatusFromCode(c)
+}

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"html/template"
+	"net/http"
+)
+
+// page is what a person sees who opens the log's address.
+const page = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Origin}} – transparency log</title>
+<style>
+ body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff }
+ h1 { font-size: 1.5rem; margin-bottom: 0 } p.sub { color: #555; margin-top: .2rem }
+ pre { background: #f4f4f2; padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; font-size: .9rem }
+ dt { color: #555; font-size: .9rem } dd { margin: 0 0 .8rem 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; font-size: .95rem }
+ @media (prefers-color-scheme: dark) { body { color: #e8e8e6; background: #161616 } pre { background: #242424 } p.sub, dt { color: #a5a5a0 } a { color: #8ab4f8 } }
+</style>
+<h1>{{.Origin}}</h1>
+<p class="sub">An append-only transparency log. Every answer is a proof.</p>
+<dl>
+ <dt>Entries published</dt><dd>{{.Size}}</dd>
+ {{range .Keys}}<dt>Verifier key</dt><dd>{{.}}</dd>{{end}}
+</dl>
+<p>Log a file, and verify it offline:</p>
+<pre>logcli add --url {{.URL}} FILE
+logcli verify FILE</pre>
+<p>Audit all of it:</p>
+<pre>logcli fsck --url {{.URL}}</pre>
+<p><a href="/checkpoint">checkpoint</a> · <a href="/v1/entries">entries</a> · <a href="/openapi.json">API</a> · <a href="/log.vkey">key</a></p>
+</html>
+`
+
+func landing(cfg Config) http.HandlerFunc {
+	tmpl := template.Must(template.New("page").Parse(page))
+	return func(w http.ResponseWriter, r *http.Request) {
+		scheme := "http"
+		if r.TLS != nil {
+			scheme = "https"
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		w.Header().Set("Cache-Control", "no-store")
+		tmpl.Execute(w, struct {
+			Origin, URL string
+			Keys        []string
+			Size        int64
+		}{cfg.Origin, scheme + "://" + r.Host, cfg.Keys, cfg.Size()})
+	}
+}

@@ -1,0 +1,90 @@
+package native
+
+import (
+	"context"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "indelible/api/proto/indelible/v1"
+	"indelible/entry"
+	translog "indelible/log"
+	"indelible/server/failure"
+)
+
+// AddEntries implements the service.
+func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*pb.AddEntriesResponse, error) {
+	n := len(req.GetEntries())
+	if n < 1 || n > MaxAdd {
+		return nil, status.Errorf(codes.InvalidArgument, "%d entries; one call adds 1 to %d", n, MaxAdd)
+	}
+	entries, refused := s.admitAll(req.GetEntries())
+	var admitted []entry.Entry
+	for i, e := range entries {
+		if refused[i] == nil {
+			admitted = append(admitted, e)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	outcomes, err := s.cfg.Log.AddMany(ctx, admitted)
+	if err != nil {
+		return nil, failure.Add(err)
+	}
+	return s.batchAnswer(entries, refused, outcomes)
+}
+
+// admitAll admits entries on all cores: checking signatures is most of the work
+// of a batch.
+func (s *Service) admitAll(asked []*pb.Entry) ([]entry.Entry, []error) {
+	entries, refused := make([]entry.Entry, len(asked)), make([]error, len(asked))
+	var g errgroup.Group
+	workers := min(runtime.GOMAXPROCS(0), len(asked))
+	for w := range workers {
+		g.Go(func() error {
+			for i := w; i < len(asked); i += workers {
+				entries[i], refused[i] = s.admit(asked[i])
+			}
+			return nil
+		})
+	}
+	g.Wait() // no worker fails: what is refused is in refused
+	return entries, refused
+}
+
+// batchAnswer puts the outcomes back in the order asked. What was added has its
+// proof for one checkpoint; without any there is the published one.
+func (s *Service) batchAnswer(entries []entry.Entry, refused []error, outcomes []translog.Outcome) (*pb.AddEntriesResponse, error) {
+	published, err := s.cfg.Log.Published()
+	if err != nil {
+		return nil, failure.Status(err)
+	}
+	res := &pb.AddEntriesResponse{Outcomes: make([]*pb.AddOutcome, len(entries))}
+	next := 0
+	for i, e := range entries {
+		if refused[i] != nil {
+			res.Outcomes[i] = refusal(failure.Status(refused[i]))
+			continue
+		}
+		o := outcomes[next]
+		next++
+		if o.Err != nil {
+			res.Outcomes[i] = refusal(failure.Add(o.Err))
+			continue
+		}
+		published = o.Receipt.Checkpoint
+		r := o.Receipt
+		res.Outcomes[i] = &pb.AddOutcome{
+			Entry: loggedEntry(r.Index, r.LeafHash, r.IntegratedAt, e.Kind()), Proof: inclusion(r.Proof), Duplicate: r.Duplicate,
+		}
+	}
+	res.Checkpoint = s.checkpoint(published)
+	return res, nil
+}
+
+func refusal(err error) *pb.AddOutcome {
+	st := status.Convert(err)
+	return &pb.AddOutcome{Error: &pb.OutcomeError{Code: int32(st.Code()), Message: st.Message()}}
+}

@@ -1,0 +1,259 @@
+// Package native is the log's own API: the gRPC service of
+// api/proto/indelible/v1, which grpc-gateway serves as REST too. It translates,
+// and admits entries in the request's own goroutine; everything else is the
+// log's.
+package native
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "indelible/api/proto/indelible/v1"
+	"indelible/entry"
+	translog "indelible/log"
+	"indelible/merkle"
+	"indelible/server/failure"
+)
+
+// Log is what the service needs of a log.
+type Log interface {
+	Origin() string
+	AddMany(ctx context.Context, entries []entry.Entry) ([]translog.Outcome, error)
+	Published() (translog.Published, error)
+	AwaitNewer(ctx context.Context, than int64) (translog.Published, error)
+	Entries(ctx context.Context, start, limit int64) ([]translog.Record, translog.Published, error)
+	EntryWithProof(ctx context.Context, index int64) (translog.Record, translog.Proof, translog.Published, error)
+	LookupWithProof(ctx context.Context, leaf merkle.Hash) (translog.Record, translog.Proof, translog.Published, error)
+	InclusionProof(ctx context.Context, index, size int64) (translog.Proof, error)
+	ConsistencyProof(ctx context.Context, from, to int64) (translog.ConsistencyProof, error)
+}
+
+var _ Log = (*translog.Log)(nil)
+
+const (
+	// MaxAdd is the most entries that one call adds.
+	MaxAdd = 1024
+	// defaultList is how many entries are listed when no limit is asked for.
+	defaultList = 100
+	// listBytes is about how many bytes of entries one answer lists.
+	listBytes = 3 << 20
+)
+
+// Config is what a Service is made from.
+type Config struct {
+	Log     Log
+	Kinds   []entry.Kind  // the kinds that may be added
+	Timeout time.Duration // how long an add may wait; 30 s
+}
+
+// Service implements the generated service.
+type Service struct {
+	pb.UnimplementedLogServer
+	cfg Config
+}
+
+// New makes a Service.
+func New(cfg Config) *Service {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	return &Service{cfg: cfg}
+}
+
+// AddEntry implements the service.
+func (s *Service) AddEntry(ctx context.Context, req *pb.AddEntryRequest) (*pb.AddEntryResponse, error) {
+	e, err := s.admit(req.GetEntry())
+	if err != nil {
+		return nil, failure.Status(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	outcomes, err := s.cfg.Log.AddMany(ctx, []entry.Entry{e})
+	if err == nil {
+		err = outcomes[0].Err
+	}
+	if err != nil {
+		return nil, failure.Add(err)
+	}
+	r := outcomes[0].Receipt
+	logged := loggedEntry(r.Index, r.LeafHash, r.IntegratedAt, e.Kind())
+	if e.Kind() != entry.KindRaw {
+		logged.Canonical = e.Canonical()
+	}
+	return &pb.AddEntryResponse{
+		Entry: logged, Proof: inclusion(r.Proof), Checkpoint: s.checkpoint(r.Checkpoint), Duplicate: r.Duplicate,
+	}, nil
+}
+
+// admit makes an entry of what a client asks to be logged.
+func (s *Service) admit(e *pb.Entry) (entry.Entry, error) {
+	kind, make, err := kindOf(e)
+	if err != nil {
+		return entry.Entry{}, err
+	}
+	if !slices.Contains(s.cfg.Kinds, kind) {
+		return entry.Entry{}, fmt.Errorf("%w: entries of kind %s are not taken by this log, which takes %s (the operator sets it with --entry-kinds)",
+			entry.ErrInvalid, kind, join(s.cfg.Kinds))
+	}
+	return make()
+}
+
+func join(kinds []entry.Kind) string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = string(k)
+	}
+	return strings.Join(names, ", ")
+}
+
+func kindOf(e *pb.Entry) (entry.Kind, func() (entry.Entry, error), error) {
+	switch k := e.GetKind().(type) {
+	case *pb.Entry_HashedRekord:
+		h := k.HashedRekord
+		return entry.KindHashedRekord, func() (entry.Entry, error) {
+			return entry.NewHashedRekord(entry.HashedRekord{Digest: h.GetDigest(), Signature: h.GetSignature(), Verifier: verifier(h.GetVerifier())})
+		}, nil
+	case *pb.Entry_Dsse:
+		d := k.Dsse
+		return entry.KindDSSE, func() (entry.Entry, error) {
+			verifiers := make([]entry.Verifier, len(d.GetVerifiers()))
+			for i, v := range d.GetVerifiers() {
+				verifiers[i] = verifier(v)
+			}
+			return entry.NewDSSE(entry.DSSE{Envelope: d.GetEnvelope(), Verifiers: verifiers})
+		}, nil
+	case *pb.Entry_Raw:
+		return entry.KindRaw, func() (entry.Entry, error) { return entry.NewRaw(k.Raw) }, nil
+	}
+	return "", nil, fmt.Errorf("%w: it has no entry; give one of hashedRekord, dsse and raw", entry.ErrInvalid)
+}
+
+func verifier(v *pb.Verifier) entry.Verifier {
+	return entry.Verifier{PublicKey: v.GetPublicKey(), Certificate: v.GetCertificate(), KeyDetails: entry.KeyDetails(v.GetKeyDetails())}
+}
+
+// GetEntry implements the service.
+func (s *Service) GetEntry(ctx context.Context, req *pb.GetEntryRequest) (*pb.GetEntryResponse, error) {
+	return s.answer(s.cfg.Log.EntryWithProof(ctx, req.GetIndex()))
+}
+
+// LookupEntry implements the service.
+func (s *Service) LookupEntry(ctx context.Context, req *pb.LookupEntryRequest) (*pb.GetEntryResponse, error) {
+	if n := len(req.GetLeafHash()); n != merkle.HashSize {
+		return nil, status.Errorf(codes.InvalidArgument, "leafHash has %d bytes; a leaf hash has %d (in a URL it is written in base64)", n, merkle.HashSize)
+	}
+	return s.answer(s.cfg.Log.LookupWithProof(ctx, merkle.Hash(req.GetLeafHash())))
+}
+
+func (s *Service) answer(r translog.Record, p translog.Proof, c translog.Published, err error) (*pb.GetEntryResponse, error) {
+	if err != nil {
+		return nil, failure.Status(err)
+	}
+	return &pb.GetEntryResponse{Entry: logged(r), Proof: inclusion(p), Checkpoint: s.checkpoint(c)}, nil
+}
+
+// ListEntries implements the service.
+func (s *Service) ListEntries(ctx context.Context, req *pb.ListEntriesRequest) (*pb.ListEntriesResponse, error) {
+	limit := req.GetLimit()
+	if limit == 0 {
+		limit = defaultList
+	}
+	records, published, err := s.cfg.Log.Entries(ctx, req.GetStart(), limit)
+	if err != nil {
+		return nil, failure.Status(err)
+	}
+	res := &pb.ListEntriesResponse{Next: req.GetStart(), TreeSize: published.Size}
+	bytes := 0
+	for _, r := range records {
+		if bytes += len(r.Canonical); bytes > listBytes && len(res.Entries) > 0 {
+			break
+		}
+		res.Entries = append(res.Entries, logged(r))
+		res.Next = r.Index + 1
+	}
+	return res, nil
+}
+
+// GetCheckpoint implements the service.
+func (s *Service) GetCheckpoint(context.Context, *pb.GetCheckpointRequest) (*pb.Checkpoint, error) {
+	p, err := s.cfg.Log.Published()
+	if err != nil {
+		return nil, failure.Status(err)
+	}
+	return s.checkpoint(p), nil
+}
+
+// GetInclusionProof implements the service.
+func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionProofRequest) (*pb.InclusionProof, error) {
+	p, err := s.cfg.Log.InclusionProof(ctx, req.GetIndex(), req.GetTreeSize())
+	if err != nil {
+		return nil, failure.Status(err)
+	}
+	return inclusion(p), nil
+}
+
+// GetConsistencyProof implements the service.
+func (s *Service) GetConsistencyProof(ctx context.Context, req *pb.GetConsistencyProofRequest) (*pb.ConsistencyProof, error) {
+	c, err := s.cfg.Log.ConsistencyProof(ctx, req.GetFrom(), req.GetTo())
+	if err != nil {
+		return nil, failure.Status(err)
+	}
+	return &pb.ConsistencyProof{From: c.From, To: c.To, FromRoot: c.FromRoot[:], ToRoot: c.ToRoot[:], Hashes: hashes(c.Hashes)}, nil
+}
+
+// WatchCheckpoints implements the service.
+func (s *Service) WatchCheckpoints(_ *pb.WatchCheckpointsRequest, stream grpc.ServerStreamingServer[pb.Checkpoint]) error {
+	size := int64(-1)
+	for {
+		p, err := s.cfg.Log.AwaitNewer(stream.Context(), size)
+		if err != nil {
+			return failure.Status(err)
+		}
+		if err := stream.Send(s.checkpoint(p)); err != nil {
+			return err
+		}
+		size = p.Size
+	}
+}
+
+func (s *Service) checkpoint(p translog.Published) *pb.Checkpoint {
+	return &pb.Checkpoint{Origin: s.cfg.Log.Origin(), TreeSize: p.Size, RootHash: p.Root[:], Note: string(p.Note)}
+}
+
+func logged(r translog.Record) *pb.LoggedEntry {
+	l := loggedEntry(r.Index, r.LeafHash, r.IntegratedAt, kindOfBody(r.Canonical))
+	l.Canonical = r.Canonical
+	return l
+}
+
+// kindOfBody tells the kind of stored bytes, which were admitted once.
+func kindOfBody(canonical []byte) entry.Kind {
+	p, err := entry.Parse(canonical)
+	if err != nil {
+		return entry.KindRaw
+	}
+	return p.Kind
+}
+
+func loggedEntry(index int64, leaf merkle.Hash, at time.Time, kind entry.Kind) *pb.LoggedEntry {
+	return &pb.LoggedEntry{Index: index, LeafHash: leaf[:], IntegratedAt: at.UnixMilli(), Kind: string(kind)}
+}
+
+func inclusion(p translog.Proof) *pb.InclusionProof {
+	return &pb.InclusionProof{Index: p.Index, TreeSize: p.Size, RootHash: p.Root[:], Hashes: hashes(p.Hashes)}
+}
+
+func hashes(list []merkle.Hash) [][]byte {
+	out := make([][]byte, len(list))
+	for i := range list {
+		out[i] = list[i][:]
+	}
+	return out
+}
