@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"indelible/internal/config"
+	"indelible/storage/mysql"
+)
+
+func (p *program) initCommand() *cobra.Command {
+	adoptKey := false
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Create a log: its schema, key, register and record",
+		Long: "Create a log: the database's schema, the log key, the register, and the log's record.\n\n" +
+			"What an interrupted init left is completed. A key or a register of another log, or of one whose\n" +
+			"database is not there, is refused.",
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().BoolVar(&adoptKey, "adopt-key", false, "make the log with a key that exists, and has never signed for a log")
+	cmd.RunE = p.with(func(ctx context.Context, v config.Values) error {
+		parts, err := open(ctx, v, true, adoptKey)
+		if err != nil {
+			return err
+		}
+		defer parts.close()
+		what := "Log %q is there already.\n\n"
+		if parts.created {
+			what = "Created log %q.\n\n"
+		}
+		fmt.Fprintf(p.stdout, what, parts.record.Origin)
+		paths := pathsOf(v)
+		for _, k := range parts.record.Keys {
+			fmt.Fprintf(p.stdout, "  vkey      %s\n", k)
+		}
+		fmt.Fprintf(p.stdout, "  key       %s\n  register  %s\n", paths.key, paths.register)
+		if v.Text("storage") == "mysql" {
+			dsn, err := dsnOf(v)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(p.stdout, "  database  %s\n", mysql.Describe(dsn))
+		}
+		fmt.Fprintln(p.stdout, "\nKeep a copy of the key. Run it with the same settings: logserver")
+		return nil
+	})
+	return cmd
+}
+
+func (p *program) configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Look at the configuration"}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "check", Short: "Check the configuration, and print what is in effect and where it came from", Args: cobra.NoArgs,
+			RunE: p.with(func(_ context.Context, v config.Values) error { return printConfig(p.stdout, v) }),
+		},
+		&cobra.Command{
+			Use: "doc", Short: "Print the documentation of the settings", Args: cobra.NoArgs, Hidden: true,
+			RunE: func(*cobra.Command, []string) error {
+				_, err := io.WriteString(p.stdout, documentation())
+				return err
+			},
+		},
+	)
+	return cmd
+}
+
+func printConfig(w io.Writer, v config.Values) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "SETTING\tVALUE\tFROM")
+	for _, s := range v.All() {
+		text := s.Text
+		if s.Name == "mysql-dsn" && text != "" {
+			text = mysql.Describe(text) + " (password not shown)"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, text, s.From)
+	}
+	return tw.Flush()
+}

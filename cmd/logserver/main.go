@@ -1,0 +1,108 @@
+// Command logserver runs a transparency log: one process over SQLite or MySQL.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"indelible/internal/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the second one has its usual effect: at once.
+	context.AfterFunc(ctx, stop)
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "logserver:", err)
+		os.Exit(1)
+	}
+}
+
+// program is what the commands share.
+type program struct {
+	getenv         func(string) (string, bool)
+	stdout, stderr io.Writer
+	configFile     string
+}
+
+func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) error {
+	p := &program{getenv: getenv, stdout: stdout, stderr: stderr}
+	root := p.command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "logserver",
+		Short: "Run a transparency log on SQLite or MySQL",
+		Long: "Run a transparency log: signed entries in, proofs out.\n\n" +
+			"Without arguments it runs a log in ./indelible-data, which it creates when it is not there.\n" +
+			"On MySQL a log is created by logserver init, and only by it.",
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          p.with(p.serve),
+	}
+	config.AddFlags(root.PersistentFlags(), settings())
+	root.PersistentFlags().StringVar(&p.configFile, "config", "", "YAML file with settings (INDELIBLE_CONFIG)")
+	root.PersistentFlags().SortFlags = false
+	root.AddCommand(
+		&cobra.Command{Use: "serve", Short: "Run the log (the default)", Args: cobra.NoArgs, RunE: p.with(p.serve)},
+		p.initCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(),
+		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(p.stdout, version())
+			return err
+		}},
+	)
+	return root
+}
+
+// with loads the settings for a command.
+func (p *program) with(f func(context.Context, config.Values) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		v, err := p.load(cmd)
+		if err != nil {
+			return err
+		}
+		return f(cmd.Context(), v)
+	}
+}
+
+func (p *program) load(cmd *cobra.Command) (config.Values, error) {
+	file := p.configFile
+	if env, ok := p.getenv("INDELIBLE_CONFIG"); ok && file == "" {
+		file = env
+	}
+	v, err := config.Load(settings(), cmd.Flags(), p.getenv, file)
+	if err != nil {
+		return v, err
+	}
+	return v, check(v)
+}
+
+// version is what the binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "logserver (unknown version)"
+	}
+	v, revision := info.Main.Version, ""
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "logserver " + v + revision + " " + info.GoVersion
+}

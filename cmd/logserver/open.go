@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"indelible/checkpoint"
+	"indelible/guard"
+	"indelible/internal/config"
+	"indelible/keys"
+	"indelible/merkle"
+	"indelible/storage"
+	"indelible/storage/mysql"
+	"indelible/storage/sqlite"
+)
+
+// check finds what is wrong with settings taken together.
+func check(v config.Values) error {
+	dsn, file := v.Text("mysql-dsn"), v.Text("mysql-dsn-file")
+	switch {
+	case v.Text("storage") == "mysql" && dsn == "" && file == "":
+		return errors.New("storage mysql needs --mysql-dsn-file FILE, a file with user:password@tcp(host:3306)/database")
+	case dsn != "" && file != "":
+		return errors.New("give one of --mysql-dsn and --mysql-dsn-file")
+	case dsn != "" && strings.HasPrefix(string(v.From("mysql-dsn")), "flag") && mysql.HasPassword(dsn):
+		return errors.New("--mysql-dsn carries a password, which everybody on this host can see in the list of processes: put the DSN into a file and give --mysql-dsn-file")
+	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
+		return errors.New("give both --tls-cert and --tls-key, or neither")
+	}
+	if o := v.Text("origin"); o != "" {
+		if err := checkpoint.ValidateOrigin(o); err != nil {
+			return fmt.Errorf("--origin: %w", err)
+		}
+	}
+	return nil
+}
+
+// paths are where the files of a log are.
+type paths struct{ dir, db, key, register string }
+
+func pathsOf(v config.Values) paths {
+	dir := v.Text("data-dir")
+	p := paths{dir: dir, db: filepath.Join(dir, "log.db"), key: v.Text("log-key"), register: v.Text("register")}
+	if p.key == "" {
+		p.key = filepath.Join(dir, "log.key")
+	}
+	if p.register == "" {
+		p.register = filepath.Join(dir, "register")
+	}
+	return p
+}
+
+// secret reads a file that holds one secret line and that only we may read.
+func secret(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("%s holds a secret and others can read it (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" || strings.ContainsAny(text, "\r\n") {
+		return "", fmt.Errorf("%s must hold one line", path)
+	}
+	return text, nil
+}
+
+func dsnOf(v config.Values) (string, error) {
+	if file := v.Text("mysql-dsn-file"); file != "" {
+		return secret(file)
+	}
+	return v.Text("mysql-dsn"), nil
+}
+
+// openStore opens the database; create says whether it may be made.
+func openStore(ctx context.Context, v config.Values, create bool) (storage.Store, error) {
+	switch v.Text("storage") {
+	case "mysql":
+		dsn, err := dsnOf(v)
+		if err != nil {
+			return nil, err
+		}
+		return mysql.Open(ctx, dsn, mysql.Options{Migrate: create})
+	default:
+		p := pathsOf(v)
+		if _, err := os.Stat(p.db); err != nil && !create {
+			return nil, fmt.Errorf("there is no log in %s: %w", p.dir, err)
+		}
+		return sqlite.Open(ctx, p.db, sqlite.Options{})
+	}
+}
+
+// findLog finds the one log that is meant.
+func findLog(ctx context.Context, store storage.Store, origin string) (storage.Log, error) {
+	logs, err := store.Logs(ctx)
+	if err != nil {
+		return storage.Log{}, err
+	}
+	var names []string
+	for _, l := range logs {
+		if l.Origin == origin || origin == "" && len(logs) == 1 {
+			return l, nil
+		}
+		names = append(names, l.Origin)
+	}
+	switch {
+	case len(logs) == 0:
+		return storage.Log{}, fmt.Errorf("the database holds no log: %w", storage.ErrNotFound)
+	case origin == "":
+		return storage.Log{}, fmt.Errorf("the database holds several logs (%s): say which with --origin", strings.Join(names, ", "))
+	}
+	return storage.Log{}, fmt.Errorf("the database holds no log %q, but %s: %w", origin, strings.Join(names, ", "), storage.ErrNotFound)
+}
+
+// opened is a log's parts, ready to run.
+type opened struct {
+	store    storage.Store
+	record   storage.Log
+	signer   *checkpoint.KeySigner
+	register *guard.File
+	created  bool
+}
+
+func (o *opened) close() error {
+	var errs []error
+	if o.register != nil {
+		errs = append(errs, o.register.Close())
+	}
+	if o.store != nil {
+		errs = append(errs, o.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// open opens a log's parts. With create, a log that is not there is made.
+func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opened, err error) {
+	p := pathsOf(v)
+	if create {
+		if err := os.MkdirAll(p.dir, 0o700); err != nil {
+			return nil, fmt.Errorf("create the data directory: %w", err)
+		}
+	}
+	o = &opened{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+			o = nil
+		}
+	}()
+	if o.store, err = openStore(ctx, v, create); err != nil {
+		return o, err
+	}
+	o.record, err = findLog(ctx, o.store, v.Text("origin"))
+	if errors.Is(err, storage.ErrNotFound) && create {
+		return o, o.make(ctx, v, p, adoptKey)
+	}
+	if errors.Is(err, storage.ErrNotFound) {
+		return o, orphans(p, err)
+	}
+	if err != nil {
+		return o, err
+	}
+	return o, o.load(v, p)
+}
+
+// orphans adds to "there is no log" that there is a key or a register of one.
+func orphans(p paths, err error) error {
+	for _, f := range []string{p.key, p.register} {
+		if _, stat := os.Stat(f); stat == nil {
+			return fmt.Errorf("%w, and yet there is %s: this is not the database of the log that it belongs to, or it was emptied; "+
+				"point to the right one, or restore it", err, f)
+		}
+	}
+	return fmt.Errorf("%w: create it with logserver init", err)
+}
+
+// load opens the key and the register of a log that exists.
+func (o *opened) load(v config.Values, p paths) error {
+	key, err := loadKey(v, p)
+	if err != nil {
+		return fmt.Errorf("the key of log %q: %w", o.record.Origin, err)
+	}
+	if o.signer, err = checkpoint.NewSigner(o.record.Origin, key); err != nil {
+		return err
+	}
+	if vkey := o.signer.Verifier().String(); !has(o.record.Keys, vkey) {
+		return fmt.Errorf("%s is not the key of log %q: its vkey is %s, and the log's is %s; give the log's own key with --log-key",
+			p.key, o.record.Origin, vkey, strings.Join(o.record.Keys, ", "))
+	}
+	o.register, err = guard.OpenFile(p.register)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("log %q exists, and its register %s does not: without it nobody knows what was signed; "+
+			"put the register back, or give its place with --register", o.record.Origin, p.register)
+	case err != nil:
+		return fmt.Errorf("%w; restore the register from its newest copy", err)
+	case o.register.ID() != o.record.Register || o.register.Origin() != o.record.Origin:
+		return fmt.Errorf("%s is the register of log %q (id %s), and log %q has the one with id %s; give the log's own with --register",
+			p.register, o.register.Origin(), o.register.ID(), o.record.Origin, o.record.Register)
+	}
+	return nil
+}
+
+func has(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+func password(v config.Values) ([]byte, error) {
+	file := v.Text("log-key-password-file")
+	if file == "" {
+		return nil, nil
+	}
+	text, err := secret(file)
+	return []byte(text), err
+}
+
+func loadKey(v config.Values, p paths) (crypto.Signer, error) {
+	pw, err := password(v)
+	if err != nil {
+		return nil, err
+	}
+	return keys.Load(p.key, pw)
+}
+
+// make creates a log: first its register, then its key, and its row last. When
+// the process ends in between, the register is still at the empty tree, which
+// shows that nothing was signed, and the next run completes what is missing.
+func (o *opened) make(ctx context.Context, v config.Values, p paths, adoptKey bool) error {
+	origin, err := newOrigin(v)
+	if err != nil {
+		return err
+	}
+	if o.register, err = newRegister(ctx, p, origin, adoptKey); err != nil {
+		return err
+	}
+	key, err := newKey(v, p)
+	if err != nil {
+		return err
+	}
+	if o.signer, err = checkpoint.NewSigner(origin, key); err != nil {
+		return err
+	}
+	o.record, err = o.store.CreateLog(ctx, storage.Log{
+		Instance: guard.NewID(), Origin: origin, Keys: []string{o.signer.Verifier().String()},
+		Register: o.register.ID(), CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
+	}, storage.Head{Root: merkle.EmptyRoot()})
+	o.created = true
+	return err
+}
+
+func newOrigin(v config.Values) (string, error) {
+	origin := v.Text("origin")
+	if origin != "" {
+		return origin, nil
+	}
+	origin, err := hostname()
+	if err != nil {
+		return "", err
+	}
+	if err := checkpoint.ValidateOrigin(origin); err != nil {
+		return "", fmt.Errorf("this host's name cannot name a log: %w; give a name with --origin", err)
+	}
+	return origin, nil
+}
+
+// newRegister makes the register of a new log, or takes over the one that an
+// interrupted creation left.
+func newRegister(ctx context.Context, p paths, origin string, adoptKey bool) (*guard.File, error) {
+	r, err := guard.OpenFile(p.register)
+	if errors.Is(err, os.ErrNotExist) {
+		if _, stat := os.Stat(p.key); stat == nil && !adoptKey {
+			return nil, fmt.Errorf("there is a key, %s, and no log that it belongs to: if it signed for a log, that log's database is not this one, "+
+				"and a new log must not be made with its key; if it is new, say so with logserver init --adopt-key", p.key)
+		}
+		return guard.CreateFile(p.register, origin, guard.NewID())
+	}
+	if err != nil {
+		return nil, err
+	}
+	state, err := r.Read(ctx)
+	if err == nil && (r.Origin() != origin || state.Newest.Size > 0 || state.Poisoned != "") {
+		err = fmt.Errorf("there is a register, %s, of log %q, which signed a tree of size %d, and the database does not hold that log: "+
+			"it was emptied, or is another; point to the right one, or restore it (a new log needs a register, a key and a name of its own)",
+			p.register, r.Origin(), state.Newest.Size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func newKey(v config.Values, p paths) (crypto.Signer, error) {
+	if _, err := os.Stat(p.key); err == nil {
+		return loadKey(v, p)
+	}
+	pw, err := password(v)
+	if err != nil {
+		return nil, err
+	}
+	return keys.GenerateEd25519(p.key, pw)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"indelible/internal/config"
+)
+
+// settings is the table that flags, environment, file and documentation come
+// from.
+func settings() []config.Setting {
+	return []config.Setting{
+		{Name: "http", Type: config.Text, Default: "127.0.0.1:8080", Help: "Address of the HTTP port: REST API and tiles."},
+		{Name: "grpc", Type: config.Text, Default: "127.0.0.1:8081", Help: "Address of the gRPC port."},
+		{Name: "admin", Type: config.Text, Default: "127.0.0.1:8082", Help: "Address of the operator's port: health, metrics, profiles. Keep it private."},
+		{Name: "data-dir", Type: config.File, Default: "./indelible-data", Help: "Directory of the SQLite database, the log key and the register."},
+		{Name: "origin", Type: config.Text, Help: "The log's name, first line of every checkpoint; fixed when the log is created. Default: this host's name."},
+		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 8, MariaDB 10.11 and later)."},
+		{Name: "mysql-dsn-file", Type: config.File, Help: "File with the DSN, user:password@tcp(host:3306)/database; readable to nobody else."},
+		{Name: "mysql-dsn", Type: config.Text, Help: "The DSN itself; refused where it carries a password, which others could see."},
+		{Name: "log-key", Type: config.File, Help: "File of the log's Ed25519 key. Default: log.key in the data directory."},
+		{Name: "log-key-password-file", Type: config.File, Help: "File with the password of an encrypted log key."},
+		{Name: "register", Type: config.File, Help: "File of the register, the log's memory outside its database; best on another disk. Default: register in the data directory."},
+		{Name: "entry-kinds", Type: config.List, Default: "hashedrekord,dsse", OneOf: []string{"hashedrekord", "dsse", "raw"}, Help: "Which kinds of entries may be added. raw entries are opaque bytes that nobody signed."},
+		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM) for the HTTP and gRPC ports; read again when it changes."},
+		{Name: "tls-key", Type: config.File, Help: "Its private key."},
+		{Name: "max-body", Type: config.Size, Default: "8MiB", Help: "Most bytes of a request."},
+		{Name: "max-batch", Type: config.Number, Default: "1024", Help: "Most entries of one append."},
+		{Name: "max-queue", Type: config.Number, Default: "16384", Help: "Most entries waiting; beyond that, clients are told to come back later."},
+		{Name: "max-queue-bytes", Type: config.Size, Default: "64MiB", Help: "Most bytes of entries waiting."},
+		{Name: "linger", Type: config.Duration, Default: "0s", Help: "How long a batch waits for company. Under load batches grow without it."},
+		{Name: "add-timeout", Type: config.Duration, Default: "30s", Help: "How long an add may wait until it is answered."},
+		{Name: "tile-cache", Type: config.Size, Default: "64MiB", Help: "Memory for hash tiles, which proofs are made from."},
+		{Name: "response-cache", Type: config.Size, Default: "32MiB", Help: "Memory for full tiles and entry bundles ready to send."},
+		{Name: "max-clock-step", Type: config.Duration, Default: "10m", Help: "How far the clock may be behind the last entry's time before entries are refused."},
+		{Name: "shutdown-timeout", Type: config.Duration, Default: "15s", Help: "How long running requests may take when the server is stopped."},
+		{Name: "log-level", Type: config.Text, Default: "info", OneOf: []string{"debug", "info", "warn", "error"}, Help: "How much is written to standard error."},
+	}
+}
+
+// documentation is docs/configuration.md.
+func documentation() string {
+	return "# Configuration of logserver\n\n" +
+		"<!-- Made by `logserver config doc`; do not edit. -->\n\n" +
+		"Each setting is a flag, an environment variable, and a key of the YAML file that `--config FILE`\n" +
+		"(`INDELIBLE_CONFIG`) names. A flag wins over the environment, the environment over the file. A key that\n" +
+		"is not in this table is an error. `logserver config check` prints what is in effect, and where it came from.\n\n" +
+		"```yaml\nstorage: mysql\nmysql-dsn-file: /etc/indelible/dsn\nregister: /var/lib/indelible-register/register\nentry-kinds: [hashedrekord, dsse]\n```\n\n" +
+		config.Markdown(settings())
+}
+
+// hostname is the default origin.
+func hostname() (string, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("find this host's name, the default origin: %w; give --origin", err)
+	}
+	return name, nil
+}

@@ -1,0 +1,311 @@
+// Package config reads a program's settings: from its flags, its environment,
+// one YAML file, and their defaults, in this order of precedence.
+//
+// The settings are one table. Flags, variables, keys of the file, help and
+// documentation all come from it:
+//
+//	--shutdown-timeout 10s
+//	INDELIBLE_SHUTDOWN_TIMEOUT=10s
+//	shutdown-timeout: 10s
+//
+// The file is read strictly: a key that is not in the table is an error.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// Type is what a setting's text must be.
+type Type string
+
+// The types.
+const (
+	Text     Type = "text"
+	File     Type = "file"
+	Duration Type = "duration" // 10s, 1m30s
+	Size     Type = "size"     // bytes: 65536, 64KiB, 8MiB, 1GiB
+	Number   Type = "number"
+	List     Type = "list" // a,b,c
+)
+
+// Setting is one row of the table.
+type Setting struct {
+	Name    string // of the flag and the file's key
+	Type    Type
+	Default string
+	Help    string   // one or two sentences
+	OneOf   []string // the values allowed; empty: any
+}
+
+// Env is the setting's environment variable.
+func (s Setting) Env() string {
+	return "INDELIBLE_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+}
+
+// Origin says where a value came from.
+type Origin string
+
+// Value is a setting's value in effect.
+type Value struct {
+	Setting
+	Text string
+	From Origin // "default", "flag", "environment" or the file's name and line
+}
+
+// Values are all settings' values.
+type Values struct{ list []Value }
+
+// AddFlags gives a flag set a flag for each setting.
+func AddFlags(fs *pflag.FlagSet, table []Setting) {
+	for _, s := range table {
+		v := flagValue{setting: s, text: s.Default}
+		fs.Var(&v, s.Name, fmt.Sprintf("%s (%s)", s.Help, s.Env()))
+	}
+}
+
+// flagValue is a flag that keeps its text; Load checks it.
+type flagValue struct {
+	setting Setting
+	text    string
+}
+
+func (v *flagValue) String() string     { return v.text }
+func (v *flagValue) Set(s string) error { v.text = s; return nil }
+func (v *flagValue) Type() string       { return string(v.setting.Type) }
+
+// Load finds every setting's value and checks it. file is the YAML file; empty
+// for none. getenv is os.LookupEnv.
+func Load(table []Setting, fs *pflag.FlagSet, getenv func(string) (string, bool), file string) (Values, error) {
+	fromFile, err := readFile(table, file)
+	if err != nil {
+		return Values{}, err
+	}
+	var all Values
+	for _, s := range table {
+		v := Value{Setting: s, Text: s.Default, From: "default"}
+		if f, ok := fromFile[s.Name]; ok {
+			v.Text, v.From = f.Text, f.From
+		}
+		if text, ok := getenv(s.Env()); ok {
+			v.Text, v.From = text, Origin("environment "+s.Env())
+		}
+		if f := fs.Lookup(s.Name); f != nil && f.Changed {
+			v.Text, v.From = f.Value.String(), Origin("flag --"+s.Name)
+		}
+		if err := v.check(); err != nil {
+			return Values{}, fmt.Errorf("%s (%s): %w", s.Name, v.From, err)
+		}
+		all.list = append(all.list, v)
+	}
+	return all, nil
+}
+
+// readFile reads a flat mapping of settings.
+func readFile(table []Setting, file string) (map[string]Value, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if len(doc.Content) == 0 {
+		return nil, nil
+	}
+	root := doc.Content[0]
+	if root.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("%s, line %d: it must be settings, one a line, such as storage: mysql", file, root.Line)
+	}
+	values := make(map[string]Value)
+	for i := 0; i < len(root.Content); i += 2 {
+		key, val := root.Content[i], root.Content[i+1]
+		at := Origin(fmt.Sprintf("%s, line %d", file, key.Line))
+		if !slices.ContainsFunc(table, func(s Setting) bool { return s.Name == key.Value }) {
+			return nil, fmt.Errorf("%s: there is no setting %q; the nearest is %q", at, key.Value, nearest(table, key.Value))
+		}
+		if _, ok := values[key.Value]; ok {
+			return nil, fmt.Errorf("%s: %q is there twice", at, key.Value)
+		}
+		text, err := scalar(val)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", at, key.Value, err)
+		}
+		values[key.Value] = Value{Text: text, From: at}
+	}
+	return values, nil
+}
+
+// scalar takes a value, or a list of them, as text.
+func scalar(n *yaml.Node) (string, error) {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		return n.Value, nil
+	case yaml.SequenceNode:
+		var parts []string
+		for _, c := range n.Content {
+			if c.Kind != yaml.ScalarNode {
+				return "", errors.New("a list of plain values is expected")
+			}
+			parts = append(parts, c.Value)
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return "", errors.New("a plain value is expected")
+}
+
+func (v Value) check() error {
+	var err error
+	switch v.Type {
+	case Duration:
+		var d time.Duration
+		if d, err = time.ParseDuration(v.Text); err != nil || d < 0 {
+			err = fmt.Errorf("%q is not a duration, such as 10s or 1m30s", v.Text)
+		}
+	case Size:
+		_, err = parseSize(v.Text)
+	case Number:
+		if n, bad := strconv.Atoi(v.Text); bad != nil || n < 0 {
+			err = fmt.Errorf("%q is not a whole number from 0 up", v.Text)
+		}
+	}
+	if err != nil || len(v.OneOf) == 0 {
+		return err
+	}
+	for _, part := range splitList(v.Text) {
+		if !slices.Contains(v.OneOf, part) {
+			return fmt.Errorf("%q is not one of %s", part, strings.Join(v.OneOf, ", "))
+		}
+	}
+	return nil
+}
+
+// parseSize reads a number of bytes.
+func parseSize(s string) (int64, error) {
+	digits, factor := s, int64(1)
+	for _, u := range []struct {
+		suffix string
+		factor int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}} {
+		if rest, ok := strings.CutSuffix(s, u.suffix); ok {
+			digits, factor = strings.TrimSpace(rest), u.factor
+			break
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/factor {
+		return 0, fmt.Errorf("%q is not a size, such as 65536, 64KiB or 8MiB", s)
+	}
+	return n * factor, nil
+}
+
+func splitList(s string) []string {
+	var parts []string
+	for p := range strings.SplitSeq(s, ",") {
+		if p = strings.TrimSpace(p); p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+// All returns every value, in the order of the table.
+func (v Values) All() []Value { return v.list }
+
+// get finds a value. A name that is not in the table is a fault of the program.
+func (v Values) get(name string) Value {
+	i := slices.IndexFunc(v.list, func(x Value) bool { return x.Name == name })
+	if i < 0 {
+		panic("config: there is no setting " + name)
+	}
+	return v.list[i]
+}
+
+// Text returns a setting as it is written.
+func (v Values) Text(name string) string { return v.get(name).Text }
+
+// Given reports whether a setting has another value than its default.
+func (v Values) Given(name string) bool { return v.get(name).From != "default" }
+
+// From says where a setting's value came from.
+func (v Values) From(name string) Origin { return v.get(name).From }
+
+// Duration returns a setting of that type.
+func (v Values) Duration(name string) time.Duration {
+	d, _ := time.ParseDuration(v.get(name).Text) // checked by Load
+	return d
+}
+
+// Size returns a setting in bytes.
+func (v Values) Size(name string) int64 {
+	n, _ := parseSize(v.get(name).Text) // checked by Load
+	return n
+}
+
+// Number returns a setting of that type.
+func (v Values) Number(name string) int {
+	n, _ := strconv.Atoi(v.get(name).Text) // checked by Load
+	return n
+}
+
+// List returns a setting's parts.
+func (v Values) List(name string) []string { return splitList(v.get(name).Text) }
+
+// nearest is the setting's name that takes the fewest changes to make of s.
+func nearest(table []Setting, s string) string {
+	best, least := "", 1<<30
+	for _, t := range table {
+		if d := distance(t.Name, s); d < least {
+			best, least = t.Name, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Markdown documents a table.
+func Markdown(table []Setting) string {
+	var b strings.Builder
+	b.WriteString("| setting | type | default | what it does |\n|---|---|---|---|\n")
+	for _, s := range table {
+		def := "`" + s.Default + "`"
+		if s.Default == "" {
+			def = ""
+		}
+		help := strings.ReplaceAll(s.Help, "|", "\\|")
+		fmt.Fprintf(&b, "| `--%s`<br>`%s` | %s | %s | %s |\n", s.Name, s.Env(), s.Type, def, help)
+	}
+	return b.String()
+}
