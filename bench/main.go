@@ -1,0 +1,113 @@
+// Command bench measures an Indelible log and, in the same run, the limits of
+// the machine that it runs on, and prints each result as a share of its limit:
+// absolute figures say as much about the machine and its neighbours as about
+// the program.
+//
+//	go run ./bench                      everything, with MariaDB; some 10 minutes
+//	go run ./bench -short               the same with fewer entries and shorter runs
+//	go run ./bench -only adds,proofs    some of it
+//	go run ./bench -binlog              MariaDB with log_bin and sync_binlog=1
+//
+// It builds logserver, starts a MariaDB of its own and a fresh log for each
+// group of measurements, and removes both. Client, server and database share
+// the machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == "serve-echo" {
+		fmt.Fprintln(os.Stderr, "bench:", serveEcho(os.Args[2], os.Args[3]))
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are what the command line says.
+type options struct {
+	only     string
+	duration time.Duration // of each measurement
+	preload  int64         // entries in the log for reads and proofs
+	grow     int64         // entries up to which the cost per add is followed
+	binlog   bool
+	pool     string // InnoDB buffer pool
+	bin      string // logserver binary; built if empty
+	engine   string
+}
+
+func parseOptions(args []string, stderr io.Writer) (options, error) {
+	var o options
+	short := false
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&o.only, "only", "limits,adds,single,batch,tiles,proofs,growth", "which groups to measure, comma-separated")
+	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
+	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
+	fs.Int64Var(&o.grow, "grow", 2_000_000, "entries up to which growth is followed")
+	fs.BoolVar(&o.binlog, "binlog", false, "run MariaDB with log_bin and sync_binlog=1")
+	fs.StringVar(&o.pool, "buffer-pool", "2G", "MariaDB's innodb_buffer_pool_size")
+	fs.StringVar(&o.bin, "logserver", "", "a logserver binary to measure (default: build this tree's)")
+	fs.StringVar(&o.engine, "storage", "mysql", "mysql or sqlite")
+	fs.BoolVar(&short, "short", false, "fewer entries, shorter runs: for a first look")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if short {
+		o.duration, o.preload, o.grow = 3*time.Second, 50_000, 100_000
+	}
+	return o, nil
+}
+
+// group is a set of measurements that share a log.
+type group struct {
+	name string
+	run  func(context.Context, *bench) error
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parseOptions(args, stderr)
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	groups := []group{
+		{"limits", measureLimits}, {"adds", measureAdds}, {"single", measureSingle}, {"batch", measureBatch},
+		{"tiles", measureTiles}, {"proofs", measureProofs}, {"growth", measureGrowth},
+	}
+	b, err := newBench(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	for _, g := range groups {
+		if !strings.Contains(","+o.only+",", ","+g.name+",") {
+			continue
+		}
+		fmt.Fprintf(stderr, "bench: %s\n", g.name)
+		if err := g.run(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
+		}
+	}
+	return b.table.print(stdout)
+}

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"indelible/internal/mariadb"
+)
+
+// readClients is how many clients read tiles.
+const readClients = 64
+
+// bench is one run: a folder, a database server, and the table that fills.
+type bench struct {
+	o      options
+	dir    string
+	table  table
+	db     *mariadb.Server // nil for SQLite
+	stderr io.Writer
+	logs   int
+}
+
+func newBench(ctx context.Context, o options, stderr io.Writer) (*bench, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{o: o, dir: dir, stderr: stderr}
+	if err := b.prepare(ctx); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if b.o.bin == "" {
+		b.o.bin = filepath.Join(b.dir, "logserver")
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.o.bin, "./cmd/logserver").CombinedOutput(); err != nil {
+			return fmt.Errorf("build logserver: %w: %s", err, out)
+		}
+	}
+	if b.o.engine != "mysql" {
+		return nil
+	}
+	args := []string{"--innodb-buffer-pool-size=" + b.o.pool, "--innodb-log-file-size=1G"}
+	if b.o.binlog {
+		args = append(args, "--log-bin=bin", "--sync-binlog=1", "--server-id=1")
+	}
+	b.db, err = mariadb.Start(ctx, args...)
+	return err
+}
+
+func (b *bench) close() {
+	if b.db != nil {
+		b.db.Remove()
+	}
+	os.RemoveAll(b.dir)
+}
+
+// openDatabase makes an empty database and connects to it.
+func (b *bench) openDatabase(ctx context.Context, name string) (*sql.DB, error) {
+	if err := b.db.Exec(ctx, "DROP DATABASE IF EXISTS "+name, "CREATE DATABASE "+name); err != nil {
+		return nil, err
+	}
+	return sql.Open("mysql", b.db.DSN(name))
+}
+
+// process is a server under measurement.
+type process struct {
+	cmd         *exec.Cmd
+	http, grpc  string
+	admin       string
+	done        chan struct{}
+	databasePID int
+}
+
+func (p *process) stop() {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	<-p.done
+}
+
+// startLog makes a fresh log and a server for it.
+func (b *bench) startLog(ctx context.Context, more ...string) (*process, error) {
+	b.logs++
+	name := "bench_log" + strconv.Itoa(b.logs)
+	dir := filepath.Join(b.dir, name)
+	args := []string{"--data-dir", dir, "--origin", "bench.example", "--storage", b.o.engine}
+	if b.o.engine == "mysql" {
+		if err := b.db.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+			return nil, err
+		}
+		args = append(args, "--mysql-dsn", b.db.DSN(name))
+	}
+	if out, err := exec.CommandContext(ctx, b.o.bin, append([]string{"init"}, args...)...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("logserver init: %w: %s", err, out)
+	}
+	return b.startServer(ctx, append(args, more...))
+}
+
+// startServer starts a logserver on a log that is there.
+func (b *bench) startServer(ctx context.Context, args []string) (*process, error) {
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{http: "http://" + ports[0], grpc: ports[1], admin: "http://" + ports[2]}
+	args = append(args, "--http", ports[0], "--grpc", ports[1], "--admin", ports[2], "--entry-kinds", "hashedrekord,dsse,raw", "--log-level", "warn")
+	p.cmd = exec.Command(b.o.bin, args...)
+	p.cmd.Stderr = b.stderr
+	if b.db != nil {
+		p.databasePID = b.db.PID()
+	}
+	return p, p.start(ctx, p.admin+"/readyz")
+}
+
+// startEcho starts this program as the server that the limits are taken from.
+func (b *bench) startEcho(ctx context.Context) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{http: "http://" + ports[0], grpc: ports[1]}
+	p.cmd = exec.Command(self, "serve-echo", ports[0], ports[1])
+	return p, p.start(ctx, p.http+"/static/tile")
+}
+
+func (p *process) start(ctx context.Context, ready string) error {
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	p.done = make(chan struct{})
+	go func() { p.cmd.Wait(); close(p.done) }()
+	for {
+		res, err := http.Get(ready)
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-p.done:
+			return errors.New("the server ended")
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func freePorts(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
+}
+
+// serveEcho is the process that startEcho starts.
+func serveEcho(httpAddr, grpcAddr string) error {
+	l, err := net.Listen("tcp", grpcAddr)
+	if err != nil {
+		return err
+	}
+	s := grpc.NewServer()
+	s.RegisterService(echoService(), nil)
+	go s.Serve(l)
+	return http.ListenAndServe(httpAddr, echoHandler())
+}
+
+// conns are gRPC connections shared by clients.
+type conns []*grpc.ClientConn
+
+// dial opens a few connections: one carries a hundred calls at once.
+func dial(addr string, clients int) (conns, error) {
+	var cs conns
+	for range max(1, min(8, clients/32)) {
+		c, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+		if err != nil {
+			return nil, err
+		}
+		cs = append(cs, c)
+	}
+	return cs, nil
+}
+
+func (cs conns) of(client int) *grpc.ClientConn { return cs[client%len(cs)] }
+
+func (cs conns) close() {
+	for _, c := range cs {
+		c.Close()
+	}
+}
+
+// web is an HTTP client with a connection for each of its users.
+type web struct{ http.Client }
+
+func newWeb(clients int) *web {
+	return &web{http.Client{Transport: &http.Transport{
+		MaxIdleConns: clients, MaxIdleConnsPerHost: clients, DisableCompression: true,
+	}}}
+}
+
+func (w *web) close() { w.CloseIdleConnections() }
+
+func (w *web) do(req *http.Request) (io.ReadCloser, error) {
+	res, err := w.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 300))
+		res.Body.Close()
+		return nil, fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, res.Status, body)
+	}
+	return res.Body, nil
+}
+
+func (w *web) post(ctx context.Context, url string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := w.do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Close()
+	data, err := io.ReadAll(res)
+	if err != nil || into == nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}
+
+func (w *web) get(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := w.do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Close()
+	_, err = io.Copy(io.Discard, res)
+	return err
+}
+
+// usage is what a process has used so far.
+type usage struct {
+	cpu    time.Duration
+	memory int64 // resident bytes, now
+}
+
+// usageOf reads /proc; where there is none, nothing is known.
+func usageOf(pid int) usage {
+	var u usage
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return u
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) > 21 {
+		utime, _ := strconv.ParseInt(fields[11], 10, 64)
+		stime, _ := strconv.ParseInt(fields[12], 10, 64)
+		pages, _ := strconv.ParseInt(fields[21], 10, 64)
+		u.cpu = time.Duration(utime+stime) * (time.Second / 100)
+		u.memory = pages * int64(os.Getpagesize())
+	}
+	return u
+}

@@ -1,0 +1,221 @@
+//go:build unix
+
+// Package mariadb runs a private MariaDB server, for tests and benchmarks: in a
+// temporary folder, on a free port of the loopback interface, durable as the
+// log asks for. Package testing is not needed.
+package mariadb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql" // the driver
+)
+
+// ErrMissing: the server is not installed.
+var ErrMissing = errors.New("there is no mariadbd on this machine: apt-get install mariadb-server")
+
+// startTimeout is far more than a start takes, recovery after a crash included.
+const startTimeout = 90 * time.Second
+
+// Server is a running MariaDB, or a stopped one that can be started again.
+type Server struct {
+	dir  string
+	port int
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+}
+
+// Start makes a database folder and starts a server on it. args are more
+// options of mariadbd, such as --log-bin.
+func Start(ctx context.Context, args ...string) (*Server, error) {
+	if _, err := program("mariadbd"); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "mariadb")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, args: args}
+	if err := s.install(ctx); err != nil {
+		return nil, errors.Join(err, s.Remove())
+	}
+	if s.port, err = freePort(); err != nil {
+		return nil, errors.Join(err, s.Remove())
+	}
+	if err := s.Restart(ctx); err != nil {
+		return nil, errors.Join(err, s.Remove())
+	}
+	return s, nil
+}
+
+// program finds a program, in /usr/sbin as well, where Debian puts the server.
+func program(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	path := filepath.Join("/usr/sbin", name)
+	if _, err := os.Stat(path); err != nil {
+		return "", ErrMissing
+	}
+	return path, nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) install(ctx context.Context) error {
+	install, err := program("mariadb-install-db")
+	if err != nil {
+		return err
+	}
+	// Without its own temporary folder two that install at once disturb each
+	// other.
+	cmd := exec.CommandContext(ctx, install, append([]string{
+		"--no-defaults", "--datadir=" + s.data(), "--auth-root-authentication-method=normal", "--skip-test-db",
+	}, runAs()...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("mariadb-install-db: %w: %s", err, tail(out))
+	}
+	return nil
+}
+
+// runAs makes the server run as who we are; it refuses root unless told.
+func runAs() []string {
+	if u, err := user.Current(); err == nil && u.Uid == "0" {
+		return []string{"--user=root"}
+	}
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// Restart starts a server that was stopped or killed, on the same port.
+func (s *Server) Restart(ctx context.Context) error {
+	mariadbd, err := program("mariadbd")
+	if err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	s.cmd = exec.Command(mariadbd, append(append([]string{
+		"--no-defaults", "--datadir=" + s.data(), "--socket=" + filepath.Join(s.dir, "s"), "--port=" + strconv.Itoa(s.port),
+		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--pid-file=" + filepath.Join(s.dir, "pid"), "--max-connections=500",
+	}, runAs()...), s.args...)...)
+	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	s.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		cmd.Wait()
+		close(done)
+	}(s.cmd, s.done)
+	return s.await(ctx)
+}
+
+// await waits until the server answers.
+func (s *Server) await(ctx context.Context) error {
+	db, err := sql.Open("mysql", s.DSN(""))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		if err = db.PingContext(ctx); err == nil {
+			return nil
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("mariadbd ended: %s", s.log())
+		case <-ctx.Done():
+			return fmt.Errorf("mariadbd does not answer: %w: %s", err, s.log())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Server) log() []byte {
+	data, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return nil
+	}
+	return tail(data)
+}
+
+func tail(b []byte) []byte { return b[max(0, len(b)-2000):] }
+
+// DSN is how to connect to a database of the server, as root.
+func (s *Server) DSN(database string) string {
+	return fmt.Sprintf("root@tcp(%s)/%s", s.Addr(), database)
+}
+
+// Addr is the server's host and port.
+func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+// PID is the server's process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Exec runs statements outside of any database.
+func (s *Server) Exec(ctx context.Context, statements ...string) error {
+	db, err := sql.Open("mysql", s.DSN(""))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, q := range statements {
+		if _, err := db.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("%s: %w", q, err)
+		}
+	}
+	return nil
+}
+
+// Stop ends the server in good order.
+func (s *Server) Stop() error { return s.end(syscall.SIGTERM) }
+
+// Kill ends the server at once, as a crash would.
+func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
+
+func (s *Server) end(sig syscall.Signal) error {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return nil
+	}
+	select {
+	case <-s.done:
+		return nil
+	default:
+	}
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		return err
+	}
+	<-s.done
+	return nil
+}
+
+// Remove ends the server and deletes its folder.
+func (s *Server) Remove() error {
+	return errors.Join(s.end(syscall.SIGKILL), os.RemoveAll(s.dir))
+}
