@@ -29,9 +29,11 @@ type slot[K comparable, V any] struct {
 
 // load is one value being loaded for everybody who asks for it meanwhile.
 type load[V any] struct {
-	done  chan struct{}
-	value V
-	err   error
+	waiters int // under the cache's lock
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when value and err are set
+	value   V
+	err     error
 }
 
 // overhead is about what the cache itself takes for each value.
@@ -49,39 +51,64 @@ func New[K comparable, V any](maxBytes int64, size func(K, V) int64) *Cache[K, V
 }
 
 // Get returns a value, which it loads if it must. Those who ask for one key at
-// the same time share a load, which goes on when the first of them gives up.
-// Errors are not kept.
+// the same time share a load: it goes on when the first of them gives up, and
+// ends when all of them have. Errors are not kept.
 func (c *Cache[K, V]) Get(ctx context.Context, key K, fetch func(context.Context) (V, error)) (V, error) {
 	c.mu.Lock()
 	if v, ok := c.peek(key); ok {
 		c.mu.Unlock()
 		return v, nil
 	}
-	l, ok := c.loads[key]
-	if !ok {
-		l = &load[V]{done: make(chan struct{})}
-		c.loads[key] = l
-		go c.run(context.WithoutCancel(ctx), key, l, fetch)
-	}
+	l := c.join(ctx, key, fetch)
 	c.mu.Unlock()
 	select {
 	case <-l.done:
 		return l.value, l.err
 	case <-ctx.Done():
+		c.leave(key, l)
 		var zero V
 		return zero, ctx.Err()
 	}
 }
 
+func (c *Cache[K, V]) join(ctx context.Context, key K, fetch func(context.Context) (V, error)) *load[V] {
+	l, ok := c.loads[key]
+	if !ok {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		l = &load[V]{cancel: cancel, done: make(chan struct{})}
+		c.loads[key] = l
+		go c.run(ctx, key, l, fetch)
+	}
+	l.waiters++
+	return l
+}
+
+// leave ends a load that nobody waits for any more.
+func (c *Cache[K, V]) leave(key K, l *load[V]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.waiters--; l.waiters == 0 {
+		l.cancel()
+		c.forget(key, l)
+	}
+}
+
 func (c *Cache[K, V]) run(ctx context.Context, key K, l *load[V], fetch func(context.Context) (V, error)) {
+	defer l.cancel()
 	l.value, l.err = fetch(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.loads, key)
+	c.forget(key, l)
 	if l.err == nil {
 		c.add(key, l.value)
 	}
 	close(l.done)
+}
+
+func (c *Cache[K, V]) forget(key K, l *load[V]) {
+	if c.loads[key] == l {
+		delete(c.loads, key)
+	}
 }
 
 // Peek returns a value if it is there.

@@ -92,6 +92,37 @@ func TestOneLoadServesAll(t *testing.T) {
 	})
 }
 
+func TestALoadNobodyWaitsForEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(1<<20, sizeOf)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := false
+		stuck := func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			ended = true
+			return "late", ctx.Err()
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if _, err := c.Get(ctx, 1, stuck); !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if v, err := c.Get(t.Context(), 1, value(3)); len(v) != 3 || err != nil {
+			t.Fatalf("the next one got %q, %v", v, err)
+		}
+		synctest.Wait()
+		if !ended {
+			t.Fatal("the load goes on")
+		}
+	})
+}
+
 func TestErrorsAreNotKept(t *testing.T) {
 	c := New(1<<20, sizeOf)
 	bad := errors.New("bad")
