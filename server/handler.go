@@ -7,30 +7,31 @@
 //	/log.vkey        the log's verifier keys, one a line
 //	/openapi.json    the native API, described
 //	/                a page that says what this is
+//
+// # REST
+//
+// JSON is protojson's, with every field written: int64 are strings, bytes are
+// base64. A request is one JSON value and nothing else, whatever its
+// Content-Type says; an unknown field, an unknown query parameter and a field
+// given twice are errors. Errors have the shape of server/failure.
 package server
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 
-	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/server/failure"
 )
 
 // DefaultMaxBody is the most bytes of a request's body: a batch of 1,024 signed
-// entries with certificates fits, and a thousand requests at once do not fill a
-// small machine.
+// entries with certificates fits (some 3 KiB each), and a thousand requests at
+// once do not fill a small machine.
 const DefaultMaxBody = 8 << 20
 
 // Config is what the handler is made from.
@@ -53,7 +54,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	vkeys := strings.Join(cfg.Keys, "\n") + "\n"
-	h := &handler{
+	return &handler{
 		rest:  limitBody(rest, cfg.MaxBody),
 		tiles: cfg.Tiles,
 		pages: map[string]http.HandlerFunc{
@@ -61,8 +62,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 			"/openapi.json": text("application/json", pb.OpenAPI()),
 			"/":             landing(cfg),
 		},
-	}
-	return h, nil
+	}, nil
 }
 
 // handler routes by the path as it was sent. http.ServeMux would clean it
@@ -80,10 +80,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/checkpoint" || strings.HasPrefix(path, "/tile/"):
 		h.tiles.ServeHTTP(w, r)
 	case page == nil:
-		WriteError(w, http.StatusNotFound, codes.NotFound, fmt.Sprintf("there is nothing at %.200q", path))
+		failure.Write(w, http.StatusNotFound, codes.NotFound, fmt.Sprintf("there is nothing at %.200q", path))
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
-		WriteError(w, http.StatusMethodNotAllowed, codes.Unimplemented, "only GET and HEAD are answered here")
+		failure.Write(w, http.StatusMethodNotAllowed, codes.Unimplemented, fmt.Sprintf("%s takes GET and HEAD, and not %.20q", path, r.Method))
 	default:
 		page(w, r)
 	}
@@ -95,85 +95,4 @@ func text(contentType, body string) http.HandlerFunc {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		io.WriteString(w, body)
 	}
-}
-
-// restHandler serves the native API as REST by direct calls: no socket lies
-// between.
-func restHandler(ctx context.Context, native pb.LogServer) (http.Handler, error) {
-	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
-			MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true},
-			// An unknown field is an error: it is more often a typing error in
-			// one that matters.
-			UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
-		}),
-		runtime.WithErrorHandler(writeError),
-		runtime.WithRoutingErrorHandler(writeRoutingError),
-		runtime.WithDisablePathLengthFallback(),
-	)
-	return mux, pb.RegisterLogHandlerServer(ctx, mux, native)
-}
-
-// limitBody cuts request bodies off.
-func limitBody(next http.Handler, limit int64) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > limit {
-			tooLarge(w, limit)
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
-		next.ServeHTTP(w, r)
-	})
-}
-
-func tooLarge(w http.ResponseWriter, limit int64) {
-	w.Header().Set("Connection", "close")
-	WriteError(w, http.StatusRequestEntityTooLarge, codes.InvalidArgument, fmt.Sprintf("the request's body is over the limit of %d bytes", limit))
-}
-
-// writeError writes a call's error in the one shape.
-func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
-	var big *http.MaxBytesError
-	if errors.As(err, &big) || strings.Contains(err.Error(), "http: request body too large") {
-		limit := int64(DefaultMaxBody)
-		if big != nil {
-			limit = big.Limit
-		}
-		tooLarge(w, limit)
-		return
-	}
-	st := status.Convert(err)
-	WriteError(w, failure.HTTPStatus(st.Code()), st.Code(), st.Message())
-}
-
-// writeRoutingError is for paths and methods that the API does not have.
-func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
-	switch httpStatus {
-	case http.StatusMethodNotAllowed:
-		WriteError(w, httpStatus, codes.Unimplemented, fmt.Sprintf("%s does not take %s", r.URL.Path, r.Method))
-	case http.StatusNotFound:
-		WriteError(w, httpStatus, codes.NotFound, fmt.Sprintf("there is nothing at %.200q; /openapi.json lists what there is", r.URL.Path))
-	default:
-		WriteError(w, httpStatus, codes.InvalidArgument, http.StatusText(httpStatus))
-	}
-}
-
-// WriteError writes an error in the shape that all of them have:
-// {"code","message","details"}, the code being gRPC's.
-func WriteError(w http.ResponseWriter, httpStatus int, code codes.Code, message string) {
-	body, err := json.Marshal(struct {
-		Code    uint32     `json:"code"`
-		Message string     `json:"message"`
-		Details []struct{} `json:"details"`
-	}{uint32(code), message, []struct{}{}})
-	if err != nil {
-		body = []byte(`{"code":13,"message":"internal error","details":[]}`)
-	}
-	if httpStatus == http.StatusTooManyRequests || httpStatus == http.StatusServiceUnavailable && code == codes.Unavailable {
-		w.Header().Set("Retry-After", strconv.Itoa(int(failure.RetryAfter.Seconds())))
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(httpStatus)
-	w.Write(append(body, '\n'))
 }

@@ -2,13 +2,21 @@
 // status codes, which grpc-gateway turns into HTTP's.
 //
 //	InvalidArgument     400  the entry or the request is wrong; the message says how
-//	NotFound            404
 //	OutOfRange          400  an index or a tree size that the log does not have
+//	NotFound            404
 //	ResourceExhausted   429  the queue is full; Retry-After says when to come back
-//	FailedPrecondition  400→503, see HTTPStatus: the log is poisoned, and trying again does not help
+//	Canceled            499  the client is gone
+//	Internal            500  a fault of ours, whose details are for the operator's log only
+//	FailedPrecondition  503  the log is poisoned. It is not Unavailable, since clients
+//	                         try that again by themselves, and here only an operator helps
 //	Unavailable         503  the database does not answer, or the log is stopping
 //	DeadlineExceeded    504  the add may have succeeded; the same add again tells
-//	Internal            500  a fault of ours, whose details are for the operator's log only
+//
+// In HTTP an error's body is
+//
+//	{"code":8,"message":"the queue is full: …","details":[…]}
+//
+// with gRPC's code, and its details as protojson writes them.
 package failure
 
 import (
@@ -30,15 +38,13 @@ import (
 // RetryAfter is when a client that was turned away should come back.
 const RetryAfter = time.Second
 
-// code finds an error's code. A more telling error stands before those it may
-// wrap.
+// code finds an error's code. The context's errors come last: a database's
+// answer that took too long is wrapped by what it means for the log.
 func code(err error) codes.Code {
 	for _, c := range []struct {
 		err  error
 		code codes.Code
 	}{
-		{context.DeadlineExceeded, codes.DeadlineExceeded},
-		{context.Canceled, codes.Canceled},
 		{entry.ErrInvalid, codes.InvalidArgument},
 		{translog.ErrQueueFull, codes.ResourceExhausted},
 		{translog.ErrNotFound, codes.NotFound},
@@ -47,6 +53,8 @@ func code(err error) codes.Code {
 		{translog.ErrClock, codes.Unavailable},
 		{translog.ErrStopping, codes.Unavailable},
 		{translog.ErrUnavailable, codes.Unavailable},
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+		{context.Canceled, codes.Canceled},
 	} {
 		if errors.Is(err, c.err) {
 			return c.code
@@ -62,9 +70,6 @@ func Status(err error) error {
 		return err
 	}
 	c := code(err)
-	if c == codes.Internal {
-		return status.Error(c, "internal error; the server's log says more")
-	}
 	st := status.New(c, message(c, err))
 	if c == codes.ResourceExhausted || c == codes.Unavailable {
 		if with, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(RetryAfter)}); err == nil {
@@ -76,8 +81,15 @@ func Status(err error) error {
 
 // message leaves out what the database said, which may name hosts and users.
 func message(c codes.Code, err error) string {
-	if c == codes.Unavailable && errors.Is(err, translog.ErrUnavailable) {
+	switch {
+	case c == codes.Internal:
+		return "internal error; the server's log says more"
+	case c == codes.Unavailable && errors.Is(err, translog.ErrUnavailable):
 		return translog.ErrUnavailable.Error() + " at present; try again"
+	case c == codes.DeadlineExceeded:
+		return "the answer was not there in time"
+	case c == codes.Canceled:
+		return "the request was cancelled"
 	}
 	return err.Error()
 }
@@ -85,7 +97,7 @@ func message(c codes.Code, err error) string {
 // Add is Status for an add, where the end of the time does not mean that the
 // entry is not logged.
 func Add(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+	if code(err) == codes.DeadlineExceeded {
 		return status.Error(codes.DeadlineExceeded, "the entry was not published in time; it may be yet: add it again, and the answer has the index it got")
 	}
 	return Status(err)

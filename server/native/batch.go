@@ -11,7 +11,6 @@ import (
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/entry"
 	translog "indelible/log"
-	"indelible/server/failure"
 )
 
 // AddEntries implements the service.
@@ -31,7 +30,7 @@ func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*p
 	defer cancel()
 	outcomes, err := s.cfg.Log.AddMany(ctx, admitted)
 	if err != nil {
-		return nil, failure.Add(err)
+		return nil, s.addFailed(err)
 	}
 	return s.batchAnswer(entries, refused, outcomes)
 }
@@ -59,19 +58,19 @@ func (s *Service) admitAll(asked []*pb.Entry) ([]entry.Entry, []error) {
 func (s *Service) batchAnswer(entries []entry.Entry, refused []error, outcomes []translog.Outcome) (*pb.AddEntriesResponse, error) {
 	published, err := s.cfg.Log.Published()
 	if err != nil {
-		return nil, failure.Status(err)
+		return nil, s.failed(err)
 	}
 	res := &pb.AddEntriesResponse{Outcomes: make([]*pb.AddOutcome, len(entries))}
 	next := 0
 	for i, e := range entries {
 		if refused[i] != nil {
-			res.Outcomes[i] = refusal(failure.Status(refused[i]))
+			res.Outcomes[i] = refusal(s.failed(refused[i]))
 			continue
 		}
 		o := outcomes[next]
 		next++
 		if o.Err != nil {
-			res.Outcomes[i] = refusal(failure.Add(o.Err))
+			res.Outcomes[i] = refusal(s.addFailed(o.Err))
 			continue
 		}
 		published = o.Receipt.Checkpoint

@@ -51,6 +51,8 @@ type Config struct {
 	Log     Log
 	Kinds   []entry.Kind  // the kinds that may be added
 	Timeout time.Duration // how long an add may wait; 30 s
+	// Fault is called with the errors that clients are not shown; it may be nil.
+	Fault func(error)
 }
 
 // Service implements the generated service.
@@ -64,14 +66,30 @@ func New(cfg Config) *Service {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 30 * time.Second
 	}
+	if cfg.Fault == nil {
+		cfg.Fault = func(error) {}
+	}
 	return &Service{cfg: cfg}
+}
+
+// failed is an error as it goes over the wire.
+func (s *Service) failed(err error) error { return s.told(err, failure.Status(err)) }
+
+// addFailed is failed, for an add.
+func (s *Service) addFailed(err error) error { return s.told(err, failure.Add(err)) }
+
+func (s *Service) told(err, wire error) error {
+	if status.Code(wire) == codes.Internal {
+		s.cfg.Fault(err)
+	}
+	return wire
 }
 
 // AddEntry implements the service.
 func (s *Service) AddEntry(ctx context.Context, req *pb.AddEntryRequest) (*pb.AddEntryResponse, error) {
 	e, err := s.admit(req.GetEntry())
 	if err != nil {
-		return nil, failure.Status(err)
+		return nil, s.failed(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -80,7 +98,7 @@ func (s *Service) AddEntry(ctx context.Context, req *pb.AddEntryRequest) (*pb.Ad
 		err = outcomes[0].Err
 	}
 	if err != nil {
-		return nil, failure.Add(err)
+		return nil, s.addFailed(err)
 	}
 	r := outcomes[0].Receipt
 	logged := loggedEntry(r.Index, r.LeafHash, r.IntegratedAt, e.Kind())
@@ -154,7 +172,7 @@ func (s *Service) LookupEntry(ctx context.Context, req *pb.LookupEntryRequest) (
 
 func (s *Service) answer(r translog.Record, p translog.Proof, c translog.Published, err error) (*pb.GetEntryResponse, error) {
 	if err != nil {
-		return nil, failure.Status(err)
+		return nil, s.failed(err)
 	}
 	return &pb.GetEntryResponse{Entry: logged(r), Proof: inclusion(p), Checkpoint: s.checkpoint(c)}, nil
 }
@@ -167,7 +185,7 @@ func (s *Service) ListEntries(ctx context.Context, req *pb.ListEntriesRequest) (
 	}
 	records, published, err := s.cfg.Log.Entries(ctx, req.GetStart(), limit)
 	if err != nil {
-		return nil, failure.Status(err)
+		return nil, s.failed(err)
 	}
 	res := &pb.ListEntriesResponse{Next: req.GetStart(), TreeSize: published.Size}
 	bytes := 0
@@ -185,7 +203,7 @@ func (s *Service) ListEntries(ctx context.Context, req *pb.ListEntriesRequest) (
 func (s *Service) GetCheckpoint(context.Context, *pb.GetCheckpointRequest) (*pb.Checkpoint, error) {
 	p, err := s.cfg.Log.Published()
 	if err != nil {
-		return nil, failure.Status(err)
+		return nil, s.failed(err)
 	}
 	return s.checkpoint(p), nil
 }
@@ -194,7 +212,7 @@ func (s *Service) GetCheckpoint(context.Context, *pb.GetCheckpointRequest) (*pb.
 func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionProofRequest) (*pb.InclusionProof, error) {
 	p, err := s.cfg.Log.InclusionProof(ctx, req.GetIndex(), req.GetTreeSize())
 	if err != nil {
-		return nil, failure.Status(err)
+		return nil, s.failed(err)
 	}
 	return inclusion(p), nil
 }
@@ -203,7 +221,7 @@ func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionPro
 func (s *Service) GetConsistencyProof(ctx context.Context, req *pb.GetConsistencyProofRequest) (*pb.ConsistencyProof, error) {
 	c, err := s.cfg.Log.ConsistencyProof(ctx, req.GetFrom(), req.GetTo())
 	if err != nil {
-		return nil, failure.Status(err)
+		return nil, s.failed(err)
 	}
 	return &pb.ConsistencyProof{From: c.From, To: c.To, FromRoot: c.FromRoot[:], ToRoot: c.ToRoot[:], Hashes: hashes(c.Hashes)}, nil
 }
@@ -214,7 +232,7 @@ func (s *Service) WatchCheckpoints(_ *pb.WatchCheckpointsRequest, stream grpc.Se
 	for {
 		p, err := s.cfg.Log.AwaitNewer(stream.Context(), size)
 		if err != nil {
-			return failure.Status(err)
+			return s.failed(err)
 		}
 		if err := stream.Send(s.checkpoint(p)); err != nil {
 			return err

@@ -1,0 +1,135 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"indelible/entry"
+	translog "indelible/log"
+	"indelible/merkle"
+	"indelible/server"
+	"indelible/server/native"
+	"indelible/server/tiles"
+)
+
+// fakeLog answers every add at once, and everything with err when it is set.
+type fakeLog struct {
+	*translog.Log // nil: what is not below is not called
+	err           error
+	block         bool // adds wait for the end of their context
+}
+
+var published = translog.Published{
+	Size: 1_000_000, Root: sha256.Sum256([]byte("root")),
+	Note: []byte("log.example.com\n1000000\nv3EIDYj7m2aaKXUtFMBkWlbLwbqKKYXKvVnGqjcXLtg=\n\n— log.example.com " +
+		base64.StdEncoding.EncodeToString(make([]byte, 68)) + "\n"),
+}
+
+func (f *fakeLog) Origin() string { return "log.example.com" }
+
+func (f *fakeLog) Published() (translog.Published, error) { return published, f.err }
+
+func (f *fakeLog) AddMany(ctx context.Context, entries []entry.Entry) ([]translog.Outcome, error) {
+	if f.block {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	out := make([]translog.Outcome, len(entries))
+	for i, e := range entries {
+		out[i].Receipt = translog.Receipt{
+			Index: int64(i), LeafHash: e.LeafHash(), IntegratedAt: time.UnixMilli(1_700_000_000_123), Checkpoint: published,
+			Proof: translog.Proof{Index: int64(i), Size: published.Size, Root: published.Root, Hashes: make([]merkle.Hash, 20)},
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeLog) EntryWithProof(context.Context, int64) (translog.Record, translog.Proof, translog.Published, error) {
+	return translog.Record{}, translog.Proof{}, published, f.err
+}
+
+func handlerOver(tb testing.TB, log interface {
+	native.Log
+	tiles.Log
+}) http.Handler {
+	tb.Helper()
+	h, err := server.Handler(tb.Context(), server.Config{
+		Native: native.New(native.Config{Log: log, Kinds: []entry.Kind{entry.KindHashedRekord, entry.KindDSSE}}),
+		Tiles:  tiles.New(log, 1<<20), Origin: "log.example.com", Keys: []string{"log.example.com+00000000+AQ=="},
+		Size: func() int64 { return published.Size },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return h
+}
+
+// signer makes entries that are signed.
+type signer struct {
+	key  *ecdsa.PrivateKey
+	spki []byte
+}
+
+func newSigner(tb testing.TB) signer {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return signer{key, spki}
+}
+
+// entry is a hashedrekord of an artifact, as JSON.
+func (s signer) entry(tb testing.TB, artifact string) map[string]any {
+	tb.Helper()
+	digest := sha256.Sum256([]byte(artifact))
+	sig, err := ecdsa.SignASN1(rand.Reader, s.key, digest[:])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return map[string]any{"hashedRekord": map[string]any{
+		"digest": digest[:], "signature": sig, "verifier": map[string]any{"publicKey": s.spki},
+	}}
+}
+
+func (s signer) request(tb testing.TB, artifact string) []byte {
+	tb.Helper()
+	return toJSON(tb, map[string]any{"entry": s.entry(tb, artifact)})
+}
+
+func toJSON(tb testing.TB, v any) []byte {
+	tb.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+func numbered(n int) string { return fmt.Sprintf("artifact %d", n) }
+
+func post(path string, body []byte) *http.Request {
+	r, err := http.NewRequest(http.MethodPost, path, bytes.NewReader(body))
+	if err != nil {
+		panic(err) // the tests' own paths
+	}
+	return r
+}

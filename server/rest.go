@@ -1,0 +1,129 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "indelible/api/proto/indelible/v1"
+	"indelible/server/failure"
+)
+
+// restHandler serves the native API as REST by direct calls: no socket lies
+// between.
+func restHandler(ctx context.Context, native pb.LogServer) (http.Handler, error) {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
+		runtime.SetQueryParameterParser(strictQuery{}),
+		runtime.WithErrorHandler(writeError),
+		runtime.WithRoutingErrorHandler(writeRoutingError),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithWriteContentLength(),
+		// The service reads no metadata.
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+	)
+	return mux, pb.RegisterLogHandlerServer(ctx, mux, native)
+}
+
+// strictQuery refuses the query parameters that a call does not have, which
+// grpc-gateway would ignore: they are more often typing errors in ones that
+// matter.
+type strictQuery struct{ runtime.DefaultQueryParser }
+
+func (q strictQuery) Parse(msg proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	fields := msg.ProtoReflect().Descriptor().Fields()
+	for name := range values {
+		if fields.ByJSONName(name) == nil && fields.ByName(protoreflect.Name(name)) == nil {
+			return fmt.Errorf("unknown query parameter %.100q", name)
+		}
+	}
+	return q.DefaultQueryParser.Parse(msg, values, filter)
+}
+
+// cappedBody is a request's body up to the limit. It remembers what went wrong
+// with reading it, which grpc-gateway turns into text.
+type cappedBody struct {
+	io.ReadCloser
+	length int64 // as the client said; -1: it did not
+	err    error
+}
+
+func (b *cappedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+func limitBody(next http.Handler, limit int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > limit {
+			tooLarge(w, limit)
+			return
+		}
+		r.Body = &cappedBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), length: r.ContentLength}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func tooLarge(w http.ResponseWriter, limit int64) {
+	w.Header().Set("Connection", "close")
+	failure.Write(w, http.StatusRequestEntityTooLarge, codes.InvalidArgument, fmt.Sprintf("the request's body is over the limit of %d bytes", limit))
+}
+
+// writeError writes the error of a call, or of reading its request.
+func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	body, _ := r.Body.(*cappedBody)
+	if body == nil || body.err == nil {
+		failure.WriteError(w, err)
+		return
+	}
+	var big *http.MaxBytesError
+	switch {
+	case errors.As(body.err, &big):
+		tooLarge(w, big.Limit)
+	case errors.Is(body.err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		failure.Write(w, http.StatusRequestTimeout, codes.DeadlineExceeded, "the request's body did not arrive in time")
+	default:
+		failure.Write(w, http.StatusBadRequest, codes.InvalidArgument, "the request's body ended early")
+	}
+}
+
+// writeRoutingError is for paths and methods that the API does not have.
+func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	path := r.URL.EscapedPath()
+	switch httpStatus {
+	case http.StatusMethodNotAllowed:
+		allow := methods(path)
+		w.Header().Set("Allow", allow)
+		failure.Write(w, httpStatus, codes.Unimplemented, fmt.Sprintf("%.200q takes %s, and not %.20q", path, allow, r.Method))
+	case http.StatusNotFound:
+		failure.Write(w, httpStatus, codes.NotFound, fmt.Sprintf("there is nothing at %.200q; /openapi.json lists what there is", path))
+	default:
+		failure.Write(w, httpStatus, codes.InvalidArgument, http.StatusText(httpStatus))
+	}
+}
+
+// methods are those of a path of the API.
+func methods(path string) string {
+	switch {
+	case path == "/v1/entries":
+		return "GET, POST"
+	case strings.HasSuffix(path, ":batch"):
+		return "POST"
+	}
+	return "GET"
+}
