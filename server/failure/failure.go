@@ -63,6 +63,12 @@ func code(err error) codes.Code {
 	return codes.Internal
 }
 
+// Internal reports whether an error is a fault of ours, which belongs in the
+// operator's log.
+func Internal(err error) bool {
+	return status.Code(Status(err)) == codes.Internal
+}
+
 // Status is an error as it goes over the wire. What is not in the table may
 // hold anything, and is not shown.
 func Status(err error) error {

@@ -79,7 +79,7 @@ func (s *Service) failed(err error) error { return s.told(err, failure.Status(er
 func (s *Service) addFailed(err error) error { return s.told(err, failure.Add(err)) }
 
 func (s *Service) told(err, wire error) error {
-	if status.Code(wire) == codes.Internal {
+	if failure.Internal(wire) {
 		s.cfg.Fault(err)
 	}
 	return wire

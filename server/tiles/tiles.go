@@ -1,26 +1,35 @@
 // Package tiles serves a log as C2SP tlog-tiles: /checkpoint, /tile/<L>/<N>
 // and /tile/entries/<N>, whole or partial.
 //
-// Each object has one path, and every other spelling is a 404, so that caches
-// hold one copy. What is served under a tile's path never changes, and says so;
-// partial tiles are made on the fly, of every size, for ever. Full tiles and
-// bundles are kept ready to send, in memory bounded in bytes.
+//	GET /checkpoint
+//	GET /tile/0/x001/067           a full tile, 8,192 bytes
+//	GET /tile/1/000.p/17           the first 17 hashes of one
+//	GET /tile/entries/x001/067     256 entries
+//
+// Each object has one URL. Every other spelling of it, percent-encoded, with a
+// query or with dots, is not found, so that caches hold one copy. What is
+// served under a tile's path never changes, and says so; partial tiles are made
+// on the fly, of every size, for ever.
+//
+// What was made is kept ready to send, in memory bounded in bytes. Whoever
+// reads all of the log, in whatever order, costs no more than that, and keeps no
+// more than a few loads going.
 package tiles
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"indelible/internal/bytecache"
 	translog "indelible/log"
 	"indelible/merkle"
+	"indelible/server/failure"
 )
 
 // Log is what the tiles are made from.
@@ -32,201 +41,141 @@ type Log interface {
 
 var _ Log = (*translog.Log)(nil)
 
+// maxLoads is how many tiles and bundles are made at the same time. A bundle
+// can have 16 MiB.
+const maxLoads = 4
+
+// loadTimeout is how long a reader waits for the database.
+const loadTimeout = 10 * time.Second
+
 // Handler serves the tiles of one log.
 type Handler struct {
-	log   Log
-	ready *bytecache.Cache[string, *object]
-	v     header
-}
+	// Fault, if set, is called with the errors that clients are not shown.
+	Fault func(error)
 
-// object is a response ready to send.
-type object struct {
-	body, gzipped      []byte // gzipped: nil where it is not worth it
-	etag               []string
-	length, gzipLength []string
+	log     Log
+	full    *bytecache.Cache[string, *object]
+	partial *bytecache.Cache[string, *object] // of its own, so that what is soon of no interest displaces nothing else
+	loads   chan struct{}
+	press   press
+	v       values
 }
 
 // New makes a Handler that keeps up to cacheBytes of responses.
 func New(log Log, cacheBytes int64) *Handler {
-	size := func(path string, o *object) int64 { return int64(len(path) + len(o.body) + len(o.gzipped) + 300) }
-	return &Handler{log: log, ready: bytecache.New(cacheBytes, size), v: values()}
-}
-
-// Header values that all responses share; they are never modified.
-type header struct{ octets, text, immutable, fresh, any, encodings, gzip []string }
-
-func values() header {
-	return header{
-		octets:    []string{"application/octet-stream"},
-		text:      []string{"text/plain; charset=utf-8"},
-		immutable: []string{"public, max-age=604800, immutable"},
-		fresh:     []string{"public, max-age=1"},
-		any:       []string{"*"},
-		encodings: []string{"Accept-Encoding"},
-		gzip:      []string{"gzip"},
+	return &Handler{
+		log:     log,
+		full:    bytecache.New(cacheBytes-cacheBytes/8, size),
+		partial: bytecache.New(cacheBytes/8, size),
+		loads:   make(chan struct{}, maxLoads),
+		v:       headerValues(),
 	}
 }
 
 // ServeHTTP answers GET and HEAD.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head := w.Header()
-	v := h.v
-	head["Access-Control-Allow-Origin"] = v.any
+	head["Access-Control-Allow-Origin"] = h.v.any
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
+		h.get(w, r)
 	case http.MethodOptions:
 		head.Set("Access-Control-Allow-Methods", "GET, HEAD")
+		head.Set("Access-Control-Allow-Headers", "If-None-Match")
+		head.Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
-		return
 	default:
 		head.Set("Allow", "GET, HEAD, OPTIONS")
-		fail(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		failure.Write(w, http.StatusMethodNotAllowed, codes.Unimplemented, fmt.Sprintf("only GET and HEAD are answered here, and not %.20q", r.Method))
+	}
+}
+
+func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
+	// A path that is not what its decoded form is encoded to comes with its
+	// RawPath.
+	if r.URL.RawPath != "" || r.URL.RawQuery != "" || r.URL.ForceQuery {
+		h.fail(w, fmt.Errorf("%w: it has a query, or is percent-encoded", errPath))
 		return
 	}
-	path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
+	path := strings.TrimPrefix(r.URL.Path, "/")
 	if path == "checkpoint" {
-		h.checkpoint(w, r, v)
+		h.checkpoint(w, r)
 		return
 	}
 	o, err := h.object(r.Context(), path)
 	if err != nil {
-		failWith(w, err)
+		h.fail(w, err)
 		return
 	}
-	head["Content-Type"], head["Cache-Control"] = v.octets, v.immutable
-	send(w, r, o, v)
+	head := w.Header()
+	head["Content-Type"], head["Cache-Control"] = h.v.octets, h.v.immutable
+	h.v.send(w, r, o)
 }
 
-func (h *Handler) checkpoint(w http.ResponseWriter, r *http.Request, v header) {
+func (h *Handler) checkpoint(w http.ResponseWriter, r *http.Request) {
 	p, err := h.log.Published()
 	if err != nil {
-		failWith(w, err)
+		h.fail(w, err)
 		return
 	}
-	w.Header()["Content-Type"], w.Header()["Cache-Control"] = v.text, v.fresh
-	send(w, r, newObject(p.Note, false), v)
+	head := w.Header()
+	head["Content-Type"], head["Cache-Control"] = h.v.text, h.v.fresh
+	h.v.send(w, r, newObject(p.Note, nil))
 }
 
-// errPath: there is no such path.
-var errPath = errors.New("this is not the path of a tile, such as tile/0/x001/067, or of an entry bundle, such as tile/entries/000.p/12")
+// errPath: there can be no such path.
+var errPath = errors.New("not the path of a tile, such as tile/0/x001/067, or of an entry bundle, such as tile/entries/000.p/12")
 
-// object returns what a path names. Only full ones are kept: a partial one is
-// soon of no interest.
+// object returns what a path names.
 func (h *Handler) object(ctx context.Context, path string) (*object, error) {
-	if o, ok := h.ready.Peek(path); ok {
+	if o, ok := h.full.Peek(path); ok {
 		return o, nil
 	}
+	// The path is a part of the request, all of which it would keep in memory.
+	key := strings.Clone(path)
 	if t, err := merkle.ParseTilePath(path); err == nil {
-		return h.load(ctx, path, t.Width, false, func(ctx context.Context) ([]byte, error) { return h.log.Tile(ctx, t) })
+		return h.cache(t.Width).Get(ctx, key, func(ctx context.Context) (*object, error) {
+			return h.load(ctx, nil, func(ctx context.Context) ([]byte, error) { return h.log.Tile(ctx, t) })
+		})
 	}
 	if b, err := merkle.ParseBundlePath(path); err == nil {
-		return h.load(ctx, path, b.Width, true, func(ctx context.Context) ([]byte, error) { return h.log.Bundle(ctx, b) })
+		return h.cache(b.Width).Get(ctx, key, func(ctx context.Context) (*object, error) {
+			return h.load(ctx, &h.press, func(ctx context.Context) ([]byte, error) { return h.log.Bundle(ctx, b) })
+		})
 	}
 	return nil, errPath
 }
 
-func (h *Handler) load(ctx context.Context, path string, width int, compress bool, fetch func(context.Context) ([]byte, error)) (*object, error) {
-	make := func(ctx context.Context) (*object, error) {
-		body, err := fetch(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return newObject(body, compress), nil
+func (h *Handler) cache(width int) *bytecache.Cache[string, *object] {
+	if width == merkle.TileWidth {
+		return h.full
 	}
-	if width < merkle.TileWidth {
-		return make(ctx)
-	}
-	return h.ready.Get(ctx, path, make)
+	return h.partial
 }
 
-func newObject(body []byte, compress bool) *object {
-	sum := sha256.Sum256(body)
-	o := &object{body: body, etag: []string{`"` + hex.EncodeToString(sum[:16]) + `"`}, length: []string{strconv.Itoa(len(body))}}
-	if !compress {
-		return o
+func (h *Handler) load(ctx context.Context, p *press, fetch func(context.Context) ([]byte, error)) (*object, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	select {
+	case h.loads <- struct{}{}:
+		defer func() { <-h.loads }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	z.Write(body) // a Buffer takes everything
-	if z.Close() == nil && b.Len() < len(body)*9/10 {
-		o.gzipped, o.gzipLength = b.Bytes(), []string{strconv.Itoa(b.Len())}
+	body, err := fetch(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return o
+	return newObject(body, p), nil
 }
 
-// send writes an object as the request wants it.
-func send(w http.ResponseWriter, r *http.Request, o *object, v header) {
-	head := w.Header()
-	head["Etag"] = o.etag
-	body, length := o.body, o.length
-	if o.gzipped != nil {
-		head["Vary"] = v.encodings
-		if acceptsGzip(r) {
-			body, length = o.gzipped, o.gzipLength
-			head["Content-Encoding"] = v.gzip
-			// One tag for each encoding: they are different bytes.
-			head.Set("Etag", strings.TrimSuffix(o.etag[0], `"`)+`-gzip"`)
-		}
-	}
-	if notModified(r, head.Get("Etag")) {
-		head.Del("Content-Encoding")
-		head.Del("Content-Type")
-		w.WriteHeader(http.StatusNotModified)
+func (h *Handler) fail(w http.ResponseWriter, err error) {
+	if errors.Is(err, errPath) {
+		failure.Write(w, http.StatusNotFound, codes.NotFound, err.Error())
 		return
 	}
-	head["Content-Length"] = length
-	if r.Method != http.MethodHead {
-		w.Write(body)
+	if failure.Internal(err) && h.Fault != nil {
+		h.Fault(err)
 	}
-}
-
-func notModified(r *http.Request, etag string) bool {
-	asked := r.Header["If-None-Match"]
-	if len(asked) == 0 {
-		return false
-	}
-	for tag := range strings.SplitSeq(strings.Join(asked, ","), ",") {
-		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-		if tag == etag || tag == "*" {
-			return true
-		}
-	}
-	return false
-}
-
-// acceptsGzip reads Accept-Encoding as far as it matters: gzip, not refused by
-// q=0.
-func acceptsGzip(r *http.Request) bool {
-	for _, line := range r.Header["Accept-Encoding"] {
-		for part := range strings.SplitSeq(line, ",") {
-			name, q, _ := strings.Cut(part, ";")
-			if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-				q = strings.ReplaceAll(q, " ", "")
-				return q != "q=0" && !strings.HasPrefix(q, "q=0.0")
-			}
-		}
-	}
-	return false
-}
-
-func failWith(w http.ResponseWriter, err error) {
-	switch {
-	case errors.Is(err, errPath), errors.Is(err, translog.ErrNotFound):
-		fail(w, http.StatusNotFound, err.Error())
-	case errors.Is(err, context.Canceled):
-		fail(w, 499, "the client is gone")
-	default:
-		w.Header().Set("Retry-After", "1")
-		fail(w, http.StatusServiceUnavailable, "the log is not available at present; try again")
-	}
-}
-
-// fail writes an error. Nothing may keep it: a partial tile that is not there
-// yet may be there in a second.
-func fail(w http.ResponseWriter, status int, message string) {
-	w.Header()["Cache-Control"] = []string{"no-store"}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	w.Write([]byte(message + "\n"))
+	failure.WriteError(w, err)
 }
