@@ -1,0 +1,211 @@
+// Package client reads and writes transparency logs, and believes nothing: what
+// it returns was verified against the keys that it was given.
+//
+// The read side (Checkpoint, Tile, Entries) works with every log that serves
+// C2SP tlog-tiles. Add and the proofs use the native API of this product. A log
+// that answers wrongly, too much or too slowly costs an error, bounded memory
+// and bounded time.
+package client
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"indelible/checkpoint"
+)
+
+// Bounds of answers, in bytes.
+const (
+	maxCheckpoint = checkpoint.MaxNoteSize
+	maxTile       = 256 * 32
+	maxBundle     = 256 * (2 + 65535)
+	maxAnswer     = 64 << 20
+	maxError      = 64 << 10
+)
+
+// Errors that callers act upon.
+var (
+	// ErrUntrusted: the log's answer does not hold.
+	ErrUntrusted = errors.New("the log's answer does not verify")
+	// ErrNotFound: the log has no such entry, tile or bundle.
+	ErrNotFound = errors.New("not in the log")
+	// ErrRefused: the log does not take what was sent.
+	ErrRefused = errors.New("the log refused it")
+)
+
+// Config is what a Client is made from.
+type Config struct {
+	URL  string                // http(s)://host[:port][/prefix]
+	Keys []checkpoint.Verifier // of the log; required for everything that is verified
+	// HTTP does the requests; one with a timeout of a minute.
+	HTTP *http.Client
+	// Tries is how often a request is made that fails for reasons that may
+	// pass; 5.
+	Tries int
+	// UserAgent names the program.
+	UserAgent string
+}
+
+// Client talks to one log.
+type Client struct {
+	cfg Config
+	url string
+}
+
+// New makes a Client.
+func New(cfg Config) (*Client, error) {
+	if !strings.HasPrefix(cfg.URL, "http://") && !strings.HasPrefix(cfg.URL, "https://") {
+		return nil, fmt.Errorf("log URL %q: it must begin with http:// or https://", cfg.URL)
+	}
+	if cfg.HTTP == nil {
+		cfg.HTTP = &http.Client{Timeout: time.Minute}
+	}
+	if cfg.Tries == 0 {
+		cfg.Tries = 5
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "indelible-client"
+	}
+	return &Client{cfg: cfg, url: strings.TrimRight(cfg.URL, "/")}, nil
+}
+
+// request is one question to the log.
+type request struct {
+	method, path string
+	body         []byte
+	limit        int64 // bytes of the answer
+}
+
+// StatusError is an answer that is not 200.
+type StatusError struct {
+	Status  int
+	Message string
+	retry   time.Duration
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("%s (HTTP %d)", e.Message, e.Status) }
+
+// Is makes a StatusError match ErrNotFound and ErrRefused.
+func (e *StatusError) Is(target error) bool {
+	switch target {
+	case ErrNotFound:
+		return e.Status == http.StatusNotFound
+	case ErrRefused:
+		return e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge
+	}
+	return false
+}
+
+// passing reports whether the same request may succeed later. Every request of
+// this package may be made again: adding an entry twice adds it once.
+func passing(err error) (wait time.Duration, ok bool) {
+	var s *StatusError
+	if !errors.As(err, &s) {
+		return 0, !errors.Is(err, context.Canceled) && !errors.Is(err, errTooBig)
+	}
+	switch s.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return s.retry, true
+	}
+	return 0, false
+}
+
+// maxWait bounds what a server can make us wait between two tries.
+const maxWait = 30 * time.Second
+
+// do asks until there is an answer, or no hope of one.
+func (c *Client) do(ctx context.Context, r request) ([]byte, error) {
+	backoff := 200 * time.Millisecond
+	for try := 1; ; try++ {
+		data, err := c.once(ctx, r)
+		if err == nil {
+			return data, nil
+		}
+		wait, again := passing(err)
+		if !again || try == c.cfg.Tries || ctx.Err() != nil {
+			return nil, fmt.Errorf("%s %s%s: %w", r.method, c.url, r.path, err)
+		}
+		wait = min(max(wait, backoff+rand.N(backoff)), maxWait)
+		backoff *= 2
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, fmt.Errorf("%s %s%s: %w", r.method, c.url, r.path, errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, c.url+r.path, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("Accept-Encoding", "gzip, identity")
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.cfg.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, statusError(res)
+	}
+	return body(res, r.limit)
+}
+
+// errTooBig: the answer has more bytes than any right one could have.
+var errTooBig = errors.New("the answer is too big")
+
+// body reads an answer. SPEC: tlog-tiles: entry bundles may come compressed
+// without having been asked for so; the limit is on what comes out.
+func body(res *http.Response, limit int64) ([]byte, error) {
+	var r io.Reader = res.Body
+	switch enc := res.Header.Get("Content-Encoding"); enc {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, fmt.Errorf("the answer's compression is damaged: %w", err)
+		}
+		r = z
+	default:
+		return nil, fmt.Errorf("the answer has Content-Encoding %q, which was not asked for", enc)
+	}
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%w: over %d bytes", errTooBig, limit)
+	}
+	return data, err
+}
+
+func statusError(res *http.Response) error {
+	data, _ := body(res, maxError)
+	e := &StatusError{Status: res.StatusCode, Message: http.StatusText(res.StatusCode)}
+	var said struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(data, &said) == nil && said.Message != "" {
+		e.Message = said.Message
+	} else if text := strings.TrimSpace(string(data)); text != "" && len(text) < 300 {
+		e.Message = text
+	}
+	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
+		e.retry = time.Duration(min(s, 3600)) * time.Second
+	}
+	return e
+}

@@ -1,0 +1,193 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	pb "indelible/api/proto/indelible/v1"
+	"indelible/checkpoint"
+	"indelible/merkle"
+)
+
+// Logged is an entry that is proven to be in the log.
+type Logged struct {
+	Index        int64
+	Canonical    []byte
+	LeafHash     merkle.Hash
+	IntegratedAt int64 // Unix milliseconds; the log's word, not proven
+	Duplicate    bool  // it was there before
+	Hashes       []merkle.Hash
+	Checkpoint   checkpoint.Opened
+}
+
+// Proof is the entry's proof file.
+func (l Logged) Proof() checkpoint.Proof {
+	return checkpoint.Proof{Extra: l.Canonical, HasExtra: true, Index: l.Index, Hashes: l.Hashes, Checkpoint: l.Checkpoint.Note}
+}
+
+// Entry is what is to be logged: how the log is asked, and the canonical bytes
+// that must come of it.
+type Entry struct {
+	Request   *pb.Entry
+	Canonical []byte
+}
+
+// Outcome is what became of one entry of several.
+type Outcome struct {
+	Logged Logged
+	Err    error
+}
+
+// Add logs an entry.
+func (c *Client) Add(ctx context.Context, e Entry) (Logged, error) {
+	var res pb.AddEntryResponse
+	if err := c.call(ctx, http.MethodPost, "/v1/entries", &pb.AddEntryRequest{Entry: e.Request}, &res); err != nil {
+		return Logged{}, err
+	}
+	if got := res.GetEntry().GetCanonical(); len(got) > 0 && !bytes.Equal(got, e.Canonical) {
+		return Logged{}, fmt.Errorf("%w: it logged something else than was asked for", ErrUntrusted)
+	}
+	o, err := c.Open([]byte(res.GetCheckpoint().GetNote()))
+	if err != nil {
+		return Logged{}, err
+	}
+	l, err := prove(e.Canonical, res.GetEntry(), res.GetProof(), o)
+	l.Duplicate = res.GetDuplicate()
+	return l, err
+}
+
+// AddMany logs up to 1,024 entries in one request.
+func (c *Client) AddMany(ctx context.Context, entries []Entry) ([]Outcome, error) {
+	req := &pb.AddEntriesRequest{}
+	for _, e := range entries {
+		req.Entries = append(req.Entries, e.Request)
+	}
+	var res pb.AddEntriesResponse
+	if err := c.call(ctx, http.MethodPost, "/v1/entries:batch", req, &res); err != nil {
+		return nil, err
+	}
+	if len(res.GetOutcomes()) != len(entries) {
+		return nil, fmt.Errorf("%w: %d outcomes for %d entries", ErrUntrusted, len(res.GetOutcomes()), len(entries))
+	}
+	o, err := c.Open([]byte(res.GetCheckpoint().GetNote()))
+	if err != nil {
+		return nil, err
+	}
+	outcomes := make([]Outcome, len(entries))
+	for i, out := range res.GetOutcomes() {
+		if e := out.GetError(); e != nil {
+			outcomes[i].Err = fmt.Errorf("%w: %s", ErrRefused, e.GetMessage())
+			continue
+		}
+		l, err := prove(entries[i].Canonical, out.GetEntry(), out.GetProof(), o)
+		l.Duplicate = out.GetDuplicate()
+		outcomes[i] = Outcome{l, err}
+	}
+	return outcomes, nil
+}
+
+// Get fetches the entry at an index, with its proof.
+func (c *Client) Get(ctx context.Context, index int64) (Logged, error) {
+	l, err := c.get(ctx, "/v1/entries/"+strconv.FormatInt(index, 10))
+	if err == nil && l.Index != index {
+		err = fmt.Errorf("%w: asked for entry %d, it proved entry %d", ErrUntrusted, index, l.Index)
+	}
+	return l, err
+}
+
+// Lookup fetches the entry with a leaf hash, with its proof.
+func (c *Client) Lookup(ctx context.Context, leaf merkle.Hash) (Logged, error) {
+	l, err := c.get(ctx, "/v1/entries:lookup?leafHash="+url.QueryEscape(base64.StdEncoding.EncodeToString(leaf[:])))
+	if err == nil && l.LeafHash != leaf {
+		err = fmt.Errorf("%w: asked for leaf hash %x, it proved %x", ErrUntrusted, leaf, l.LeafHash)
+	}
+	return l, err
+}
+
+func (c *Client) get(ctx context.Context, path string) (Logged, error) {
+	var res pb.GetEntryResponse
+	if err := c.call(ctx, http.MethodGet, path, nil, &res); err != nil {
+		return Logged{}, err
+	}
+	o, err := c.Open([]byte(res.GetCheckpoint().GetNote()))
+	if err != nil {
+		return Logged{}, err
+	}
+	return prove(res.GetEntry().GetCanonical(), res.GetEntry(), res.GetProof(), o)
+}
+
+// prove verifies that the bytes are in the checkpoint's tree. The leaf hash is
+// computed here; the one in the answer is not looked at.
+func prove(canonical []byte, e *pb.LoggedEntry, p *pb.InclusionProof, o checkpoint.Opened) (Logged, error) {
+	l := Logged{Index: p.GetIndex(), Canonical: canonical, LeafHash: merkle.LeafHash(canonical), IntegratedAt: e.GetIntegratedAt(), Checkpoint: o}
+	var err error
+	if l.Hashes, err = hashes(p.GetHashes()); err == nil {
+		err = merkle.VerifyInclusion(l.Index, o.Size, l.LeafHash, l.Hashes, o.Root)
+	}
+	if err != nil {
+		return Logged{}, fmt.Errorf("%w: inclusion proof of entry %d in a tree of size %d: %w", ErrUntrusted, l.Index, o.Size, err)
+	}
+	return l, nil
+}
+
+func hashes(list [][]byte) ([]merkle.Hash, error) {
+	out := make([]merkle.Hash, len(list))
+	for i, h := range list {
+		if len(h) != merkle.HashSize {
+			return nil, fmt.Errorf("a hash of %d bytes", len(h))
+		}
+		out[i] = merkle.Hash(h)
+	}
+	return out, nil
+}
+
+// Consistent proves that the tree of an older checkpoint is a prefix of that of
+// a newer one, and returns the proof.
+func (c *Client) Consistent(ctx context.Context, older, newer checkpoint.Checkpoint) ([]merkle.Hash, error) {
+	if older.Size > newer.Size {
+		return nil, fmt.Errorf("%w: the newer checkpoint has size %d, the older %d", ErrUntrusted, newer.Size, older.Size)
+	}
+	proof := []merkle.Hash(nil)
+	if older.Size > 0 && older.Size < newer.Size {
+		var res pb.ConsistencyProof
+		if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/proofs/consistency?from=%d&to=%d", older.Size, newer.Size), nil, &res); err != nil {
+			return nil, err
+		}
+		var err error
+		if proof, err = hashes(res.GetHashes()); err != nil {
+			return nil, fmt.Errorf("%w: consistency proof: %w", ErrUntrusted, err)
+		}
+	}
+	if err := merkle.VerifyConsistency(older.Size, newer.Size, older.Root, newer.Root, proof); err != nil {
+		return nil, fmt.Errorf("%w: the tree of size %d is not a prefix of that of size %d: %w", ErrUntrusted, older.Size, newer.Size, err)
+	}
+	return proof, nil
+}
+
+// call makes a request of the native API.
+func (c *Client) call(ctx context.Context, method, path string, in, out proto.Message) error {
+	r := request{method: method, path: path, limit: maxAnswer}
+	if in != nil {
+		var err error
+		if r.body, err = protojson.Marshal(in); err != nil {
+			return err
+		}
+	}
+	data, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	// A newer server may say more than we know.
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, out); err != nil {
+		return fmt.Errorf("%w: it is not what the API says: %w", ErrUntrusted, err)
+	}
+	return nil
+}

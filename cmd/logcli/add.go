@@ -1,0 +1,303 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	pb "indelible/api/proto/indelible/v1"
+	"indelible/client"
+	"indelible/entry"
+)
+
+// maxBatch is how many files go in one request.
+const maxBatch = 1024
+
+func (p *program) addCommand() *cobra.Command {
+	var o addOptions
+	cmd := &cobra.Command{
+		Use:   "add FILE…",
+		Short: "Sign files and log them",
+		Long: "Sign each FILE, log it, and write its proof to FILE" + proofSuffix + ".\n\n" +
+			"The first use makes you a signing key, and remembers the log's key; both are announced.",
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error { return p.add(cmd.Context(), a, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.key, "key", "", "file of the key to sign with (default: your own, made on first use)")
+	f.StringVar(&o.kind, "kind", "hashedrekord", "hashedrekord (sign FILE's digest), dsse (FILE is a DSSE envelope; --signer verifies it) or raw (FILE itself, unsigned)")
+	f.StringVar(&o.out, "out", "", "where the proof goes (default: FILE"+proofSuffix+")")
+	return cmd
+}
+
+type addOptions struct{ key, kind, out string }
+
+// added is what is said of one file.
+type added struct {
+	File      string `json:"file"`
+	Proof     string `json:"proof,omitempty"`
+	Origin    string `json:"origin,omitempty"`
+	Index     int64  `json:"index"`
+	TreeSize  int64  `json:"treeSize,omitempty"`
+	LeafHash  []byte `json:"leafHash,omitempty"`
+	Duplicate bool   `json:"duplicate"`
+	Error     string `json:"error,omitempty"`
+}
+
+func (p *program) add(ctx context.Context, files []string, o addOptions) error {
+	if len(files) > maxBatch || o.out != "" && len(files) > 1 {
+		return usagef("%d files: give up to %d, and --out with one only", len(files), maxBatch)
+	}
+	for _, f := range files {
+		if f == "-" && o.out == "" {
+			return usagef("standard input needs --out FILE for its proof")
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	from, err := p.maker(o)
+	if err != nil {
+		return err
+	}
+	entries := make([]client.Entry, len(files))
+	for i, f := range files {
+		if entries[i], err = p.entry(f, from); err != nil {
+			return fmt.Errorf("%s: %w", f, err)
+		}
+	}
+	c, err := p.writer(ctx)
+	if err != nil {
+		return err
+	}
+	outcomes, err := addAll(ctx, c, entries)
+	if err != nil {
+		return err
+	}
+	return p.addedAll(files, o, outcomes)
+}
+
+func addAll(ctx context.Context, c *client.Client, entries []client.Entry) ([]client.Outcome, error) {
+	if len(entries) > 1 {
+		return c.AddMany(ctx, entries)
+	}
+	l, err := c.Add(ctx, entries[0])
+	return []client.Outcome{{Logged: l}}, err
+}
+
+// writer is a client that trusts the log's key as given or remembered, or, on
+// first use, as the log says, and then remembers it.
+func (p *program) writer(ctx context.Context) (*client.Client, error) {
+	logs, _, err := p.givenLogs()
+	if err != nil {
+		return nil, err
+	}
+	if len(logs) == 0 {
+		c, err := client.New(client.Config{URL: p.url})
+		if err != nil {
+			return nil, usage(err)
+		}
+		if logs, err = c.Keys(ctx); err != nil {
+			return nil, err
+		}
+		if err := p.pin(logs); err != nil {
+			return nil, err
+		}
+	}
+	c, err := client.New(client.Config{URL: p.url, Keys: logs})
+	if err != nil {
+		return nil, usage(err)
+	}
+	return c, nil
+}
+
+// maker makes an entry of an artifact.
+type maker func(artifact io.Reader) (client.Entry, error)
+
+func (p *program) maker(o addOptions) (maker, error) {
+	switch o.kind {
+	case "hashedrekord":
+		key, err := p.signerKey(o.key)
+		if err != nil {
+			return nil, err
+		}
+		return func(r io.Reader) (client.Entry, error) { return signDigest(key, r) }, nil
+	case "dsse":
+		pub, err := p.signerPublic()
+		if err == nil && pub == nil {
+			err = usagef("--kind dsse needs --signer FILE: the public key or certificate that verifies the envelope")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return func(r io.Reader) (client.Entry, error) { return envelopeEntry(pub, r) }, nil
+	case "raw":
+		return rawEntry, nil
+	}
+	return nil, usagef("--kind %q: it is hashedrekord, dsse or raw", o.kind)
+}
+
+func (p *program) entry(file string, make maker) (client.Entry, error) {
+	f, err := p.open(file)
+	if err != nil {
+		return client.Entry{}, err
+	}
+	defer f.Close()
+	return make(f)
+}
+
+// algorithm is how a key signs a digest.
+func algorithm(pub crypto.PublicKey) (hash.Hash, crypto.SignerOpts, error) {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		switch k.Curve.Params().BitSize {
+		case 384:
+			return sha512.New384(), crypto.SHA384, nil
+		case 521:
+			return sha512.New(), crypto.SHA512, nil
+		}
+		return sha256.New(), crypto.SHA256, nil
+	case *rsa.PublicKey:
+		return sha256.New(), crypto.SHA256, nil
+	case ed25519.PublicKey:
+		return sha512.New(), &ed25519.Options{Hash: crypto.SHA512}, nil
+	}
+	return nil, nil, fmt.Errorf("a key of type %T cannot sign digests", pub)
+}
+
+// signatureRandom makes ECDSA signatures deterministic (RFC 6979), which
+// crypto/ecdsa does without a source of randomness: the same file with the same
+// key is then the same entry, and adding it twice logs it once.
+func signatureRandom(key crypto.Signer) io.Reader {
+	if _, ok := key.Public().(*ecdsa.PublicKey); ok {
+		return nil
+	}
+	return rand.Reader
+}
+
+// signDigest signs an artifact's digest, and makes the entry here as the log
+// will: what it answers is compared with that.
+func signDigest(key crypto.Signer, r io.Reader) (client.Entry, error) {
+	h, opts, err := algorithm(key.Public())
+	if err != nil {
+		return client.Entry{}, err
+	}
+	if _, err := io.Copy(h, r); err != nil {
+		return client.Entry{}, err
+	}
+	digest := h.Sum(nil)
+	sig, err := key.Sign(signatureRandom(key), digest, opts)
+	if err != nil {
+		return client.Entry{}, err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return client.Entry{}, err
+	}
+	e, err := entry.NewHashedRekord(entry.HashedRekord{Digest: digest, Signature: sig, Verifier: entry.Verifier{PublicKey: spki}})
+	if err != nil {
+		return client.Entry{}, err
+	}
+	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_HashedRekord{HashedRekord: &pb.HashedRekord{
+		Digest: digest, Signature: sig, Verifier: &pb.Verifier{Key: &pb.Verifier_PublicKey{PublicKey: spki}},
+	}}}}, nil
+}
+
+func envelopeEntry(pub crypto.PublicKey, r io.Reader) (client.Entry, error) {
+	spki, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return client.Entry{}, err
+	}
+	envelope, err := io.ReadAll(io.LimitReader(r, maxEnvelope))
+	if err != nil {
+		return client.Entry{}, err
+	}
+	e, err := entry.NewDSSE(entry.DSSE{Envelope: envelope, Verifiers: []entry.Verifier{{PublicKey: spki}}})
+	if err != nil {
+		return client.Entry{}, usage(err)
+	}
+	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_Dsse{Dsse: &pb.Dsse{
+		Envelope: envelope, Verifiers: []*pb.Verifier{{Key: &pb.Verifier_PublicKey{PublicKey: spki}}},
+	}}}}, nil
+}
+
+// maxEnvelope bounds an envelope, in bytes; a log takes no more in a request.
+const maxEnvelope = 8 << 20
+
+func rawEntry(r io.Reader) (client.Entry, error) {
+	data, err := io.ReadAll(io.LimitReader(r, entry.MaxCanonical+1))
+	if err != nil {
+		return client.Entry{}, err
+	}
+	e, err := entry.NewRaw(data)
+	if err != nil {
+		return client.Entry{}, usage(err)
+	}
+	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_Raw{Raw: data}}}, nil
+}
+
+// addedAll writes the proofs, and says what became of each file. It fails if
+// any of them did.
+func (p *program) addedAll(files []string, o addOptions, outcomes []client.Outcome) error {
+	var first error
+	list := make([]added, len(files))
+	for i, out := range outcomes {
+		list[i] = added{File: files[i]}
+		err := out.Err
+		if err == nil {
+			list[i], err = writeProof(files[i], o.out, out.Logged)
+		}
+		if err != nil {
+			list[i].Error = err.Error()
+			if first == nil {
+				first = fmt.Errorf("%s: %w", files[i], err)
+			}
+		}
+	}
+	if p.output == "json" {
+		if err := p.print(list, ""); err != nil {
+			return err
+		}
+	} else {
+		p.printAdded(list)
+	}
+	if first != nil {
+		return reported{&exitError{code(first), first}}
+	}
+	return nil
+}
+
+func writeProof(file, out string, l client.Logged) (added, error) {
+	if out == "" {
+		out = file + proofSuffix
+	}
+	a := added{File: file, Proof: out, Origin: l.Checkpoint.Origin, Index: l.Index, TreeSize: l.Checkpoint.Size, LeafHash: l.LeafHash[:], Duplicate: l.Duplicate}
+	data, err := l.Proof().Marshal()
+	if err == nil {
+		err = writeFile(out, data, 0o644)
+	}
+	return a, err
+}
+
+func (p *program) printAdded(list []added) {
+	for _, a := range list {
+		switch {
+		case a.Error != "":
+			fmt.Fprintf(p.stderr, "%s %s: %s\n", p.colour("31", "✗"), a.File, a.Error)
+		case a.Duplicate:
+			fmt.Fprintf(p.stdout, "%s %s was in log %s already, number %d; proof in %s\n", p.colour("32", "✓"), a.File, a.Origin, a.Index, a.Proof)
+		default:
+			fmt.Fprintf(p.stdout, "%s %s is in log %s, number %d; proof in %s\n", p.colour("32", "✓"), a.File, a.Origin, a.Index, a.Proof)
+		}
+	}
+}

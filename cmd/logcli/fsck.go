@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"indelible/client"
+	"indelible/fsck"
+)
+
+func (p *program) fsckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "fsck", Short: "Audit the whole log: fetch everything, and recompute everything", Args: args(cobra.NoArgs),
+		Long: "Audit the whole log: fetch every entry and every tile, recompute every hash from the entries' bytes,\n" +
+			"and compare the root with the signed checkpoint. --timeout does not apply.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.reader(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.fsck(cmd.Context(), c)
+		},
+	}
+}
+
+func (p *program) fsck(ctx context.Context, c *client.Client) error {
+	o, err := c.Checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	report, err := fsck.Check(ctx, c, o.Size, o.Root, p.progress(o.Size))
+	var problem *fsck.Problem
+	if errors.As(err, &problem) {
+		return unverified(fmt.Errorf("the log is not what its checkpoint of size %d says: %w", o.Size, problem))
+	}
+	if err != nil {
+		return err
+	}
+	return p.print(map[string]any{"origin": o.Origin, "treeSize": o.Size, "ok": true, "report": report},
+		"Log %s is sound: %d entries (%d bytes) and %d tiles lead to the root of its checkpoint.\n", o.Origin, report.Entries, report.Bytes, report.Tiles)
+}
+
+// progress is a bar, where there is a terminal to show it.
+func (p *program) progress(size int64) fsck.Progress {
+	f, ok := p.stderr.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || p.output != "text" || size == 0 {
+		return nil
+	}
+	bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(f), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+		progressbar.OptionSetItsString("entries"), progressbar.OptionSetDescription("auditing"), progressbar.OptionClearOnFinish())
+	return func(done, _ int64) { bar.Set64(done) }
+}

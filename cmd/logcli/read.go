@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"indelible/checkpoint"
+	"indelible/client"
+	"indelible/entry"
+	"indelible/merkle"
+)
+
+// reader is a client that trusts the log's key as given, or as remembered.
+func (p *program) reader(ctx context.Context) (*client.Client, error) {
+	logs, _, err := p.givenLogs()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(client.Config{URL: p.url, Keys: logs})
+	if err != nil {
+		return nil, usage(err)
+	}
+	if len(logs) > 0 {
+		return c, nil
+	}
+	// The log says its name; what counts is the key remembered under it.
+	said, err := c.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	logs, file, err := p.pinned(said[0].Name())
+	if err == nil && len(logs) == 0 {
+		err = usagef("no key of log %q is known: give --log-key VKEY|FILE (the log says %s; ask its operator), or add something first", said[0].Name(), said[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !logs[0].Equal(said[0]) {
+		p.say("Note: the log says that its key is %s, and %s remembers another.", said[0], file)
+	}
+	return client.New(client.Config{URL: p.url, Keys: logs})
+}
+
+// asking runs f with a reader, for as long as --timeout allows.
+func (p *program) asking(ctx context.Context, f func(context.Context, *client.Client) error) error {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	c, err := p.reader(ctx)
+	if err != nil {
+		return err
+	}
+	return f(ctx, c)
+}
+
+func (p *program) getCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "get INDEX|LEAFHASH", Short: "Fetch an entry, and verify that it is in the log", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				l, err := fetch(ctx, c, a[0])
+				if err != nil {
+					return err
+				}
+				return p.printEntry(l)
+			})
+		},
+	}
+}
+
+// fetch finds an entry by what a person typed: an index, or a leaf hash in hex
+// or base64.
+func fetch(ctx context.Context, c *client.Client, what string) (client.Logged, error) {
+	if index, err := strconv.ParseInt(what, 10, 64); err == nil {
+		return c.Get(ctx, index)
+	}
+	leaf, err := hex.DecodeString(what)
+	if err != nil {
+		leaf, err = base64.StdEncoding.DecodeString(what)
+	}
+	if err != nil || len(leaf) != merkle.HashSize {
+		return client.Logged{}, usagef("%q is neither an index nor a leaf hash (32 bytes in hex or base64)", what)
+	}
+	return c.Lookup(ctx, merkle.Hash(leaf))
+}
+
+func (p *program) printEntry(l client.Logged) error {
+	kind, signers := "raw", []string{}
+	if parsed, err := entry.Parse(l.Canonical); err == nil {
+		kind = string(parsed.Kind)
+		for _, s := range parsed.Signers() {
+			signers = append(signers, string(s.KeyDetails))
+		}
+	}
+	at := time.UnixMilli(l.IntegratedAt).UTC().Format(time.RFC3339)
+	return p.print(map[string]any{
+		"index": l.Index, "kind": kind, "leafHash": l.LeafHash[:], "canonical": l.Canonical, "integratedAt": at,
+		"treeSize": l.Checkpoint.Size, "origin": l.Checkpoint.Origin, "signers": signers,
+	}, "index      %d of %d in log %s (proven)\nkind       %s %v\nleaf hash  %x\nlogged at  %s (the log's word)\n\n%s\n",
+		l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, kind, signers, l.LeafHash, at, printable(l.Canonical))
+}
+
+// printable shows bytes that a terminal can show, and hex of others.
+func printable(b []byte) string {
+	for _, c := range string(b) {
+		if c == '\uFFFD' || c < ' ' && c != '\n' && c != '\t' || c == 0x7f {
+			return hex.Dump(b)
+		}
+	}
+	return string(b)
+}
+
+func (p *program) proveCommand() *cobra.Command {
+	out := ""
+	cmd := &cobra.Command{
+		Use: "prove INDEX|FILE", Short: "Fetch a fresh proof: of an entry, or of a file whose proof is there", Args: args(cobra.ExactArgs(1)),
+		Long: "Fetch a fresh proof, up to the newest checkpoint.\n\n" +
+			"INDEX: of that entry; it goes to standard output, or to --out.\nFILE: of the entry in FILE" + proofSuffix + ", which is replaced.",
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error { return p.prove(ctx, c, a[0], out) })
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "where the proof goes")
+	return cmd
+}
+
+func (p *program) prove(ctx context.Context, c *client.Client, what, out string) error {
+	var l client.Logged
+	index, err := strconv.ParseInt(what, 10, 64)
+	if err == nil {
+		l, err = c.Get(ctx, index)
+	} else {
+		l, err = reprove(ctx, c, what)
+		if out == "" {
+			out = what + proofSuffix
+		}
+	}
+	if err != nil {
+		return err
+	}
+	data, err := l.Proof().Marshal()
+	if err != nil {
+		return err
+	}
+	if out == "" {
+		_, err := p.stdout.Write(data)
+		return err
+	}
+	if err := writeFile(out, data, 0o644); err != nil {
+		return err
+	}
+	return p.print(added{File: what, Proof: out, Origin: l.Checkpoint.Origin, Index: l.Index, TreeSize: l.Checkpoint.Size, LeafHash: l.LeafHash[:]},
+		"Entry %d of %d in log %s; proof in %s\n", l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, out)
+}
+
+// reprove asks anew for the entry of an old proof.
+func reprove(ctx context.Context, c *client.Client, file string) (client.Logged, error) {
+	data, err := readLimited(file + proofSuffix)
+	if err != nil {
+		return client.Logged{}, err
+	}
+	old, err := checkpoint.ParseProof(data)
+	if err != nil {
+		return client.Logged{}, unverified(fmt.Errorf("%s: %w", file+proofSuffix, err))
+	}
+	return c.Lookup(ctx, merkle.LeafHash(old.Extra))
+}
+
+func (p *program) checkpointCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "checkpoint", Short: "Fetch the log's checkpoint, and verify its signature", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				o, err := c.Checkpoint(ctx)
+				if err != nil {
+					return err
+				}
+				return p.print(map[string]any{"origin": o.Origin, "treeSize": o.Size, "rootHash": o.Root[:], "note": string(o.Note)}, "%s", o.Note)
+			})
+		},
+	}
+}
+
+func (p *program) consistencyCommand() *cobra.Command {
+	newerFile := ""
+	cmd := &cobra.Command{
+		Use: "consistency OLD-CHECKPOINT", Short: "Prove that the log has only grown since an older checkpoint", Args: args(cobra.ExactArgs(1)),
+		Long: "Prove that the log has only grown since the checkpoint in the file OLD-CHECKPOINT\n" +
+			"(as logcli checkpoint prints it). Exit code 1 means that it has not, or does not prove it.",
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error { return p.consistency(ctx, c, a[0], newerFile) })
+		},
+	}
+	cmd.Flags().StringVar(&newerFile, "to", "", "file of the newer checkpoint (default: the log's newest)")
+	return cmd
+}
+
+func (p *program) consistency(ctx context.Context, c *client.Client, olderFile, newerFile string) error {
+	older, err := openFile(c, olderFile)
+	if err != nil {
+		return err
+	}
+	newer, err := c.Checkpoint(ctx)
+	if err == nil && newerFile != "" {
+		newer, err = openFile(c, newerFile)
+	}
+	if err != nil {
+		return err
+	}
+	proof, err := c.Consistent(ctx, older.Checkpoint, newer.Checkpoint)
+	if errors.Is(err, client.ErrUntrusted) {
+		return unverified(fmt.Errorf("%w\nBoth checkpoints are signed by the log. Keep them: they are evidence.\n\n%s\n%s", err, older.Note, newer.Note))
+	}
+	if err != nil {
+		return err
+	}
+	return p.print(map[string]any{"origin": newer.Origin, "from": older.Size, "to": newer.Size, "hashes": encode(proof), "consistent": true},
+		"Log %s has only grown: its tree of size %d is a prefix of that of size %d.\n", newer.Origin, older.Size, newer.Size)
+}
+
+func encode(hashes []merkle.Hash) [][]byte {
+	out := make([][]byte, len(hashes))
+	for i := range hashes {
+		out[i] = hashes[i][:]
+	}
+	return out
+}
+
+func openFile(c *client.Client, file string) (checkpoint.Opened, error) {
+	note, err := os.ReadFile(file)
+	if err != nil {
+		return checkpoint.Opened{}, err
+	}
+	o, err := c.Open(note)
+	if err != nil {
+		return o, fmt.Errorf("%s: %w", file, err)
+	}
+	return o, nil
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"crypto/sha256"
+
+	"indelible/checkpoint"
+	"indelible/keys"
+	"indelible/verify"
+)
+
+// home is the folder of this user's key and pins.
+func (p *program) home() (string, error) {
+	if dir, ok := p.getenv("XDG_CONFIG_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "indelible"), nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("find the folder for keys and pins: %w; set XDG_CONFIG_HOME", err)
+	}
+	return filepath.Join(dir, "indelible"), nil
+}
+
+// pinFile is where the key of a log is remembered. The origin is hashed, since
+// it may hold anything that a file name may not.
+func pinFile(home, origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return filepath.Join(home, "logs", fmt.Sprintf("%x.vkey", sum[:16]))
+}
+
+// readKeys parses a vkey, or a file of vkeys.
+func readKeys(s string) ([]checkpoint.Verifier, error) {
+	if k, err := checkpoint.ParseVerifier(s); err == nil {
+		return []checkpoint.Verifier{k}, nil
+	}
+	data, err := os.ReadFile(s)
+	if err != nil {
+		return nil, usagef("--log-key %q is neither a vkey (name+hash+key) nor a file that can be read: %w", s, err)
+	}
+	var list []checkpoint.Verifier
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		k, err := checkpoint.ParseVerifier(line)
+		if err != nil {
+			return nil, usagef("%s: %w", s, err)
+		}
+		list = append(list, k)
+	}
+	if len(list) == 0 {
+		return nil, usagef("%s holds no vkey", s)
+	}
+	return list, nil
+}
+
+func readPolicy(file string) (*checkpoint.Policy, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usage(err)
+	}
+	policy, err := checkpoint.ParsePolicy(data)
+	if err != nil {
+		return nil, usagef("%s: %w", file, err)
+	}
+	return policy, nil
+}
+
+// givenLogs are the keys of the logs that the flags name; none if they name
+// none.
+func (p *program) givenLogs() ([]checkpoint.Verifier, *checkpoint.Policy, error) {
+	switch {
+	case p.logKey != "":
+		list, err := readKeys(p.logKey)
+		return list, nil, err
+	case p.policy != "":
+		policy, err := readPolicy(p.policy)
+		if err != nil {
+			return nil, nil, err
+		}
+		var list []checkpoint.Verifier
+		for _, l := range policy.Logs {
+			list = append(list, l.Key)
+		}
+		return list, policy, nil
+	}
+	return nil, nil, nil
+}
+
+// pinned returns the remembered keys of a log; none if there are none.
+func (p *program) pinned(origin string) ([]checkpoint.Verifier, string, error) {
+	home, err := p.home()
+	if err != nil {
+		return nil, "", err
+	}
+	file := pinFile(home, origin)
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		return nil, file, nil
+	}
+	list, err := readKeys(file)
+	return list, file, err
+}
+
+// pin remembers a log's keys. A log that has other keys than are remembered is
+// not the same log.
+func (p *program) pin(list []checkpoint.Verifier) error {
+	origin := list[0].Name()
+	known, file, err := p.pinned(origin)
+	if err != nil {
+		return err
+	}
+	if len(known) > 0 {
+		for _, k := range list {
+			if !slices.ContainsFunc(known, k.Equal) {
+				return unverified(fmt.Errorf("log %q has the key %s, and %s remembers another: this is not the log that you used before.\n"+
+					"If you know that it was made anew, delete that file", origin, k, file))
+			}
+		}
+		return nil
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "# log %s, as first seen\n", origin)
+	for _, k := range list {
+		fmt.Fprintf(&text, "%s\n", k)
+	}
+	if err := writeFile(file, []byte(text.String()), 0o600); err != nil {
+		return err
+	}
+	p.say("Remembered the log's key, as first seen:\n  %s\n  in %s", list[0], file)
+	return nil
+}
+
+// writeFile writes a file whole or not at all, in a folder of its own making.
+func writeFile(path string, data []byte, mode os.FileMode) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// signerKey loads the key to sign with. Without one given, it is this user's
+// own, which the first use makes.
+func (p *program) signerKey(file string) (crypto.Signer, error) {
+	own := file == ""
+	if own {
+		home, err := p.home()
+		if err != nil {
+			return nil, err
+		}
+		file = filepath.Join(home, "signer.key")
+	}
+	key, err := keys.Load(file, nil)
+	if !own || !errors.Is(err, os.ErrNotExist) {
+		return key, err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, err
+	}
+	if key, err = keys.GenerateECDSA(file, nil); err != nil {
+		return nil, err
+	}
+	p.say("Made you a signing key:\n  %s\n  Keep it: it is how your entries are told from others'.", file)
+	return key, nil
+}
+
+// signers are those whose signature is accepted.
+func (p *program) signers(cert certificateFlags) ([]verify.Signer, error) {
+	if cert.given() {
+		if p.signer != "" {
+			return nil, usagef("give --signer, or a certificate's identity, not both")
+		}
+		s, err := cert.signer()
+		return []verify.Signer{s}, err
+	}
+	if strings.HasPrefix(p.signer, "SHA256:") {
+		return []verify.Signer{{Fingerprint: p.signer}}, nil
+	}
+	pub, err := p.signerPublic()
+	if pub == nil || err != nil {
+		return nil, err
+	}
+	fp, err := keys.Fingerprint(pub)
+	return []verify.Signer{{Fingerprint: fp}}, err
+}
+
+// signerPublic is the public key of --signer, or of this user's own key; nil
+// if there is neither.
+func (p *program) signerPublic() (crypto.PublicKey, error) {
+	if p.signer != "" {
+		data, err := os.ReadFile(p.signer)
+		if err != nil {
+			return nil, usagef("--signer: %w", err)
+		}
+		pub, err := keys.LoadPublic(data)
+		if err != nil {
+			return nil, usagef("--signer %s: %w", p.signer, err)
+		}
+		return pub, nil
+	}
+	home, err := p.home()
+	if err != nil {
+		return nil, err
+	}
+	key, err := keys.Load(filepath.Join(home, "signer.key"), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return key.Public(), nil
+}

@@ -1,0 +1,105 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"indelible/entry"
+)
+
+// Signer is one whose signature is trusted: a key, by its fingerprint, or
+// whoever holds a certificate of an identity.
+type Signer struct {
+	// Fingerprint is SHA256: and the hex of the SHA-256 of the public key's
+	// SubjectPublicKeyInfo in DER.
+	Fingerprint string
+
+	// Identity is an e-mail address, URI or DNS name that the certificate must
+	// have as a subject alternative name, in these letters; Issuer, if not
+	// empty, is the OIDC issuer in its Fulcio extension; Roots are the
+	// authorities one of which it must come from.
+	Identity      string
+	Issuer        string
+	Roots         *x509.CertPool
+	Intermediates *x509.CertPool
+}
+
+// match says who a signer is, or why it is not the one that is trusted.
+func (s Signer) match(have entry.Signer) (string, error) {
+	if s.Fingerprint != "" {
+		return s.matchKey(have)
+	}
+	if have.Certificate == nil {
+		return "", fmt.Errorf("it is signed by a bare key, %s, and a certificate of %s is asked for", short(fingerprint(have)), s.Identity)
+	}
+	return s.matchCertificate(have.Certificate)
+}
+
+func fingerprint(have entry.Signer) string {
+	return fmt.Sprintf("SHA256:%x", sha256.Sum256(have.SPKI))
+}
+
+func short(fp string) string { return fp[:min(len(fp), len("SHA256:")+16)] + "…" }
+
+func (s Signer) matchKey(have entry.Signer) (string, error) {
+	if got := fingerprint(have); !strings.EqualFold(got, s.Fingerprint) {
+		return "", fmt.Errorf("it is signed by key %s, not %s", short(got), short(s.Fingerprint))
+	}
+	return "key " + short(s.Fingerprint), nil
+}
+
+// matchCertificate checks the chain at the moment the certificate begins to be
+// valid: an entry has no time that could be trusted to be that of the signing.
+func (s Signer) matchCertificate(c *x509.Certificate) (string, error) {
+	if s.Roots == nil {
+		return "", errors.New("no certificate authority is trusted")
+	}
+	if names := identities(c); !slices.Contains(names, s.Identity) {
+		return "", fmt.Errorf("its certificate is of %s, not %s", strings.Join(names, ", "), s.Identity)
+	}
+	if got := issuer(c); s.Issuer != "" && got != s.Issuer {
+		return "", fmt.Errorf("its certificate's identity comes from issuer %q, not %q", got, s.Issuer)
+	}
+	// The identity stands in a critical extension of its own kind; which usages
+	// the authority allows is its affair.
+	_, err := c.Verify(x509.VerifyOptions{
+		Roots: s.Roots, Intermediates: s.Intermediates, CurrentTime: c.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return "", fmt.Errorf("its certificate does not come from a trusted authority: %w", err)
+	}
+	return "certificate of " + s.Identity + " (that it was valid when it signed is not proven)", nil
+}
+
+// identities are the certificate's subject alternative names.
+func identities(c *x509.Certificate) []string {
+	names := slices.Concat(c.EmailAddresses, c.DNSNames)
+	for _, u := range c.URIs {
+		names = append(names, u.String())
+	}
+	return names
+}
+
+// issuer is the OIDC issuer that Fulcio wrote into a certificate.
+// SPEC: Fulcio, oid-info.md: 1.3.6.1.4.1.57264.1.8 holds a DER string,
+// 1.3.6.1.4.1.57264.1.1, which is older, the bare text.
+func issuer(c *x509.Certificate) string {
+	old := ""
+	for _, e := range c.Extensions {
+		switch {
+		case e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}):
+			var s string
+			if rest, err := asn1.Unmarshal(e.Value, &s); err == nil && len(rest) == 0 {
+				return s
+			}
+		case e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}):
+			old = string(e.Value)
+		}
+	}
+	return old
+}

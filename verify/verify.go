@@ -1,0 +1,292 @@
+// Package verify decides, offline, whether an artifact was signed by somebody
+// who is trusted and logged in a log that is trusted. Pure: it reads the
+// artifact it is given, and nothing else; no network, no clock, no files.
+//
+// It takes a proof file (C2SP tlog-proof) whose extra line carries the logged
+// entry, and goes through these checks in order:
+//
+//	entry        the extra line is a canonical entry
+//	artifact     the entry is of this artifact
+//	signature    the entry's signature verifies
+//	signer       the signature's key is one that is trusted
+//	checkpoint   a log that is trusted signed the checkpoint
+//	witnesses    the policy's quorum cosigned it (with a policy)
+//	inclusion    the entry is in the checkpoint's tree
+//
+// "Somebody signed it and somebody logged it" proves nothing: without a log and
+// a signer to compare with, Verify refuses.
+package verify
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"indelible/checkpoint"
+	"indelible/entry"
+	"indelible/merkle"
+)
+
+// Trust is whom the verifier trusts.
+type Trust struct {
+	// Logs are the keys of trusted logs. Policy stands in for them where it is
+	// set, and asks for witnesses as well.
+	Logs   []checkpoint.Verifier
+	Policy *checkpoint.Policy
+	// Signers: one of them must have signed. Raw entries are not signed, and
+	// need AnySigner.
+	Signers   []Signer
+	AnySigner bool
+}
+
+// ErrNoTrust: there is nothing to compare with.
+var ErrNoTrust = errors.New("nothing to compare with")
+
+// check refuses to verify against nobody.
+func (t Trust) check() error {
+	if len(t.Logs) == 0 && (t.Policy == nil || len(t.Policy.Logs) == 0) {
+		return fmt.Errorf("%w: no log is trusted", ErrNoTrust)
+	}
+	if len(t.Signers) == 0 && !t.AnySigner {
+		return fmt.Errorf("%w: no signer is trusted", ErrNoTrust)
+	}
+	return nil
+}
+
+// State is how a check ended.
+type State string
+
+// The states.
+const (
+	Passed     State = "passed"
+	Failed     State = "failed"
+	NotChecked State = "not checked"
+)
+
+// Check is one thing that was looked at, in words.
+type Check struct {
+	Name   string `json:"name"`
+	State  State  `json:"state"`
+	Detail string `json:"detail"`
+}
+
+// Result is what was found. Verified means that every check that applies
+// passed.
+type Result struct {
+	Verified bool       `json:"verified"`
+	Kind     entry.Kind `json:"kind,omitempty"`
+	Origin   string     `json:"origin,omitempty"`
+	Index    int64      `json:"index"`
+	Size     int64      `json:"treeSize"`
+	LeafHash []byte     `json:"leafHash,omitempty"`
+	Checks   []Check    `json:"checks"`
+}
+
+// Failed is the check that failed; nil if none did.
+func (r Result) Failed() *Check {
+	for i := range r.Checks {
+		if r.Checks[i].State == Failed {
+			return &r.Checks[i]
+		}
+	}
+	return nil
+}
+
+func (r *Result) note(name string, s State, format string, args ...any) {
+	r.Checks = append(r.Checks, Check{name, s, fmt.Sprintf(format, args...)})
+}
+
+// maxArtifact bounds what is read of an artifact that must be in memory: an
+// envelope, or a raw entry.
+const maxArtifact = 64 << 20
+
+// Verify goes through the checks and stops at the first that fails. An error
+// means that it could not begin: ErrNoTrust, or an artifact that could not be
+// read.
+func Verify(artifact io.Reader, proof []byte, trust Trust) (Result, error) {
+	if err := trust.check(); err != nil {
+		return Result{}, err
+	}
+	v := verification{trust: trust, artifact: artifact}
+	for _, step := range []func() error{
+		func() error { return v.parse(proof) }, v.matchArtifact, v.checkSignature, v.matchSigner, v.openCheckpoint, v.include,
+	} {
+		if err := step(); err != nil {
+			return v.Result, v.readError
+		}
+	}
+	v.unchecked()
+	v.Verified = true
+	return v.Result, nil
+}
+
+type verification struct {
+	Result
+	trust     Trust
+	artifact  io.Reader
+	proof     checkpoint.Proof
+	parsed    entry.Parsed
+	opened    checkpoint.Opened
+	readError error // the artifact could not be read
+}
+
+// fail notes a failed check.
+func (v *verification) fail(name string, err error) error {
+	v.note(name, Failed, "%v", err)
+	return err
+}
+
+func (v *verification) parse(data []byte) (err error) {
+	if v.proof, err = checkpoint.ParseProof(data); err != nil {
+		return v.fail("entry", fmt.Errorf("the proof file is not valid: %w", err))
+	}
+	if !v.proof.HasExtra {
+		return v.fail("entry", errors.New("the proof file has no extra line, which carries the logged entry"))
+	}
+	if v.parsed, err = entry.Parse(v.proof.Extra); err != nil {
+		return v.fail("entry", fmt.Errorf("the proof file's extra line is no entry: %w", err))
+	}
+	leaf := merkle.LeafHash(v.proof.Extra)
+	v.Kind, v.Index, v.LeafHash = v.parsed.Kind, v.proof.Index, leaf[:]
+	v.note("entry", Passed, "a canonical %s entry with leaf hash %x…", v.Kind, leaf[:8])
+	return nil
+}
+
+func (v *verification) matchArtifact() error {
+	var err error
+	what := "the artifact's digest is the entry's"
+	r := &reader{r: v.artifact}
+	switch {
+	case v.parsed.HashedRekord != nil:
+		err = v.parsed.HashedRekord.MatchArtifact(r)
+	case v.parsed.DSSE != nil:
+		what = "the envelope's payload and signatures are the entry's"
+		var data []byte
+		if data, err = r.all(); err == nil {
+			err = v.parsed.DSSE.VerifyEnvelope(data)
+		}
+	default:
+		what = "the artifact is the entry"
+		var data []byte
+		if data, err = r.all(); err == nil && !bytes.Equal(data, v.parsed.Raw) {
+			err = errors.New("its bytes are not the entry's")
+		}
+	}
+	if r.err != nil {
+		v.readError = r.err
+		return r.err
+	}
+	if err != nil {
+		return v.fail("artifact", fmt.Errorf("this is not the artifact that was logged: %w", err))
+	}
+	v.note("artifact", Passed, "%s", what)
+	return nil
+}
+
+// reader tells a failure to read from everything else that can go wrong.
+type reader struct {
+	r   io.Reader
+	err error
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
+}
+
+func (r *reader) all() ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxArtifact+1))
+	if err == nil && len(data) > maxArtifact {
+		err = fmt.Errorf("it has over %d bytes", maxArtifact)
+	}
+	return data, err
+}
+
+func (v *verification) checkSignature() error {
+	switch {
+	case v.parsed.HashedRekord != nil:
+		if err := v.parsed.HashedRekord.Verify(); err != nil {
+			return v.fail("signature", err)
+		}
+		v.note("signature", Passed, "%s over the digest", v.parsed.HashedRekord.Signer.KeyDetails)
+	case v.parsed.DSSE != nil:
+		v.note("signature", Passed, "%d over the envelope", len(v.parsed.DSSE.Signatures))
+	default:
+		v.note("signature", NotChecked, "a raw entry is not signed")
+	}
+	return nil
+}
+
+func (v *verification) matchSigner() error {
+	if v.trust.AnySigner {
+		v.note("signer", NotChecked, "you asked not to compare who signed")
+		return nil
+	}
+	var why []error
+	for _, have := range v.parsed.Signers() {
+		for _, want := range v.trust.Signers {
+			what, err := want.match(have)
+			if err == nil {
+				v.note("signer", Passed, "%s", what)
+				return nil
+			}
+			why = append(why, err)
+		}
+	}
+	if len(why) == 0 {
+		why = append(why, errors.New("nobody signed the entry"))
+	}
+	return v.fail("signer", fmt.Errorf("it is not signed by anybody you trust: %w", errors.Join(why...)))
+}
+
+func (v *verification) openCheckpoint() error {
+	p := v.trust.Policy
+	var err error
+	if p == nil {
+		v.opened, err = checkpoint.Open(v.proof.Checkpoint, v.trust.Logs)
+	} else {
+		var logs []checkpoint.Verifier
+		for _, l := range p.Logs {
+			logs = append(logs, l.Key)
+		}
+		v.opened, err = checkpoint.Open(v.proof.Checkpoint, logs, p.Cosigners()...)
+	}
+	if err != nil {
+		return v.fail("checkpoint", fmt.Errorf("no log that you trust signed the checkpoint: %w", err))
+	}
+	v.Origin, v.Size = v.opened.Origin, v.opened.Size
+	v.note("checkpoint", Passed, "signed by log %s at size %d", v.Origin, v.Size)
+	if p == nil {
+		return nil
+	}
+	if err := p.Check(v.opened); err != nil {
+		return v.fail("witnesses", err)
+	}
+	if p.Quorum == "none" {
+		v.note("witnesses", NotChecked, "the policy asks for none")
+		return nil
+	}
+	v.note("witnesses", Passed, "%d cosigned, which meets the policy", len(p.Cosigned(v.opened)))
+	return nil
+}
+
+func (v *verification) include() error {
+	err := merkle.VerifyInclusion(v.Index, v.Size, merkle.Hash(v.LeafHash), v.proof.Hashes, v.opened.Root)
+	if err != nil {
+		return v.fail("inclusion", fmt.Errorf("the proof does not lead from the entry to the checkpoint: %w", err))
+	}
+	v.note("inclusion", Passed, "the entry is number %d of %d in the log", v.Index, v.Size)
+	return nil
+}
+
+// unchecked says what a good result does not mean.
+func (v *verification) unchecked() {
+	if v.trust.Policy == nil {
+		v.note("witnesses", NotChecked, "no policy was given: that the log shows everybody the same tree rests on its word")
+	}
+	v.note("time", NotChecked, "a proof says that the entry is in the log, not since when")
+}
