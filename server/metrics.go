@@ -1,9 +1,13 @@
 package server
 
 import (
+	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
 
 	translog "indelible/log"
 )
@@ -62,4 +66,62 @@ func newMetrics() metrics {
 		publish:     histogram("publish_seconds", "Time from a durable tree head to its publication.", 0.0005),
 		retries:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "indelible_retries_total", Help: "Steps that failed and were tried again."}, []string{"step"}),
 	}
+}
+
+// Requests counts what is asked, over HTTP and over gRPC.
+type Requests struct {
+	total   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+}
+
+// NewRequests registers the metrics of requests.
+func NewRequests(reg *prometheus.Registry) Requests {
+	r := Requests{
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "indelible_requests_total", Help: "Requests answered. The method is gRPC's, or HTTP's with the kind of path; the code is gRPC's, or HTTP's status.",
+		}, []string{"api", "method", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "indelible_request_seconds", Help: "Time to answer requests.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 17),
+		}, []string{"api", "method"}),
+	}
+	reg.MustRegister(r.total, r.seconds)
+	return r
+}
+
+// HTTP counts a request to Handler.
+func (r Requests) HTTP(req *http.Request, status int, took time.Duration) {
+	r.count("http", httpMethod(req), strconv.Itoa(status), took)
+}
+
+// GRPC counts a call.
+func (r Requests) GRPC(method string, code codes.Code, took time.Duration) {
+	r.count("grpc", strings.TrimPrefix(method, "/"), code.String(), took)
+}
+
+func (r Requests) count(api, method, code string, took time.Duration) {
+	r.total.WithLabelValues(api, method, code).Inc()
+	r.seconds.WithLabelValues(api, method).Observe(took.Seconds())
+}
+
+// httpMethod names a request by one of few names, whatever clients make up.
+func httpMethod(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions:
+		return r.Method + " " + pathKind(r.URL.Path)
+	}
+	return "other"
+}
+
+func pathKind(path string) string {
+	switch path {
+	case "/", "/checkpoint", "/log.vkey", "/openapi.json", "/v1/entries", "/v1/entries:batch", "/v1/entries:lookup",
+		"/v1/checkpoint", "/v1/proofs/inclusion", "/v1/proofs/consistency":
+		return path
+	}
+	for _, prefix := range []string{"/tile/entries/", "/tile/", "/v1/entries/"} {
+		if strings.HasPrefix(path, prefix) {
+			return prefix
+		}
+	}
+	return "other"
 }

@@ -1,72 +1,32 @@
-// Package transport is what servers have in common: listeners with limits, an
+// Package transport is what servers have in common: listeners with limits and
+// TLS, HTTP and gRPC servers that a slow or greedy client does not wear down, an
 // admin port, and a shutdown in the right order.
 //
-// Shutting down, a server first says that it is not ready, then takes no more
-// connections, then waits for the requests that run, for as long as it is
-// given, and then ends them.
+//	on, err := transport.Listen("127.0.0.1:8080", "", "")
+//	…
+//	err = transport.Servers{
+//		HTTP: transport.HTTPServer(handler, logger), HTTPOn: on,
+//		Grace: 15 * time.Second,
+//	}.Run(ctx)
+//
+// When Run's context ends, the servers take no more connections, end what would
+// go on for ever (gRPC streams), wait for the requests that run, for as long as
+// Grace says, and then end them. The admin port is closed last, so that the end
+// can be watched. Whoever gives AdminHandler its ready function lets it turn
+// false when the same context ends: that is the first step.
 package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"os"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
 )
-
-// Limits that do not depend on what is served. A client that sends its headers
-// or its body a byte at a time is cut off.
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 30 * time.Second
-	writeTimeout      = 90 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
-)
-
-// HTTPServer makes a server with the limits set.
-func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
-// AdminHandler answers what an operator's tools ask: /healthz (the process
-// lives), /readyz (it can do its work; else why not), /metrics, /debug/pprof/.
-func AdminHandler(ready func() error, metrics *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
-}
 
 // Servers are the servers of one process. Each may be nil.
 type Servers struct {
@@ -77,14 +37,15 @@ type Servers struct {
 	Grace           time.Duration // how long running requests may take at the end
 }
 
-// Run serves until ctx ends or a server fails, and shuts all of them down.
+// Run serves until ctx ends, or a server fails, whose error it returns; then it
+// shuts all of them down.
 func (s Servers) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	failed := make(chan error, 3)
 	var wg sync.WaitGroup
 	serve := func(what string, f func() error) {
 		wg.Go(func() {
 			if err := f(); err != nil && !errors.Is(err, http.ErrServerClosed) {
-				cancel(fmt.Errorf("serve %s: %w", what, err))
+				failed <- fmt.Errorf("serve %s: %w", what, err)
 			}
 		})
 	}
@@ -97,13 +58,14 @@ func (s Servers) Run(ctx context.Context) error {
 	if s.GRPC != nil {
 		serve("gRPC", func() error { return s.GRPC.Serve(s.GRPCOn) })
 	}
-	<-ctx.Done()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
 	s.shutdown()
 	wg.Wait()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	return err
 }
 
 func (s Servers) shutdown() {
@@ -117,7 +79,6 @@ func (s Servers) shutdown() {
 		wg.Go(func() { closeGRPC(grace, s.GRPC) })
 	}
 	wg.Wait()
-	// Last, so that the end can be watched.
 	if s.Admin != nil {
 		s.Admin.Close()
 	}
@@ -141,56 +102,4 @@ func closeGRPC(grace context.Context, s *grpc.Server) {
 		s.Stop()
 		<-done
 	}
-}
-
-// Listen opens a TCP listener; with a certificate, one for TLS 1.2 and later.
-// The certificate's files are read again when they change, within a minute.
-func Listen(addr, certFile, keyFile string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", addr, err)
-	}
-	if certFile == "" {
-		return l, nil
-	}
-	certs := &certificates{certFile: certFile, keyFile: keyFile}
-	if _, err := certs.get(nil); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return tls.NewListener(l, &tls.Config{GetCertificate: certs.get, NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12}), nil
-}
-
-// certificates holds a certificate, and looks for a newer one once a minute.
-type certificates struct {
-	certFile, keyFile string
-
-	mu      sync.Mutex
-	cert    *tls.Certificate
-	checked time.Time
-	changed time.Time
-}
-
-func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cert != nil && time.Since(c.checked) < time.Minute {
-		return c.cert, nil
-	}
-	c.checked = time.Now()
-	info, err := os.Stat(c.certFile)
-	if err == nil && c.cert != nil && info.ModTime().Equal(c.changed) {
-		return c.cert, nil
-	}
-	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		if c.cert != nil {
-			return c.cert, nil // half-written: the old one goes on
-		}
-		return nil, fmt.Errorf("load the TLS certificate: %w", err)
-	}
-	c.cert = &cert
-	if info != nil {
-		c.changed = info.ModTime()
-	}
-	return c.cert, nil
 }

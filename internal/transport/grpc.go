@@ -1,0 +1,92 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+)
+
+// GRPCConfig is what the options of a gRPC server are made from.
+type GRPCConfig struct {
+	MaxMessage int64        // bytes of a request
+	Log        *slog.Logger // is told of panics
+	// Seen, if set, is called after every call.
+	Seen func(method string, code codes.Code, took time.Duration)
+}
+
+// Limits of a gRPC server.
+const (
+	maxStreams       = 4096 // calls at a time on a connection; a load generator uses one with 1,024
+	handshakeTimeout = 10 * time.Second
+	minPing          = 10 * time.Second // clients that ping more often are cut off
+	pingAfter        = time.Minute      // of silence, to find out who is gone
+	maxGRPCHeader    = 64 << 10
+)
+
+// GRPCOptions are the limits and interceptors of a gRPC server. Streams end
+// when ctx does: they would hold up a graceful stop.
+func GRPCOptions(ctx context.Context, cfg GRPCConfig) []grpc.ServerOption {
+	if cfg.Seen == nil {
+		cfg.Seen = func(string, codes.Code, time.Duration) {}
+	}
+	c := calls{cfg, ctx}
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(int(cfg.MaxMessage)),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxGRPCHeader),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter}),
+		grpc.UnaryInterceptor(c.unary),
+		grpc.StreamInterceptor(c.stream),
+	}
+}
+
+// calls stands around every call.
+type calls struct {
+	GRPCConfig
+	stopping context.Context
+}
+
+func (c calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (res any, err error) {
+	start := time.Now()
+	defer func() { c.Seen(info.FullMethod, status.Code(err), time.Since(start)) }()
+	defer c.recover(info.FullMethod, &err)
+	return handler(ctx, req)
+}
+
+func (c calls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	start := time.Now()
+	defer func() { c.Seen(info.FullMethod, status.Code(err), time.Since(start)) }()
+	defer c.recover(info.FullMethod, &err)
+	ctx, cancel := context.WithCancel(ss.Context())
+	defer cancel()
+	defer context.AfterFunc(c.stopping, cancel)()
+	err = handler(srv, endingStream{ss, ctx})
+	if err != nil && c.stopping.Err() != nil && ss.Context().Err() == nil {
+		return status.Error(codes.Unavailable, "the server is stopping")
+	}
+	return err
+}
+
+// recover turns a panic into an error. Deferred, it is where the panic ends.
+func (c calls) recover(method string, err *error) {
+	if p := recover(); p != nil {
+		c.Log.Error("a call made the server panic", "method", method, "panic", p, "stack", string(debug.Stack()))
+		*err = status.Error(codes.Internal, "internal error; the server's log says more")
+	}
+}
+
+// endingStream is a stream whose context ends with the server.
+type endingStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s endingStream) Context() context.Context { return s.ctx }
