@@ -54,7 +54,7 @@ type Config struct {
 	// DrainTimeout bounds the answering of accepted entries after Run's context
 	// ended; 15 s.
 	DrainTimeout time.Duration
-	Replica      string           // this process among the log's replicas; random
+	Replica      string           // names this process among the log's replicas, at most 255 bytes; random
 	Now          func() time.Time // time.Now
 	Events       Events
 }

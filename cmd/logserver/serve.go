@@ -44,7 +44,9 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	l, err := translog.Open(logConfig(v, parts, logged(server.Metrics(metrics), logger)))
+	cfg := logConfig(v, parts, logged(server.Metrics(metrics), logger))
+	cfg.Replica = replica(v)
+	l, err := translog.Open(cfg)
 	if err != nil {
 		return err
 	}
@@ -74,6 +76,18 @@ func logConfig(v config.Values, parts *opened, events translog.Events) translog.
 		Linger: v.Duration("linger"), CacheBytes: v.Size("tile-cache"), MaxClockStep: v.Duration("max-clock-step"),
 		DrainTimeout: v.Duration("shutdown-timeout"), Events: events,
 	}
+}
+
+// replica names this server among those of the log. A server that was killed
+// and comes back by the same name need not wait until its own lease runs out;
+// the address it listens on tells it from others on this host. By chance the
+// same, two would both publish, which costs time and nothing else.
+func replica(v config.Values) string {
+	host, err := os.Hostname()
+	if err != nil || strings.HasSuffix(v.Text("http"), ":0") {
+		return ""
+	}
+	return host + " " + v.Text("http")
 }
 
 func warn(ctx context.Context, logger *slog.Logger, parts *opened) {

@@ -29,7 +29,7 @@ func config(dsn string) (*mysql.Config, error) {
 	// connection is dropped, so that the next finds the new one.
 	cfg.RejectReadOnly = true
 	cfg.ClientFoundRows = true // the rows an UPDATE matched, changed or not
-	cfg.Logger = nil
+	cfg.Logger = &mysql.NopLogger{} // errors are returned as well
 	setDefault(&cfg.Timeout, 5*time.Second)
 	setDefault(&cfg.ReadTimeout, 30*time.Second)
 	setDefault(&cfg.WriteTimeout, 30*time.Second)

@@ -66,7 +66,7 @@ func schema() rows.Schema {
 			`CREATE TABLE IF NOT EXISTS leases (
 				log_id BIGINT NOT NULL,
 				name VARBINARY(32) NOT NULL,
-				holder VARBINARY(64) NOT NULL,
+				holder VARBINARY(255) NOT NULL,
 				epoch BIGINT NOT NULL,
 				expires_at BIGINT NOT NULL,
 				PRIMARY KEY (log_id, name)) ENGINE=InnoDB`,
