@@ -36,6 +36,7 @@ const (
 func limitGRPC(clients int) string {
 	return fmt.Sprintf("limit: gRPC echo of 1 KiB, %d clients", clients)
 }
+
 func limitJSON(clients int) string {
 	return fmt.Sprintf("limit: JSON POST echo of 1 KiB, %d clients", clients)
 }

@@ -92,8 +92,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	groups := []group{
-		{"limits", measureLimits}, {"adds", measureAdds}, {"single", measureSingle}, {"batch", measureBatch},
-		{"tiles", measureTiles}, {"proofs", measureProofs}, {"growth", measureGrowth},
+		{"limits", measureLimits},
+		{"adds", measureAdds},
+		{"single", measureSingle},
+		{"batch", measureBatch},
+		{"tiles", measureTiles},
+		{"proofs", measureProofs},
+		{"growth", measureGrowth},
 	}
 	b, err := newBench(ctx, o, stderr)
 	if err != nil {

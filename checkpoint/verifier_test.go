@@ -192,7 +192,8 @@ func mldsaVerifier(t *testing.T, skey string) Verifier {
 func TestVerifyShort(t *testing.T) {
 	text := sample(5).Text()
 	for _, v := range []Verifier{
-		{}, logSigner(t, "a", 1).Verifier(), ecdsaSigner(t, "a", elliptic.P256()).Verifier(),
+		{},
+		logSigner(t, "a", 1).Verifier(), ecdsaSigner(t, "a", elliptic.P256()).Verifier(),
 		newWitness(t, "a", CosignatureV1Ed25519, 1).v, newWitness(t, "a", CosignatureV1MLDSA44, 1).v,
 	} {
 		for _, n := range []int{0, 1, 7, 8, 9, 63, 64, 71, 72, 73, 2420, 2428, 2429} {

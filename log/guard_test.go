@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -9,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"database/sql"
 
 	"indelible/guard"
 	"indelible/merkle"

@@ -2,14 +2,13 @@ package log
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
-
-	"crypto/ed25519"
 
 	"indelible/checkpoint"
 	"indelible/entry"

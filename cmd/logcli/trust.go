@@ -2,14 +2,13 @@ package main
 
 import (
 	"crypto"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"crypto/sha256"
 
 	"indelible/checkpoint"
 	"indelible/keys"

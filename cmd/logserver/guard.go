@@ -84,11 +84,11 @@ func (s standing) agree() error {
 	r := s.register.Newest
 	switch {
 	case s.head.Size < r.Size:
-		return fmt.Errorf("The database is behind: size %d was signed, and it has %d. Bring it forward: restore a newer backup, or fail over to the server that has the commits.", r.Size, s.head.Size)
+		return fmt.Errorf("the database is behind: size %d was signed, and it has %d; bring it forward: restore a newer backup, or fail over to the server that has the commits", r.Size, s.head.Size)
 	case s.head.Size == r.Size && s.head.Root != r.Root:
-		return fmt.Errorf("The database went another way: at size %d another root was signed. Find the database that has the signed tree.", r.Size)
+		return fmt.Errorf("the database went another way: at size %d another root was signed; find the database that has the signed tree", r.Size)
 	case s.published.Version > 0 && s.published.Size > r.Size:
-		return fmt.Errorf("The register is older than the log: size %d is published, and it knows %d. Put the newest copy of the register back.", s.published.Size, r.Size)
+		return fmt.Errorf("the register is older than the log: size %d is published, and it knows %d; put the newest copy of the register back", s.published.Size, r.Size)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func config(dsn string) (*mysql.Config, error) {
 	// After a failover the old primary answers, and refuses to write: such a
 	// connection is dropped, so that the next finds the new one.
 	cfg.RejectReadOnly = true
-	cfg.ClientFoundRows = true // the rows an UPDATE matched, changed or not
+	cfg.ClientFoundRows = true      // the rows an UPDATE matched, changed or not
 	cfg.Logger = &mysql.NopLogger{} // errors are returned as well
 	setDefault(&cfg.Timeout, 5*time.Second)
 	setDefault(&cfg.ReadTimeout, 30*time.Second)
