@@ -1,0 +1,500 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// pipes is a listener without a network, for the tests that stop the clock.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client
+}
+
+// dripping sends a byte a second until the server has had enough, and returns
+// how long that took and what it answered.
+func dripping(t *testing.T, begin string, h http.Handler) (took time.Duration, answer string) {
+	synctest.Test(t, func(t *testing.T) {
+		on := newPipes()
+		s := HTTPServer(h, quiet)
+		go s.Serve(on)
+		conn := on.dial()
+		start := time.Now()
+		if _, err := io.WriteString(conn, begin); err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan string)
+		go func() {
+			all, _ := io.ReadAll(conn)
+			read <- string(all)
+		}()
+		for took = 0; took < 10*time.Minute; took = time.Since(start) {
+			time.Sleep(time.Second)
+			conn.SetWriteDeadline(time.Now().Add(time.Second))
+			if _, err := io.WriteString(conn, "x"); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+		}
+		answer = <-read
+		conn.Close()
+		s.Close()
+	})
+	return took, answer
+}
+
+func TestSlowHeadersAreCut(t *testing.T) {
+	took, _ := dripping(t, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", http.NotFoundHandler())
+	if took > readHeaderTimeout+5*time.Second {
+		t.Fatalf("after %v", took)
+	}
+}
+
+func TestSlowBodiesAreCut(t *testing.T) {
+	var read error
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, read = io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusRequestTimeout)
+	})
+	took, answer := dripping(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", h)
+	if took > readTimeout+5*time.Second || !errors.Is(read, os.ErrDeadlineExceeded) || !strings.HasPrefix(answer, "HTTP/1.1 408") {
+		t.Fatalf("after %v: %v, %q", took, read, answer)
+	}
+}
+
+func TestConnectionsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		on := newPipes()
+		l := limit(on, 2)
+		accepted := make(chan net.Conn)
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					close(accepted)
+					return
+				}
+				accepted <- c
+			}
+		}()
+		on.dial()
+		first := <-accepted
+		on.dial()
+		<-accepted
+		go on.dial()
+		synctest.Wait()
+		select {
+		case <-accepted:
+			t.Fatal("a third connection was accepted")
+		default:
+		}
+		first.Close()
+		first.Close() // as servers do
+		<-accepted
+		go func() {
+			select {
+			case on.conns <- nil:
+				t.Error("a fourth connection was accepted")
+			case <-on.closed:
+			}
+		}()
+		synctest.Wait()
+		l.Close()
+		if _, ok := <-accepted; ok {
+			t.Fatal("accepted after Close")
+		}
+	})
+}
+
+// certificate writes a new certificate's files.
+func certificate(t *testing.T, certFile, keyFile string, serial int64) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "x"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
+	write(t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	stamp := time.Unix(1_700_000_000+serial, 0)
+	if err := os.Chtimes(certFile, stamp, stamp); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheCertificateIsReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	synctest.Test(t, func(t *testing.T) {
+		c := &certificates{certFile: certFile, keyFile: keyFile}
+		if _, err := c.get(nil); err == nil {
+			t.Fatal("no error without a file")
+		}
+		serial := func() int64 {
+			cert, err := c.get(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return cert.Leaf.SerialNumber.Int64()
+		}
+		certificate(t, certFile, keyFile, 1)
+		if n := serial(); n != 1 {
+			t.Fatal(n)
+		}
+		certificate(t, certFile, keyFile, 2)
+		if n := serial(); n != 1 {
+			t.Fatalf("the files are looked at for every connection: %d", n)
+		}
+		time.Sleep(certificateAge)
+		if n := serial(); n != 2 {
+			t.Fatal(n)
+		}
+		write(t, certFile, []byte("half"))
+		time.Sleep(certificateAge)
+		if n := serial(); n != 2 {
+			t.Fatal(n)
+		}
+	})
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	certificate(t, certFile, keyFile, 1)
+	on, err := Listen("127.0.0.1:0", certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto, r.TLS != nil) })
+	stop := running(t, Servers{HTTP: HTTPServer(h, quiet), HTTPOn: on, Grace: time.Second})
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
+	res, err := client.Get("https://" + on.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, _ := io.ReadAll(res.Body); string(body) != "HTTP/2.0true" {
+		t.Errorf("%s", body)
+	}
+	client.CloseIdleConnections()
+	old := &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}
+	if _, err := tls.Dial("tcp", on.Addr().String(), old); err == nil {
+		t.Error("TLS 1.1 was accepted")
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Listen("127.0.0.1:0", filepath.Join(dir, "none"), keyFile); err == nil {
+		t.Error("no error for a certificate that is not there")
+	}
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	on, err := Listen("127.0.0.1:0", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return on
+}
+
+// running runs servers until stop is called, which returns what Run did.
+func running(t *testing.T, s Servers) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stop = sync.OnceValue(func() error {
+		// As signal.NotifyContext does.
+		cancel(errors.New("terminated signal received"))
+		return <-done
+	})
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+func TestRunWaitsForRunningRequests(t *testing.T) {
+	began, finish := make(chan struct{}), make(chan struct{})
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(began)
+		<-finish
+		io.WriteString(w, "done")
+	})
+	on, admin := listen(t), listen(t)
+	stop := running(t, Servers{
+		HTTP: HTTPServer(h, quiet), HTTPOn: on, Grace: time.Minute,
+		Admin: HTTPServer(AdminHandler(func() error { return nil }, prometheus.NewRegistry()), quiet), AdminOn: admin,
+	})
+	answer := make(chan string)
+	go func() {
+		res, err := http.Get("http://" + on.Addr().String())
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		body, _ := io.ReadAll(res.Body)
+		answer <- string(body)
+	}()
+	<-began
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	refused(t, on.Addr().String())
+	select {
+	case err := <-stopped:
+		t.Fatalf("stopped under a running request: %v", err)
+	default:
+	}
+	if res, err := http.Get("http://" + admin.Addr().String() + "/healthz"); err != nil || res.StatusCode != 200 {
+		t.Errorf("the admin port went first: %v", err)
+	}
+	close(finish)
+	if got := <-answer; got != "done" {
+		t.Errorf("the running request got %q", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	refused(t, admin.Addr().String())
+}
+
+// refused waits until nobody listens at addr.
+func refused(t *testing.T, addr string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		c.Close()
+	}
+	t.Fatalf("%s still takes connections", addr)
+}
+
+func TestRunEndsWhatDoesNotEnd(t *testing.T) {
+	began := make(chan struct{})
+	h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+	})
+	on := listen(t)
+	stop := running(t, Servers{HTTP: HTTPServer(h, quiet), HTTPOn: on, Grace: 50 * time.Millisecond})
+	go http.Get("http://" + on.Addr().String())
+	<-began
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunReturnsTheFirstFailure(t *testing.T) {
+	broken := newPipes()
+	broken.Close()
+	on := listen(t)
+	err := Servers{
+		HTTP: HTTPServer(http.NotFoundHandler(), quiet), HTTPOn: on,
+		GRPC: grpc.NewServer(), GRPCOn: broken, Grace: time.Second,
+	}.Run(t.Context())
+	if !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "serve gRPC") {
+		t.Errorf("%v", err)
+	}
+	refused(t, on.Addr().String())
+}
+
+// service is a gRPC service: Check panics, Watch goes on for ever.
+type service struct {
+	healthpb.UnimplementedHealthServer
+}
+
+func (service) Check(context.Context, *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	panic("a fault")
+}
+
+func (service) Watch(_ *healthpb.HealthCheckRequest, s grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+	if err := s.Send(&healthpb.HealthCheckResponse{}); err != nil {
+		return err
+	}
+	<-s.Context().Done()
+	return s.Context().Err()
+}
+
+type call struct {
+	method string
+	code   codes.Code
+}
+
+func TestGRPC(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	seen := make(chan call, 10)
+	var said bytes.Buffer
+	s := grpc.NewServer(GRPCOptions(ctx, GRPCConfig{
+		MaxMessage: 1000, Log: slog.New(slog.NewTextHandler(&said, nil)),
+		Seen: func(method string, code codes.Code, _ time.Duration) { seen <- call{method, code} },
+	})...)
+	healthpb.RegisterHealthServer(s, service{})
+	on := listen(t)
+	done := make(chan error, 1)
+	go func() { done <- Servers{GRPC: s, GRPCOn: on, Grace: time.Minute}.Run(ctx) }()
+	conn, err := grpc.NewClient(on.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client := healthpb.NewHealthClient(conn)
+
+	if _, err := client.Check(ctx, &healthpb.HealthCheckRequest{}); status.Code(err) != codes.Internal || strings.Contains(err.Error(), "a fault") {
+		t.Errorf("a panic gave %v", err)
+	}
+	if got := <-seen; got != (call{"/grpc.health.v1.Health/Check", codes.Internal}) {
+		t.Errorf("%v", got)
+	}
+	if !strings.Contains(said.String(), "a fault") {
+		t.Errorf("the log says %q", said.String())
+	}
+	if _, err := client.Check(ctx, &healthpb.HealthCheckRequest{Service: strings.Repeat("x", 2000)}); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a big message gave %v", err)
+	}
+
+	watch, err := client.Watch(context.Background(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := watch.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("at the end the stream got %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := <-seen; got != (call{"/grpc.health.v1.Health/Watch", codes.Unavailable}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAPanicIsNotShown(t *testing.T) {
+	var said bytes.Buffer
+	h := HTTPServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") }), slog.New(slog.NewTextHandler(&said, nil))).Handler
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if w.Code != 500 || strings.Contains(w.Body.String(), "fault") || !strings.Contains(said.String(), "a fault") {
+		t.Errorf("%d %s; the log says %q", w.Code, w.Body, said.String())
+	}
+}
+
+func TestObserveHTTP(t *testing.T) {
+	for _, want := range []int{200, 201, 404, 0} {
+		got := -1
+		h := ObserveHTTP(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusEarlyHints)
+			if want != 0 {
+				w.WriteHeader(want)
+			}
+		}), func(_ *http.Request, status int, _ time.Duration) { got = status })
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		if got != max(want, 200) {
+			t.Errorf("%d was seen as %d", want, got)
+		}
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	n := prometheus.NewCounter(prometheus.CounterOpts{Name: "some_total"})
+	reg.MustRegister(n)
+	n.Inc()
+	var unready error
+	h := AdminHandler(func() error { return unready }, reg)
+	for _, c := range []struct {
+		path, contains string
+		unready        error
+		code           int
+	}{
+		{"/healthz", "ok", errors.New("starting"), 200},
+		{"/readyz", "ok", nil, 200},
+		{"/readyz", "starting", errors.New("starting"), 503},
+		{"/metrics", "some_total 1", nil, 200},
+		{"/debug/pprof/", "goroutine", nil, 200},
+		{"/debug/pprof/cmdline", "", nil, 200},
+		{"/", "", nil, 404},
+	} {
+		unready = c.unready
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
+		if w.Code != c.code || !strings.Contains(w.Body.String(), c.contains) {
+			t.Errorf("%s: %d %s", c.path, w.Code, w.Body)
+		}
+	}
+}
