@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -132,4 +133,41 @@ func post(path string, body []byte) *http.Request {
 		panic(err) // the tests' own paths
 	}
 	return r
+}
+
+// strictJSON reports whether data is one JSON object, none of whose fields
+// comes twice.
+func strictJSON(data []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if json.Valid(data) && strictValue(d) {
+		_, err := d.Token()
+		return err == io.EOF
+	}
+	return false
+}
+
+func strictValue(d *json.Decoder) bool {
+	t, err := d.Token()
+	if err != nil {
+		return false
+	}
+	delim, ok := t.(json.Delim)
+	if !ok {
+		return true
+	}
+	seen := map[any]bool{}
+	for d.More() {
+		if delim == '{' {
+			name, err := d.Token()
+			if err != nil || seen[name] {
+				return false
+			}
+			seen[name] = true
+		}
+		if !strictValue(d) {
+			return false
+		}
+	}
+	_, err = d.Token()
+	return err == nil
 }

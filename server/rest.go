@@ -73,6 +73,9 @@ func limitBody(next http.Handler, limit int64) http.Handler {
 			tooLarge(w, limit)
 			return
 		}
+		// grpc-gateway would look for another marshaler by it, and write a line
+		// for one that it cannot read.
+		r.Header.Del("Content-Type")
 		r.Body = &cappedBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), length: r.ContentLength}
 		next.ServeHTTP(w, r)
 	})
