@@ -19,7 +19,7 @@ func (d *discard) WriteHeader(status int)      { d.status = status }
 // BenchmarkAddREST is a signed add without a network and without a log: the
 // signature's check, and what the API costs beside it.
 func BenchmarkAddREST(b *testing.B) {
-	h := handlerOver(b, &fakeLog{})
+	h := handlerOver(b, &fakeLog{hashes: 20})
 	body := newSigner(b).request(b, "artifact")
 	check := httptest.NewRecorder()
 	h.ServeHTTP(check, post("/v1/entries", body))

@@ -29,6 +29,7 @@ type fakeLog struct {
 	*translog.Log // nil: what is not below is not called
 	err           error
 	block         bool // adds wait for the end of their context
+	hashes        int  // of an add's proof
 }
 
 var published = translog.Published{
@@ -53,14 +54,40 @@ func (f *fakeLog) AddMany(ctx context.Context, entries []entry.Entry) ([]translo
 	for i, e := range entries {
 		out[i].Receipt = translog.Receipt{
 			Index: int64(i), LeafHash: e.LeafHash(), IntegratedAt: time.UnixMilli(1_700_000_000_123), Checkpoint: published,
-			Proof: translog.Proof{Index: int64(i), Size: published.Size, Root: published.Root, Hashes: make([]merkle.Hash, 20)},
+			Proof: translog.Proof{Index: int64(i), Size: published.Size, Root: published.Root, Hashes: make([]merkle.Hash, f.hashes)},
 		}
 	}
 	return out, nil
 }
 
-func (f *fakeLog) EntryWithProof(context.Context, int64) (translog.Record, translog.Proof, translog.Published, error) {
-	return translog.Record{}, translog.Proof{}, published, f.err
+// record is an entry like any other.
+func record(index int64) translog.Record {
+	body := fmt.Appendf(nil, "entry %d", index)
+	return translog.Record{Index: index, LeafHash: merkle.LeafHash(body), IntegratedAt: time.UnixMilli(1_700_000_000_123), Canonical: body}
+}
+
+func proof(index int64) translog.Proof {
+	return translog.Proof{Index: index, Size: 3, Root: published.Root, Hashes: []merkle.Hash{{1}, {2}}}
+}
+
+func (f *fakeLog) EntryWithProof(_ context.Context, index int64) (translog.Record, translog.Proof, translog.Published, error) {
+	return record(index), proof(index), published, f.err
+}
+
+func (f *fakeLog) LookupWithProof(ctx context.Context, _ merkle.Hash) (translog.Record, translog.Proof, translog.Published, error) {
+	return f.EntryWithProof(ctx, 7)
+}
+
+func (f *fakeLog) Entries(_ context.Context, start, limit int64) ([]translog.Record, translog.Published, error) {
+	return []translog.Record{record(start), record(start + 1)}[:min(limit, 2)], published, f.err
+}
+
+func (f *fakeLog) InclusionProof(_ context.Context, index, _ int64) (translog.Proof, error) {
+	return proof(index), f.err
+}
+
+func (f *fakeLog) ConsistencyProof(_ context.Context, from, to int64) (translog.ConsistencyProof, error) {
+	return translog.ConsistencyProof{From: from, To: to, FromRoot: merkle.Hash{3}, ToRoot: merkle.Hash{4}, Hashes: []merkle.Hash{}}, f.err
 }
 
 func handlerOver(tb testing.TB, log interface {

@@ -57,16 +57,16 @@ func (c *codec) Unmarshal(data []byte, v any) error {
 		return c.JSONPb.Unmarshal(data, v)
 	}
 	if err := c.UnmarshalOptions.Unmarshal(data, msg); err != nil {
-		return malformed(err)
+		return invalid(err)
 	}
 	return nil
 }
 
-// malformed is protojson's error without the spaces that it varies so that
+// invalid is protojson's error without the spaces that it varies so that
 // nobody relies on its text.
-func malformed(err error) error {
+func invalid(err error) error {
 	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
-	return errors.New("malformed JSON: " + strings.TrimPrefix(text, "proto: "))
+	return errors.New("invalid JSON " + strings.TrimPrefix(text, "proto: "))
 }
 
 // firstRead is how much memory a request's body gets before it arrives.

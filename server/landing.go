@@ -3,6 +3,7 @@ package server
 import (
 	"html/template"
 	"net/http"
+	"strconv"
 )
 
 // page is what a person sees who opens the log's address.
@@ -46,7 +47,16 @@ func landing(cfg Config) http.HandlerFunc {
 		tmpl.Execute(w, struct {
 			Origin, URL string
 			Keys        []string
-			Size        int64
-		}{cfg.Origin, scheme + "://" + r.Host, cfg.Keys, cfg.Size()})
+			Size        string
+		}{cfg.Origin, scheme + "://" + r.Host, cfg.Keys, grouped(cfg.Size())})
 	}
+}
+
+// grouped writes a number as people read it: 1,234,567.
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }

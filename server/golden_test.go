@@ -1,0 +1,123 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+
+	"indelible/internal/transport"
+	"indelible/server"
+)
+
+// TestGolden compares every answer of the REST API with testdata/rest.golden:
+// lines of a request ("> GET /v1/checkpoint", or "> POST /v1/entries" and its
+// body), each followed by the answer, its spaces taken out.
+func TestGolden(t *testing.T) {
+	golden, err := os.ReadFile("testdata/rest.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newFakeWorld(t, &fakeLog{hashes: 1})
+	var got strings.Builder
+	for line := range strings.Lines(string(golden)) {
+		request, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "> ")
+		if !ok {
+			continue
+		}
+		method, rest, _ := strings.Cut(request, " ")
+		target, body, _ := strings.Cut(rest, " ")
+		rec := w.ask(t, method, target, []byte(body))
+		var answer bytes.Buffer
+		if err := json.Compact(&answer, rec.Body.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		got.WriteString(line + answer.String() + "\n")
+	}
+	if got.String() != string(golden) {
+		t.Errorf("the answers are\n%s", got.String())
+	}
+}
+
+func TestPages(t *testing.T) {
+	w := newFakeWorld(t, &fakeLog{})
+	for path, want := range map[string]struct{ contentType, contains string }{
+		"/":             {"text/html; charset=utf-8", "<h1>log.example.com</h1>"},
+		"/log.vkey":     {"text/plain; charset=utf-8", "log.example.com+00000000+AQ==\n"},
+		"/openapi.json": {"application/json", `"/v1/entries:batch"`},
+	} {
+		rec := w.ask(t, "GET", path, nil)
+		if rec.Code != 200 || rec.Header().Get("Content-Type") != want.contentType || !strings.Contains(rec.Body.String(), want.contains) {
+			t.Errorf("%s: %d %v %s", path, rec.Code, rec.Header(), rec.Body)
+		}
+	}
+	page := w.ask(t, "GET", "http://log.example.com:8080/", nil).Body.String()
+	for _, want := range []string{"1,000,000", "log.example.com&#43;00000000&#43;AQ==", "--url http://log.example.com:8080"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q:\n%s", want, page)
+		}
+	}
+	evil := httptest.NewRequest("GET", "/", nil)
+	evil.Host = "<script>x</script>"
+	rec := httptest.NewRecorder()
+	if w.rest.ServeHTTP(rec, evil); strings.Contains(rec.Body.String(), "<script>") {
+		t.Error("the page shows a Host header as HTML")
+	}
+	var api map[string]any
+	if err := json.Unmarshal(w.ask(t, "GET", "/openapi.json", nil).Body.Bytes(), &api); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	log, requests := server.Metrics(reg), server.NewRequests(reg)
+	log.Queued(3, 300)
+	log.Appended(10, 2, time.Millisecond)
+	log.Appended(5, 0, time.Second)
+	log.Published(15, 15, time.Millisecond)
+	log.Followed(20)
+	log.Retrying("append", nil)
+	log.Poisoned("reason")
+	h := transport.ObserveHTTP(newFakeWorld(t, &fakeLog{}).rest, requests.HTTP)
+	for _, target := range []string{"/checkpoint", "/v1/entries/5", "/v1/entries/6", "/tile/0/0", "/tile/entries/x", "/made/up", "/v1/made-up", "/v1/entries:lookup"} {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", target, nil))
+	}
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("BREW", "/v1/entries", nil))
+	requests.GRPC("/indelible.v1.Log/AddEntry", codes.OK, time.Second)
+
+	want := `
+indelible_entries_added_total 15
+indelible_entries_duplicate_total 2
+indelible_poisoned 1
+indelible_published_size 20
+indelible_queued_bytes 300
+indelible_queued_entries 3
+indelible_retries_total{step="append"} 1
+indelible_requests_total{api="grpc",code="OK",method="indelible.v1.Log/AddEntry"} 1
+indelible_requests_total{api="http",code="200",method="GET /checkpoint"} 1
+indelible_requests_total{api="http",code="200",method="GET /v1/entries/"} 2
+indelible_requests_total{api="http",code="400",method="GET /v1/entries:lookup"} 1
+indelible_requests_total{api="http",code="404",method="GET /tile/"} 1
+indelible_requests_total{api="http",code="404",method="GET /tile/entries/"} 1
+indelible_requests_total{api="http",code="404",method="GET other"} 2
+indelible_requests_total{api="http",code="405",method="other"} 1
+indelible_append_entries_sum 15
+indelible_append_entries_count 2
+indelible_append_seconds_count 2
+indelible_publish_seconds_count 1
+`
+	rec := httptest.NewRecorder()
+	transport.AdminHandler(func() error { return nil }, reg).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	for line := range strings.Lines(strings.TrimPrefix(want, "\n")) {
+		if !strings.Contains(rec.Body.String(), line) {
+			t.Errorf("missing: %s", line)
+		}
+	}
+}
