@@ -220,7 +220,7 @@ func measureBatch(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer p.stop()
-	const clients, size = 8, 256
+	const clients, size = 32, 256
 	cs, err := dial(p.grpc, clients)
 	if err != nil {
 		return err
@@ -233,7 +233,7 @@ func measureBatch(ctx context.Context, b *bench) error {
 	})
 	times := r.times
 	r.ops *= size
-	b.table.add(row{what: "entries in batches of 256, gRPC, 8 clients", rate: r.rate(), times: times, limit: b.table.rate(limitInsert), goal: 0.60, note: m.note()})
+	b.table.add(row{what: "entries in batches of 256, gRPC, 32 clients", rate: r.rate(), times: times, limit: b.table.rate(limitInsert), goal: 0.60, note: m.note()})
 	return r.err
 }
 

@@ -257,8 +257,11 @@ func (l *Log) poison(ctx context.Context, reason string) {
 	l.recordPoison(ctx)
 }
 
-// recordPoison makes the poison outlive the process.
+// recordPoison makes the poison outlive the process, even one that is about to
+// end.
 func (l *Log) recordPoison(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	l.mu.Lock()
 	reason := l.poisoned
 	l.mu.Unlock()

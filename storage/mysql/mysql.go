@@ -96,6 +96,7 @@ func connect(cfg *mysql.Config, connections int) (*sql.DB, error) {
 func dialect() rows.Dialect {
 	return rows.Dialect{
 		ForUpdate: ` FOR UPDATE`,
+		LeafIndex: ` FORCE INDEX (by_leaf)`,
 		NowMillis: `CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)`,
 		Isolation: sql.LevelReadCommitted,
 		Duplicate: func(err error) bool { return hasNumber(err, 1062) },

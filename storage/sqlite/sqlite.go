@@ -100,6 +100,7 @@ func dialect() rows.Dialect {
 	return rows.Dialect{
 		// The writer's transactions are all BEGIN IMMEDIATE: they hold the one
 		// write lock from the start.
+		LeafIndex: ` INDEXED BY entries_by_leaf`,
 		NowMillis: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
 		Duplicate: duplicate,
 		Warnings:  warnings,

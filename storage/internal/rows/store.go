@@ -24,6 +24,9 @@ import (
 type Dialect struct {
 	// ForUpdate is put after a SELECT that is to lock its row.
 	ForUpdate string
+	// LeafIndex is put after the table's name in a look-up by leaf hash, to name
+	// the index: from stale statistics a planner may choose to read the log.
+	LeafIndex string
 	// NowMillis is an expression for the database's time, Unix milliseconds.
 	NowMillis string
 	// Isolation is what every transaction asks for.
@@ -409,7 +412,7 @@ func (r runner) findLeaves(ctx context.Context, logID int64, hashes []storage.Ha
 		for i := range size {
 			args = append(args, leafKey(chunk[min(i, len(chunk)-1)]))
 		}
-		query := `SELECT leaf_hash, idx, integrated_at FROM entries WHERE log_id = ? AND leaf_key IN (?` + strings.Repeat(`, ?`, size-1) + `)`
+		query := `SELECT leaf_hash, idx, integrated_at FROM entries` + r.s.dialect.LeafIndex + ` WHERE log_id = ? AND leaf_key IN (?` + strings.Repeat(`, ?`, size-1) + `)`
 		err := r.each(ctx, query, args, func(scan func(...any) error) error {
 			var l storage.Leaf
 			var hash []byte
