@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -114,6 +115,42 @@ func TestSlowBodiesAreCut(t *testing.T) {
 	took, answer := dripping(t, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", h)
 	if took > readTimeout+5*time.Second || !errors.Is(read, os.ErrDeadlineExceeded) || !strings.HasPrefix(answer, "HTTP/1.1 408") {
 		t.Fatalf("after %v: %v, %q", took, read, answer)
+	}
+}
+
+// TestSlowAnswersAreNotCut: the time to read a request does not bound the time
+// to answer it.
+func TestSlowAnswersAreNotCut(t *testing.T) {
+	for _, request := range []string{
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody",
+		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			on := newPipes()
+			s := HTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				select {
+				case <-r.Context().Done():
+				case <-time.After(2 * readTimeout):
+				}
+				fmt.Fprint(w, string(body), err, r.Context().Err())
+			}), quiet)
+			go s.Serve(on)
+			conn := on.dial()
+			if _, err := io.WriteString(conn, request); err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(res.Body); err != nil || !strings.HasSuffix(string(body), "<nil> <nil>") {
+				t.Errorf("%v: %q", err, body)
+			}
+			conn.Close()
+			s.Close()
+		})
 	}
 }
 

@@ -26,11 +26,14 @@ func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*p
 			admitted = append(admitted, e)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
-	outcomes, err := s.cfg.Log.AddMany(ctx, admitted)
-	if err != nil {
-		return nil, s.addFailed(err)
+	var outcomes []translog.Outcome
+	if len(admitted) > 0 {
+		var err error
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+		defer cancel()
+		if outcomes, err = s.cfg.Log.AddMany(ctx, admitted); err != nil {
+			return nil, s.addFailed(err)
+		}
 	}
 	return s.batchAnswer(entries, refused, outcomes)
 }
