@@ -237,6 +237,24 @@ func checkTiles(t *testing.T, w *world, entries []*pb.LoggedEntry, cp *pb.Checkp
 	}
 }
 
+func TestDSSE(t *testing.T) {
+	w, s := newWorld(t, nil), newSigner(t)
+	good := s.envelope(t, `{"a":1}`)
+	var added pb.AddEntryResponse
+	w.decode(t, w.ask(t, "POST", "/v1/entries", toJSON(t, map[string]any{"entry": good})), &added)
+	checkProof(t, added.Entry, added.Proof, added.Checkpoint)
+	var got pb.GetEntryResponse
+	w.get(t, "/v1/entries/0", &got)
+	if got.Entry.Kind != "dsse" || len(added.Entry.Canonical) == 0 {
+		t.Errorf("%v", &got)
+	}
+	same(t, "the entry added and got", added.Entry, got.Entry)
+
+	other := s.envelope(t, `{"a":1}`)
+	other["dsse"].(map[string]any)["verifiers"] = []any{map[string]any{"publicKey": newSigner(t).spki}}
+	w.refused(t, "POST", "/v1/entries", toJSON(t, map[string]any{"entry": other}), 400, "verif")
+}
+
 func TestWatchCheckpoints(t *testing.T) {
 	w, s := newWorld(t, nil), newSigner(t)
 	ctx, cancel := context.WithCancel(deadline(t))

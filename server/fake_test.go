@@ -138,6 +138,20 @@ func (s signer) entry(tb testing.TB, artifact string) map[string]any {
 	}}
 }
 
+// envelope is a DSSE entry, as JSON.
+func (s signer) envelope(tb testing.TB, payload string) map[string]any {
+	tb.Helper()
+	digest := sha256.Sum256(entry.PAE("application/vnd.in-toto+json", []byte(payload)))
+	sig, err := ecdsa.SignASN1(rand.Reader, s.key, digest[:])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	envelope := toJSON(tb, map[string]any{
+		"payloadType": "application/vnd.in-toto+json", "payload": []byte(payload), "signatures": []any{map[string]any{"sig": sig}},
+	})
+	return map[string]any{"dsse": map[string]any{"envelope": envelope, "verifiers": []any{map[string]any{"publicKey": s.spki}}}}
+}
+
 func (s signer) request(tb testing.TB, artifact string) []byte {
 	tb.Helper()
 	return toJSON(tb, map[string]any{"entry": s.entry(tb, artifact)})
