@@ -201,8 +201,10 @@ func (s *Store) FindLeaves(ctx context.Context, logID int64, hashes []storage.Ha
 
 func (l *log) findLeaves(hashes []storage.Hash) []storage.Leaf {
 	var out []storage.Leaf
+	seen := make(map[storage.Hash]bool, len(hashes))
 	for _, h := range hashes {
-		if i, ok := l.leaves[h]; ok {
+		if i, ok := l.leaves[h]; ok && !seen[h] {
+			seen[h] = true
 			out = append(out, storage.Leaf{Hash: h, Index: i, IntegratedAt: l.entries[i].IntegratedAt})
 		}
 	}

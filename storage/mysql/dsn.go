@@ -42,12 +42,6 @@ func setDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// CheckDSN says what is wrong with a DSN, without repeating it.
-func CheckDSN(dsn string) error {
-	_, err := config(dsn)
-	return err
-}
-
 // HasPassword reports whether a DSN carries a password, which must then not
 // stand on a command line.
 func HasPassword(dsn string) bool {

@@ -1,0 +1,205 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"indelible/internal/mariadb"
+	"indelible/storage"
+	"indelible/storage/internal/rows"
+	"indelible/storage/storagetest"
+)
+
+func start(t *testing.T, args ...string) *mariadb.Server {
+	t.Helper()
+	server, err := mariadb.Start(context.Background(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Remove() })
+	return server
+}
+
+func database(t *testing.T, server *mariadb.Server, name string) string {
+	t.Helper()
+	if err := server.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	return server.DSN(name)
+}
+
+func open(t *testing.T, dsn string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), dsn, Options{Migrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestContract(t *testing.T) {
+	server := start(t)
+	n := 0
+	storagetest.Run(t, func(t *testing.T) storage.Store {
+		n++
+		return open(t, database(t, server, fmt.Sprint("test", n)))
+	})
+}
+
+func TestSchema(t *testing.T) {
+	server := start(t)
+	dsn := database(t, server, "empty")
+	if _, err := Open(t.Context(), dsn, Options{}); !errors.Is(err, rows.ErrSchema) || !strings.Contains(err.Error(), "logserver init") {
+		t.Fatalf("an empty database: %v", err)
+	}
+	// Several that migrate at once take turns.
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			s, err := Open(t.Context(), dsn, Options{Migrate: true})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s.Close()
+		})
+	}
+	wg.Wait()
+	s, err := Open(t.Context(), dsn, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := server.Exec(t.Context(), `INSERT INTO empty.schema_versions VALUES (9, 8)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), dsn, Options{}); err == nil || !strings.Contains(err.Error(), "newer program") {
+		t.Fatalf("a schema from the future: %v", err)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	s := open(t, database(t, start(t), "test"))
+	defer s.Close()
+	if w, err := s.Warnings(t.Context()); err != nil || len(w) > 0 {
+		t.Fatalf("a durable server: %v, %v", w, err)
+	}
+	lax := open(t, database(t, start(t, "--innodb-flush-log-at-trx-commit=2", "--log-bin=bin", "--sync-binlog=0"), "test"))
+	defer lax.Close()
+	w, err := lax.Warnings(t.Context())
+	all := strings.Join(w, "\n")
+	if err != nil || !strings.Contains(all, "innodb_flush_log_at_trx_commit is 2") || !strings.Contains(all, "sync_binlog is 0") {
+		t.Fatal(w, err)
+	}
+}
+
+func TestServerRestarts(t *testing.T) {
+	server := start(t)
+	s := open(t, database(t, server, "test"))
+	defer s.Close()
+	l, err := s.CreateLog(t.Context(), storage.Log{Origin: "a", Instance: "i", Register: "r"}, storage.Head{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.BeginAppend(t.Context(), l.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.FindLeaves(t.Context(), []storage.Hash{{}}); err == nil {
+		t.Fatal("a dead server answered")
+	}
+	tx.Rollback()
+	if err := server.Restart(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().Add(30 * time.Second)
+	for {
+		tx, err := s.BeginAppend(t.Context(), l.ID)
+		if err == nil {
+			tx.Rollback()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestReadOnlyServer(t *testing.T) {
+	server := start(t)
+	if err := server.Exec(t.Context(), `CREATE USER app@'%'`, `GRANT ALL ON *.* TO app@'%'`, `REVOKE READ ONLY ADMIN ON *.* FROM app@'%'`); err != nil {
+		t.Fatal(err)
+	}
+	dsn := strings.Replace(database(t, server, "test"), "root@", "app@", 1)
+	s := open(t, dsn)
+	defer s.Close()
+	if err := server.Exec(t.Context(), `SET GLOBAL read_only = 1`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateLog(t.Context(), storage.Log{Origin: "a"}, storage.Head{}); err == nil {
+		t.Fatal("a read-only server took a log")
+	}
+	if w, err := s.Warnings(t.Context()); err != nil || !strings.Contains(strings.Join(w, "\n"), "read_only is ON") {
+		t.Fatal(w, err)
+	}
+	if err := server.Exec(t.Context(), `SET GLOBAL read_only = 0`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateLog(t.Context(), storage.Log{Origin: "a"}, storage.Head{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A lock that is not given in time is an error, and the next try succeeds.
+func TestLockTimeout(t *testing.T) {
+	server := start(t, "--innodb-lock-wait-timeout=1")
+	s := open(t, database(t, server, "test"))
+	defer s.Close()
+	l, err := s.CreateLog(t.Context(), storage.Log{Origin: "a", Instance: "i", Register: "r"}, storage.Head{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := s.BeginAppend(t.Context(), l.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.BeginAppend(t.Context(), l.ID); !hasNumber(err, 1205) {
+		t.Fatal(err)
+	}
+	held.Rollback()
+	tx, err := s.BeginAppend(t.Context(), l.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx.Rollback()
+}
+
+func TestDSN(t *testing.T) {
+	const secret = "s3cret"
+	for _, bad := range []string{
+		"", "nonsense " + secret, "u:" + secret + "@tcp(h:1)/", "u:" + secret + "@tcp(h:1)/db?multiStatements=true",
+		"u:" + secret + "@tcp(h:1)/db?interpolateParams=true", "u:" + secret + "@tcp(h:1)/db?timeout=x",
+	} {
+		_, err := config(bad)
+		if err == nil {
+			t.Errorf("%q was taken", bad)
+		} else if strings.Contains(err.Error(), secret) {
+			t.Errorf("the error holds the password: %v", err)
+		}
+	}
+	dsn := "u:" + secret + "@tcp(h:1)/db"
+	if !HasPassword(dsn) || HasPassword("u@tcp(h:1)/db") || strings.Contains(Describe(dsn), secret) {
+		t.Error(Describe(dsn))
+	}
+	if _, err := Open(t.Context(), "u:"+secret+"@tcp(127.0.0.1:1)/db", Options{}); err == nil || strings.Contains(err.Error(), secret) {
+		t.Error(err)
+	}
+}
