@@ -41,19 +41,6 @@ func ParseBundle(data []byte, width int) ([][]byte, error) {
 	return entries, nil
 }
 
-// TruncateBundle returns the part of a bundle that holds its first width
-// entries.
-func TruncateBundle(data []byte, width int) ([]byte, error) {
-	rest := data
-	for i := range width {
-		var err error
-		if _, rest, err = cutEntry(rest); err != nil {
-			return nil, fmt.Errorf("entry %d of %d in the bundle: %w", i, width, err)
-		}
-	}
-	return data[:len(data)-len(rest)], nil
-}
-
 func cutEntry(data []byte) (entry, rest []byte, err error) {
 	if len(data) < 2 {
 		return nil, nil, fmt.Errorf("%d bytes are left, and a length takes 2", len(data))

@@ -10,14 +10,12 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/term"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
 	pb "indelible/api/proto/indelible/v1"
@@ -154,19 +152,26 @@ func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, 
 	if s.AdminOn, err = transport.Listen(v.Text("admin"), "", ""); err != nil {
 		return s, err
 	}
-	service := native.New(native.Config{Log: l, Kinds: kinds(v), Timeout: v.Duration("add-timeout")})
+	requests := server.NewRequests(metrics)
+	fault := func(err error) { logger.Error("a fault that clients are not shown", "error", err) }
+	service := native.New(native.Config{Log: l, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Fault: fault})
+	static := tiles.New(l, v.Size("response-cache"))
+	static.Fault = fault
 	handler, err := server.Handler(ctx, server.Config{
-		Native: service, Tiles: tiles.New(l, v.Size("response-cache")), Origin: l.Origin(), Keys: parts.record.Keys,
+		Native: service, Tiles: static, Origin: l.Origin(), Keys: parts.record.Keys,
 		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, MaxBody: v.Size("max-body"),
 	})
 	if err != nil {
 		return s, err
 	}
 	ready := readiness(ctx, l)
-	s.HTTP = transport.HTTPServer(handler, logger)
+	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), logger)
 	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics), logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
-	s.GRPC = grpcServer(v, service, ready)
+	s.GRPC = grpc.NewServer(transport.GRPCOptions(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Log: logger, Seen: requests.GRPC})...)
+	pb.RegisterLogServer(s.GRPC, service)
+	healthpb.RegisterHealthServer(s.GRPC, healthService{ready: ready})
+	reflection.Register(s.GRPC)
 	return s, nil
 }
 
@@ -188,19 +193,6 @@ func kinds(v config.Values) []entry.Kind {
 		list = append(list, entry.Kind(k))
 	}
 	return list
-}
-
-func grpcServer(v config.Values, service pb.LogServer, ready func() error) *grpc.Server {
-	s := grpc.NewServer(
-		grpc.MaxRecvMsgSize(int(v.Size("max-body"))),
-		grpc.MaxConcurrentStreams(4096),
-		grpc.ConnectionTimeout(10*time.Second),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-	)
-	pb.RegisterLogServer(s, service)
-	healthpb.RegisterHealthServer(s, healthService{ready: ready})
-	reflection.Register(s)
-	return s
 }
 
 // banner says what runs where, and what to try.
