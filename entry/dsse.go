@@ -179,7 +179,7 @@ func noRepeatedNames(data []byte) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return invalidf("it is not a DSSE envelope in JSON: %w", err)
 		}
 		if s, ok := t.(string); ok && name {
 			seen := open[len(open)-1]

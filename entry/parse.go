@@ -114,17 +114,6 @@ func (v verifierJSON) signer(kind Kind) (Signer, error) {
 	return s, nil
 }
 
-// Digests are the digests that an entry is about, for looking it up.
-func (p Parsed) Digests() [][]byte {
-	switch {
-	case p.HashedRekord != nil:
-		return [][]byte{p.HashedRekord.Digest}
-	case p.DSSE != nil:
-		return [][]byte{p.DSSE.PayloadDigest}
-	}
-	return nil
-}
-
 // Signers are who signed an entry.
 func (p Parsed) Signers() []Signer {
 	switch {

@@ -236,9 +236,6 @@ func (v Values) get(name string) Value {
 // Text returns a setting as it is written.
 func (v Values) Text(name string) string { return v.get(name).Text }
 
-// Given reports whether a setting has another value than its default.
-func (v Values) Given(name string) bool { return v.get(name).From != "default" }
-
 // From says where a setting's value came from.
 func (v Values) From(name string) Origin { return v.get(name).From }
 
