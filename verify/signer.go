@@ -35,7 +35,7 @@ func (s Signer) match(have entry.Signer) (string, error) {
 		return s.matchKey(have)
 	}
 	if have.Certificate == nil {
-		return "", fmt.Errorf("it is signed by a bare key, %s, and a certificate of %s is asked for", short(fingerprint(have)), s.Identity)
+		return "", fmt.Errorf("it is signed by a bare key, %s, and a certificate of %s is asked for", fingerprint(have), s.Identity)
 	}
 	return s.matchCertificate(have.Certificate)
 }
@@ -44,13 +44,11 @@ func fingerprint(have entry.Signer) string {
 	return fmt.Sprintf("SHA256:%x", sha256.Sum256(have.SPKI))
 }
 
-func short(fp string) string { return fp[:min(len(fp), len("SHA256:")+16)] + "…" }
-
 func (s Signer) matchKey(have entry.Signer) (string, error) {
 	if got := fingerprint(have); !strings.EqualFold(got, s.Fingerprint) {
-		return "", fmt.Errorf("it is signed by key %s, not %s", short(got), short(s.Fingerprint))
+		return "", fmt.Errorf("it is signed by key %s, not %s", got, s.Fingerprint)
 	}
-	return "key " + short(s.Fingerprint), nil
+	return "key " + fingerprint(have), nil
 }
 
 // matchCertificate checks the chain at the moment the certificate begins to be

@@ -58,7 +58,11 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
-		err = usage(err) // cobra has no type for it
+		// cobra has no type for it, and has not looked at the flags.
+		err = usage(err)
+		if asked := strings.Join(args, " ") + " "; strings.Contains(asked, "-o json ") || strings.Contains(asked, "--output json ") || strings.Contains(asked, "--output=json ") {
+			p.output = "json"
+		}
 	}
 	return p.report(err)
 }
