@@ -5,7 +5,8 @@
 //
 // It needs no protoc: the files are compiled in process, the plugins are those
 // that tools/go.mod pins, and what the files import from google/ comes from the
-// Go packages that carry it.
+// Go packages that carry it. The title and such of the OpenAPI description are
+// in openapi.yaml, beside the .proto files.
 package main
 
 import (
@@ -18,7 +19,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/bufbuild/protocompile"
@@ -31,12 +31,16 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// plugins and what each is told. Paths are relative to the .proto files.
-var plugins = []struct{ name, options string }{
-	{"protoc-gen-go", "paths=source_relative"},
-	{"protoc-gen-go-grpc", "paths=source_relative"},
-	{"protoc-gen-grpc-gateway", "paths=source_relative"},
-	{"protoc-gen-openapiv2", "json_names_for_fields=true,disable_default_errors=true,omit_enum_default_value=true"},
+type plugin struct{ name, options string }
+
+// plugins returns what is run, and what each is told.
+func plugins(root string) []plugin {
+	return []plugin{
+		{"protoc-gen-go", "paths=source_relative"},
+		{"protoc-gen-go-grpc", "paths=source_relative"},
+		{"protoc-gen-grpc-gateway", "paths=source_relative"},
+		{"protoc-gen-openapiv2", "json_names_for_fields=true,openapi_configuration=" + filepath.Join(root, "openapi.yaml")},
+	}
 }
 
 func main() {
@@ -61,8 +65,8 @@ func generate(ctx context.Context, root, out string) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range plugins {
-		if err := runPlugin(ctx, p.name, p.options, names, files, out); err != nil {
+	for _, p := range plugins(root) {
+		if err := p.run(ctx, names, files, out); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
@@ -113,33 +117,43 @@ func withImports(f protoreflect.FileDescriptor, seen map[string]bool, files []*d
 	return append(files, protodesc.ToFileDescriptorProto(f))
 }
 
-func runPlugin(ctx context.Context, name, options string, names []string, files []*descriptorpb.FileDescriptorProto, out string) error {
-	request, err := proto.Marshal(&pluginpb.CodeGeneratorRequest{
-		FileToGenerate: names, Parameter: &options, ProtoFile: files,
+func (p plugin) run(ctx context.Context, names []string, files []*descriptorpb.FileDescriptorProto, out string) error {
+	response, err := p.ask(ctx, &pluginpb.CodeGeneratorRequest{
+		FileToGenerate: names, Parameter: &p.options, ProtoFile: files,
 		CompilerVersion: &pluginpb.Version{Major: proto.Int32(5)},
 	})
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "tool", name)
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(request), os.Stderr
-	answer, err := cmd.Output()
-	if err != nil {
-		return err
-	}
-	var response pluginpb.CodeGeneratorResponse
-	if err := proto.Unmarshal(answer, &response); err != nil {
-		return err
-	}
-	if response.Error != nil {
-		return errors.New(response.GetError())
-	}
-	for _, f := range slices.Clip(response.File) {
+	for _, f := range response.File {
 		if err := write(filepath.Join(out, f.GetName()), f.GetContent()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ask runs the plugin as protoc does: the request on its standard input, the
+// response on its standard output.
+func (p plugin) ask(ctx context.Context, request *pluginpb.CodeGeneratorRequest) (*pluginpb.CodeGeneratorResponse, error) {
+	in, err := proto.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "go", "tool", p.name)
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
+	answer, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	response := new(pluginpb.CodeGeneratorResponse)
+	if err := proto.Unmarshal(answer, response); err != nil {
+		return nil, err
+	}
+	if response.Error != nil {
+		return nil, errors.New(response.GetError())
+	}
+	return response, nil
 }
 
 func write(path, content string) error {
