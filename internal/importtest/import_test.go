@@ -1,0 +1,164 @@
+package importtest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestDirection(t *testing.T) {
+	rules := rules()
+	for _, p := range packages(t) {
+		r, ok := rules[p.path]
+		if !ok {
+			t.Errorf("package %s is not in the rules: say there what it may import, and why", p.path)
+			continue
+		}
+		delete(rules, p.path)
+		for _, f := range p.files {
+			for _, imported := range f.imports(t) {
+				if below, ours := strings.CutPrefix(imported, module+"/"); ours && !slices.Contains(r.allow, below) {
+					t.Errorf("%s imports %s, which %s must not (%s)", f.name, imported, p.path, r.why)
+				}
+			}
+		}
+	}
+	for path := range rules {
+		t.Errorf("the rules have a package %s, which is gone", path)
+	}
+}
+
+func TestOnlyInTests(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, f := range p.files {
+			for _, imported := range f.imports(t) {
+				for pattern, excepted := range onlyInTests() {
+					if matches(imported, []string{pattern}) && !slices.Contains(excepted, p.path) {
+						t.Errorf("%s imports %s, which is for tests", f.name, imported)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestPure looks at what the pure packages link in. Their own imports are
+// looked at in every file, since the build for another system counts too.
+func TestPure(t *testing.T) {
+	graph := imports(t)
+	for _, p := range packages(t) {
+		suffered, ok := pure()[p.path]
+		if !ok {
+			continue
+		}
+		for _, f := range p.files {
+			for _, imported := range f.imports(t) {
+				if matches(imported, impure()) {
+					t.Errorf("%s imports %s: package %s is pure", f.name, imported, p.path)
+				}
+			}
+		}
+		checkLinked(t, graph, p.path, suffered)
+	}
+}
+
+// checkLinked checks the modules of others that a pure package links in.
+func checkLinked(t *testing.T, graph importGraph, path string, suffered map[string]string) {
+	t.Helper()
+	needless := maps.Clone(suffered)
+	for reached := range graph.reach(module + "/" + path) {
+		n := graph[reached]
+		if n.Standard || n.module() == module {
+			continue
+		}
+		for _, imported := range n.Imports {
+			if !matches(imported, impure()) {
+				continue
+			}
+			delete(needless, n.module())
+			if _, ok := suffered[n.module()]; !ok {
+				t.Errorf("%s links in %s, which imports %s", path, reached, imported)
+			}
+		}
+	}
+	for mod, why := range needless {
+		t.Errorf("%s has no need of the exception for %s (%s)", path, mod, why)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	graph := imports(t)
+	for path, patterns := range unreachable() {
+		from := module + "/" + path
+		if _, ok := graph[from]; !ok {
+			t.Errorf("there is no package %s", path)
+		}
+		for reached, way := range graph.reach(from) {
+			if reached != from && matches(reached, patterns) {
+				t.Errorf("%s reaches %s: %s", path, reached, strings.Join(way, " > "))
+			}
+		}
+	}
+}
+
+// node is a package as the go command lists it.
+type node struct {
+	ImportPath string
+	Standard   bool
+	Module     *struct{ Path string }
+	Imports    []string
+}
+
+func (n node) module() string {
+	if n.Module == nil {
+		return ""
+	}
+	return n.Module.Path
+}
+
+type importGraph map[string]node
+
+// imports asks the go command for the module's packages and all that they
+// import, tests aside.
+func imports(t *testing.T) importGraph {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Module,Imports", "./...")
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v: %s", err, &stderr)
+	}
+	graph := importGraph{}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var n node
+		if err := d.Decode(&n); errors.Is(err, io.EOF) {
+			return graph
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		graph[n.ImportPath] = n
+	}
+}
+
+// reach returns what a package imports in any number of steps, itself
+// included, each with a shortest way to it.
+func (g importGraph) reach(from string) map[string][]string {
+	ways := map[string][]string{from: {from}}
+	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+		for _, next := range g[queue[0]].Imports {
+			if _, seen := ways[next]; !seen {
+				ways[next] = append(slices.Clone(ways[queue[0]]), next)
+				queue = append(queue, next)
+			}
+		}
+	}
+	return ways
+}

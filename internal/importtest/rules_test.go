@@ -1,0 +1,101 @@
+package importtest
+
+// rule is what a package may import of ours, and why.
+type rule struct {
+	allow []string
+	why   string
+}
+
+const api = "api/proto/indelible/v1"
+
+// rules has every package with code that is not a test. A new package needs a
+// line here, and a change of the picture in docs/architecture.md.
+func rules() map[string]rule {
+	return map[string]rule{
+		api:                     {nil, "generated code is a leaf"},
+		"merkle":                {nil, "the mathematics of the tree stand alone"},
+		"checkpoint":            {[]string{"merkle"}, "a checkpoint holds a root"},
+		"keys":                  {[]string{"checkpoint"}, "keys sign checkpoints"},
+		"entry":                 {[]string{"merkle"}, "an entry has a leaf hash"},
+		"verify":                {[]string{"merkle", "checkpoint", "entry"}, "proves from bytes alone: a verifier that fetched would be no proof"},
+		"fsck":                  {[]string{"merkle"}, "the auditor recomputes: it must share nothing with what it audits"},
+		"storage":               {nil, "engines know rows and transactions, never the tree"},
+		"storage/internal/rows": {[]string{"storage"}, "the statements that the SQL engines have in common"},
+		"storage/mysql":         {[]string{"storage", "storage/internal/rows"}, "an engine"},
+		"storage/sqlite":        {[]string{"storage", "storage/internal/rows"}, "an engine"},
+		"storage/memory":        {[]string{"storage"}, "an engine for tests"},
+		"storage/faulty":        {[]string{"storage"}, "an engine that fails on demand, for tests"},
+		"storage/storagetest":   {[]string{"storage"}, "what every engine must pass; that is all it may know of them"},
+		"guard":                 {[]string{"merkle", "checkpoint"}, "the register knows heads, not how they are stored"},
+		"log":                   {[]string{"merkle", "checkpoint", "entry", "storage", "guard", "internal/bytecache"}, "the heart: it knows the storage contract and no engine, and no API"},
+		"client":                {[]string{"merkle", "checkpoint", api}, "embeddable: no server comes with it"},
+		"server":                {[]string{"log", "server/failure", api}, "REST around the native service"},
+		"server/failure":        {[]string{"entry", "log"}, "the table from our errors to the wire"},
+		"server/native":         {[]string{"log", "entry", "merkle", "server/failure", "internal/transport", api}, "one API; it knows no other, and no storage"},
+		"server/tiles":          {[]string{"log", "entry", "merkle", "server/failure", "internal/transport", "internal/bytecache", api}, "one API; it knows no other, and no storage"},
+		"internal/bytecache":    {nil, "bytes by key"},
+		"internal/config":       {nil, "settings of any program"},
+		"internal/mariadb":      {nil, "runs a database"},
+		"internal/transport":    {nil, "listeners of any service"},
+		"internal/importtest":   {nil, "tests"},
+		"test/e2e":              {nil, "tests of the programs"},
+		"bench":                 {[]string{"merkle", "internal/mariadb", api}, "measures the program from outside"},
+		"cmd/logcli":            {[]string{"client", "verify", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
+		"cmd/logserver": {[]string{
+			"log", "guard", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
+			"server", "server/native", "server/tiles", "internal/config", "internal/transport", api,
+		}, "wires everything; what is a choice is a switch here"},
+	}
+}
+
+// onlyInTests is what code that is not a test must not import, and who may:
+// packages that are for tests themselves.
+func onlyInTests() map[string][]string {
+	return map[string][]string{
+		"testing":                               {"storage/storagetest"},
+		"testing/*":                             {"storage/storagetest"},
+		"github.com/transparency-dev/formats/*": nil,
+		"github.com/rogpeppe/go-internal/*":     nil,
+		"indelible/storage/memory":              {"storage/storagetest"},
+		"indelible/storage/faulty":              {"storage/storagetest"},
+		"indelible/storage/storagetest":         nil,
+		"indelible/internal/mariadb":            {"bench"},
+		"indelible/internal/importtest":         nil,
+		"indelible/test/e2e":                    nil,
+	}
+}
+
+// impure is what makes a package more than a function of its arguments.
+func impure() []string {
+	return []string{"os", "os/*", "net", "net/*", "database/*", "syscall", "io/ioutil", "log", "log/*", "time", "math/rand", "math/rand/*", "path/filepath", "plugin", "runtime/*"}
+}
+
+// pure packages import nothing impure, nor does what they import of others,
+// the standard library aside (crypto/x509 knows package net for IP addresses).
+// The value has the modules that do, and why they are suffered.
+func pure() map[string]map[string]string {
+	sigstore := map[string]string{
+		"github.com/sigstore/sigstore":           "the algorithms by Sigstore's names; its loaders of key files are not called",
+		"github.com/google/go-containerregistry": "comes with sigstore/sigstore: parses names of images",
+		"google.golang.org/protobuf":             "comes with sigstore/sigstore: reads a debugging variable when it starts",
+		"golang.org/x/sys":                       "comes with x/term, with sigstore/sigstore",
+	}
+	return map[string]map[string]string{
+		"merkle": nil, "checkpoint": nil, "entry": sigstore, "verify": sigstore,
+	}
+}
+
+// unreachable is what a package must not reach by any way.
+func unreachable() map[string][]string {
+	server := []string{"indelible/log", "indelible/server", "indelible/server/*", "indelible/storage", "indelible/storage/*", "database/sql", "modernc.org/*", "github.com/go-sql-driver/*"}
+	return map[string][]string{
+		"merkle":     {"net", "os/exec"},
+		"verify":     {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql", "os/exec"},
+		"entry":      {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"checkpoint": {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"storage":    {"database/sql"},
+		"log":        {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"client":     server,
+		"cmd/logcli": server,
+	}
+}
