@@ -1,0 +1,167 @@
+// Package faulty is a storage engine for tests: another one, whose operations
+// fail when told, before they did anything or after they did it all.
+package faulty
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"indelible/storage"
+)
+
+// ErrInjected is what a fault returns.
+var ErrInjected = errors.New("injected fault")
+
+// Fault is what happens to an operation.
+type Fault int
+
+// The faults.
+const (
+	None    Fault = iota
+	Fail          // it does nothing, and fails
+	Persist       // it does what it should, and fails all the same
+)
+
+// Op names an operation.
+type Op string
+
+// The operations, those of an Appender with tx. before them.
+const (
+	Head, LockedHead, Entries, LeafHashes, FindLeaves    Op = "Head", "LockedHead", "Entries", "LeafHashes", "FindLeaves"
+	Tile, Edge, Published, Publish, Lease, Unlease       Op = "Tile", "Edge", "Published", "Publish", "Lease", "Unlease"
+	BeginAppend, TxLeafHashes, TxFindLeaves              Op = "BeginAppend", "tx.LeafHashes", "tx.FindLeaves"
+	TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp Op = "tx.Tile", "tx.Edge", "tx.Write", "tx.Commit", "FindLog", "Poison"
+)
+
+// Ops are all operations that can fail.
+func Ops() []Op {
+	return []Op{
+		Head, LockedHead, Entries, LeafHashes, FindLeaves, Tile, Edge, Published, Publish, Lease, Unlease,
+		BeginAppend, TxLeafHashes, TxFindLeaves, TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp,
+	}
+}
+
+// Store is a Store with faults.
+type Store struct {
+	storage.Store
+	plan func(Op) Fault
+}
+
+// Wrap makes one. plan is asked before each operation, from many goroutines.
+func Wrap(s storage.Store, plan func(Op) Fault) *Store { return &Store{s, plan} }
+
+// do runs an operation with the fault that is planned for it.
+func do[T any](plan func(Op) Fault, op Op, f func() (T, error)) (T, error) {
+	fault := plan(op)
+	var zero T
+	if fault == Fail {
+		return zero, ErrInjected
+	}
+	v, err := f()
+	if fault == Persist && err == nil {
+		return zero, ErrInjected
+	}
+	return v, err
+}
+
+func (s *Store) FindLog(ctx context.Context, origin string) (storage.Log, error) {
+	return do(s.plan, FindLog, func() (storage.Log, error) { return s.Store.FindLog(ctx, origin) })
+}
+
+func (s *Store) Poison(ctx context.Context, logID int64, reason string) error {
+	_, err := do(s.plan, PoisonOp, func() (struct{}, error) { return struct{}{}, s.Store.Poison(ctx, logID, reason) })
+	return err
+}
+
+func (s *Store) Head(ctx context.Context, logID int64) (storage.Head, error) {
+	return do(s.plan, Head, func() (storage.Head, error) { return s.Store.Head(ctx, logID) })
+}
+
+func (s *Store) LockedHead(ctx context.Context, logID int64) (storage.Head, error) {
+	return do(s.plan, LockedHead, func() (storage.Head, error) { return s.Store.LockedHead(ctx, logID) })
+}
+
+func (s *Store) Entries(ctx context.Context, logID, start, end int64) ([]storage.Entry, error) {
+	return do(s.plan, Entries, func() ([]storage.Entry, error) { return s.Store.Entries(ctx, logID, start, end) })
+}
+
+func (s *Store) LeafHashes(ctx context.Context, logID, start, end int64) ([]storage.Hash, error) {
+	return do(s.plan, LeafHashes, func() ([]storage.Hash, error) { return s.Store.LeafHashes(ctx, logID, start, end) })
+}
+
+func (s *Store) FindLeaves(ctx context.Context, logID int64, hashes []storage.Hash) ([]storage.Leaf, error) {
+	return do(s.plan, FindLeaves, func() ([]storage.Leaf, error) { return s.Store.FindLeaves(ctx, logID, hashes) })
+}
+
+func (s *Store) Tile(ctx context.Context, logID int64, level int, index int64) ([]byte, error) {
+	return do(s.plan, Tile, func() ([]byte, error) { return s.Store.Tile(ctx, logID, level, index) })
+}
+
+func (s *Store) Edge(ctx context.Context, logID int64, level int) (storage.Edge, error) {
+	return do(s.plan, Edge, func() (storage.Edge, error) { return s.Store.Edge(ctx, logID, level) })
+}
+
+func (s *Store) Published(ctx context.Context, logID int64) (storage.Published, error) {
+	return do(s.plan, Published, func() (storage.Published, error) { return s.Store.Published(ctx, logID) })
+}
+
+func (s *Store) Publish(ctx context.Context, logID int64, p storage.Published) (int64, error) {
+	return do(s.plan, Publish, func() (int64, error) { return s.Store.Publish(ctx, logID, p) })
+}
+
+func (s *Store) Lease(ctx context.Context, logID int64, name, holder string, ttl time.Duration) (storage.Lease, error) {
+	return do(s.plan, Lease, func() (storage.Lease, error) { return s.Store.Lease(ctx, logID, name, holder, ttl) })
+}
+
+func (s *Store) Unlease(ctx context.Context, logID int64, name, holder string) error {
+	_, err := do(s.plan, Unlease, func() (struct{}, error) { return struct{}{}, s.Store.Unlease(ctx, logID, name, holder) })
+	return err
+}
+
+// BeginAppend implements storage.Store. A Persist fault here takes the lock and
+// gives it back, as when the connection is lost.
+func (s *Store) BeginAppend(ctx context.Context, logID int64) (storage.Appender, error) {
+	fault := s.plan(BeginAppend)
+	if fault == Fail {
+		return nil, ErrInjected
+	}
+	tx, err := s.Store.BeginAppend(ctx, logID)
+	if err == nil && fault == Persist {
+		return nil, errors.Join(ErrInjected, tx.Rollback())
+	}
+	return &appender{tx, s.plan}, err
+}
+
+type appender struct {
+	storage.Appender
+	plan func(Op) Fault
+}
+
+func (a *appender) LeafHashes(ctx context.Context, start, end int64) ([]storage.Hash, error) {
+	return do(a.plan, TxLeafHashes, func() ([]storage.Hash, error) { return a.Appender.LeafHashes(ctx, start, end) })
+}
+
+func (a *appender) FindLeaves(ctx context.Context, hashes []storage.Hash) ([]storage.Leaf, error) {
+	return do(a.plan, TxFindLeaves, func() ([]storage.Leaf, error) { return a.Appender.FindLeaves(ctx, hashes) })
+}
+
+func (a *appender) Tile(ctx context.Context, level int, index int64) ([]byte, error) {
+	return do(a.plan, TxTile, func() ([]byte, error) { return a.Appender.Tile(ctx, level, index) })
+}
+
+func (a *appender) Edge(ctx context.Context, level int) (storage.Edge, error) {
+	return do(a.plan, TxEdge, func() (storage.Edge, error) { return a.Appender.Edge(ctx, level) })
+}
+
+func (a *appender) Write(ctx context.Context, w storage.Append) error {
+	_, err := do(a.plan, TxWrite, func() (struct{}, error) { return struct{}{}, a.Appender.Write(ctx, w) })
+	return err
+}
+
+// Commit with a Persist fault commits, and reports an error: the outcome that
+// the log cannot know.
+func (a *appender) Commit(ctx context.Context) error {
+	_, err := do(a.plan, TxCommit, func() (struct{}, error) { return struct{}{}, a.Appender.Commit(ctx) })
+	return err
+}
