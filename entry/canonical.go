@@ -1,17 +1,19 @@
 package entry
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 )
 
-// apiVersion is that of Rekor v2's entries.
-const apiVersion = "0.0.2"
+// How the canonical bytes begin, up to the version's members.
+// SPEC: RFC 8785: members in the order of their names, no white space. All
+// strings here are base64 or names of ours: ASCII, with nothing to escape.
+const (
+	hashedRekordPrefix = `{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{`
+	dssePrefix         = `{"apiVersion":"0.0.2","kind":"dsse","spec":{"dsseV002":{`
+)
 
-// The JSON of an entry, with its members in RFC 8785's order, that of their
-// names. All strings are ASCII without anything to escape, so that the order
-// and the absence of white space are all there is to it.
+// The JSON of an entry, for reading it. Writing it is done by hand below: that
+// is done for every entry that is added.
 type (
 	hashedRekordJSON struct {
 		APIVersion string `json:"apiVersion"`
@@ -45,61 +47,74 @@ type (
 	}
 	verifierJSON struct {
 		KeyDetails  KeyDetails `json:"keyDetails"`
-		PublicKey   *rawBytes  `json:"publicKey,omitempty"`
-		Certificate *rawBytes  `json:"x509Certificate,omitempty"`
+		PublicKey   rawBytes   `json:"publicKey,omitzero"`
+		Certificate rawBytes   `json:"x509Certificate,omitzero"`
 	}
 	rawBytes struct {
 		RawBytes []byte `json:"rawBytes"`
 	}
 )
 
+// IsZero is what omitzero asks.
+func (r rawBytes) IsZero() bool { return r.RawBytes == nil }
+
 func (s Signer) json() verifierJSON {
 	if s.Certificate != nil {
-		return verifierJSON{KeyDetails: s.KeyDetails, Certificate: &rawBytes{s.Certificate.Raw}}
+		return verifierJSON{KeyDetails: s.KeyDetails, Certificate: rawBytes{s.Certificate.Raw}}
 	}
-	return verifierJSON{KeyDetails: s.KeyDetails, PublicKey: &rawBytes{s.SPKI}}
+	return verifierJSON{KeyDetails: s.KeyDetails, PublicKey: rawBytes{s.SPKI}}
 }
 
-// canonicalHashedRekord writes the canonical bytes by hand: this is done for
-// every entry that is added. Parse's tests hold it against encoding/json.
 func canonicalHashedRekord(h hashedRekordV002) []byte {
-	b64 := base64.StdEncoding
-	key, label := h.Signature.Verifier.PublicKey, `"publicKey"`
-	if key == nil {
-		key, label = h.Signature.Verifier.Certificate, `"x509Certificate"`
+	b := make([]byte, 0, len(hashedRekordPrefix)+64+encodedLen(h.Data.Digest)+h.Signature.size())
+	b = append(b, hashedRekordPrefix+`"data":`...)
+	b = h.Data.append(b)
+	b = append(b, `,"signature":`...)
+	b = h.Signature.append(b)
+	return append(b, `}}}`...)
+}
+
+func canonicalDSSE(d dsseV002) []byte {
+	size := len(dssePrefix) + 128
+	for _, s := range d.Signatures {
+		size += s.size()
 	}
-	b := make([]byte, 0, 320+b64.EncodedLen(len(h.Data.Digest)+len(h.Signature.Content)+len(key.RawBytes)))
-	b = append(b, `{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":{"algorithm":"`...)
-	b = append(b, h.Data.Algorithm...)
-	b = append(b, `","digest":"`...)
-	b = b64.AppendEncode(b, h.Data.Digest)
-	b = append(b, `"},"signature":{"content":"`...)
-	b = b64.AppendEncode(b, h.Signature.Content)
+	b := append(make([]byte, 0, size), dssePrefix+`"payloadHash":`...)
+	b = d.PayloadHash.append(b)
+	b = append(b, `,"signatures":[`...)
+	for i, s := range d.Signatures {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.append(b)
+	}
+	return append(b, `]}}}`...)
+}
+
+func (h hashJSON) append(b []byte) []byte {
+	b = append(b, `{"algorithm":"`...)
+	b = append(b, h.Algorithm...)
+	return append(appendBase64(append(b, `","digest":"`...), h.Digest), `"}`...)
+}
+
+func (s signatureJSON) append(b []byte) []byte {
+	b = append(b, `{"content":"`...)
+	b = appendBase64(b, s.Content)
 	b = append(b, `","verifier":{"keyDetails":"`...)
-	b = append(b, h.Signature.Verifier.KeyDetails...)
-	b = append(b, `",`...)
+	b = append(b, s.Verifier.KeyDetails...)
+	label, key := `","publicKey":{"rawBytes":"`, s.Verifier.PublicKey
+	if key.RawBytes == nil {
+		label, key = `","x509Certificate":{"rawBytes":"`, s.Verifier.Certificate
+	}
 	b = append(b, label...)
-	b = append(b, `:{"rawBytes":"`...)
-	b = b64.AppendEncode(b, key.RawBytes)
-	return append(b, `"}}}}}}`...)
+	return append(appendBase64(b, key.RawBytes), `"}}}`...)
 }
 
-func canonicalDSSE(d dsseV002) ([]byte, error) {
-	j := dsseJSON{APIVersion: apiVersion, Kind: KindDSSE}
-	j.Spec.V002 = d
-	return json.Marshal(j)
+// size is at least the number of bytes that a signature takes.
+func (s signatureJSON) size() int {
+	return 128 + encodedLen(s.Content) + encodedLen(s.Verifier.PublicKey.RawBytes) + encodedLen(s.Verifier.Certificate.RawBytes)
 }
 
-// decodeStrict reads one JSON value without unknown members or anything after
-// it.
-func decodeStrict(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if d.InputOffset() != int64(len(bytes.TrimRight(data, " \t\r\n"))) {
-		return invalidf("there is something after the JSON value")
-	}
-	return nil
-}
+func appendBase64(b, data []byte) []byte { return base64.StdEncoding.AppendEncode(b, data) }
+
+func encodedLen(data []byte) int { return base64.StdEncoding.EncodedLen(len(data)) }

@@ -75,12 +75,17 @@ func (e Entry) LeafHash() merkle.Hash { return e.leaf }
 
 func newEntry(kind Kind, canonical []byte) (Entry, error) {
 	if len(canonical) > MaxCanonical {
-		return Entry{}, fmt.Errorf("%w: %w: its canonical form has %d bytes, and at most %d fit", ErrInvalid, ErrTooLarge, len(canonical), MaxCanonical)
+		return Entry{}, invalid(tooLarge(len(canonical)))
 	}
 	return Entry{kind: kind, canonical: canonical, leaf: merkle.LeafHash(canonical)}, nil
 }
 
-// invalidf makes an error that matches ErrInvalid.
-func invalidf(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
+func tooLarge(size int) error {
+	return fmt.Errorf("%w: its canonical form has %d bytes, and at most %d fit", ErrTooLarge, size, MaxCanonical)
+}
+
+// invalid makes an error match ErrInvalid. What this package exports does so,
+// once; what it does not, returns bare errors.
+func invalid(err error) error {
+	return fmt.Errorf("%w: %w", ErrInvalid, err)
 }

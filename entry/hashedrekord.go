@@ -2,6 +2,7 @@ package entry
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -15,27 +16,34 @@ type HashedRekord struct {
 
 // NewHashedRekord admits a signed digest.
 func NewHashedRekord(r HashedRekord) (Entry, error) {
-	switch {
-	case len(r.Digest) == 0:
-		return Entry{}, invalidf("it has no digest")
-	case len(r.Signature) == 0:
-		return Entry{}, invalidf("it has no signature")
-	}
-	signer, err := r.Verifier.signer(KindHashedRekord)
+	signer, err := r.verify()
 	if err != nil {
-		return Entry{}, err
-	}
-	hash := signer.KeyDetails.hash()
-	if len(r.Digest) != hash.Size() {
-		return Entry{}, invalidf("the digest has %d bytes; %s signs the %d bytes of %s", len(r.Digest), signer.KeyDetails, hash.Size(), hash)
-	}
-	if err := signer.verifyDigest(r.Digest, r.Signature); err != nil {
-		return Entry{}, fmt.Errorf("%w over the digest %x with the %s key given", err, r.Digest, signer.KeyDetails)
+		return Entry{}, invalid(err)
 	}
 	return newEntry(KindHashedRekord, canonicalHashedRekord(hashedRekordV002{
-		Data:      hashJSON{Algorithm: hashName(hash), Digest: r.Digest},
+		Data:      hashJSON{Algorithm: hashName(signer.KeyDetails.hash()), Digest: r.Digest},
 		Signature: signatureJSON{Content: r.Signature, Verifier: signer.json()},
 	}))
+}
+
+func (r HashedRekord) verify() (Signer, error) {
+	switch {
+	case len(r.Digest) == 0:
+		return Signer{}, errors.New("it has no digest")
+	case len(r.Signature) == 0:
+		return Signer{}, errors.New("it has no signature")
+	}
+	s, err := r.Verifier.signer(KindHashedRekord)
+	if err != nil {
+		return s, err
+	}
+	if hash := s.KeyDetails.hash(); len(r.Digest) != hash.Size() {
+		return s, fmt.Errorf("the digest has %d bytes; %s signs the %d bytes of %s", len(r.Digest), s.KeyDetails, hash.Size(), hash)
+	}
+	if err := s.verifyDigest(r.Digest, r.Signature); err != nil {
+		return s, fmt.Errorf("%w over the digest %x with the %s key given", err, r.Digest, s.KeyDetails)
+	}
+	return s, nil
 }
 
 // HashedRekordBody is what the canonical bytes of a hashedrekord say.
@@ -59,7 +67,7 @@ func (b *HashedRekordBody) MatchArtifact(artifact io.Reader) error {
 func matchDigest(r io.Reader, algorithm string, digest []byte) error {
 	hash, ok := hashByName(algorithm)
 	if !ok {
-		return invalidf("digest algorithm %q", algorithm)
+		return fmt.Errorf("the digest's algorithm %q is unknown", algorithm)
 	}
 	h := hash.New()
 	if _, err := io.Copy(h, r); err != nil {

@@ -3,7 +3,8 @@ package entry
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
+	"errors"
+	"fmt"
 )
 
 // Parsed is what the canonical bytes of an entry say. One of the pointers is
@@ -15,103 +16,104 @@ type Parsed struct {
 	Raw          []byte
 }
 
-// Parse reads canonical bytes. It takes exactly what this package writes; any
-// other bytes are a raw entry. Signatures are not verified here.
+// Parse reads canonical bytes. It takes exactly what this package writes: bytes
+// that are neither a hashedrekord's nor a dsse's are a raw entry, unless they
+// could pass for one. Signatures are not verified here.
 func Parse(canonical []byte) (Parsed, error) {
-	var typed struct {
-		Kind Kind `json:"kind"`
+	p, err := parse(canonical)
+	if err != nil {
+		return Parsed{}, invalid(err)
 	}
-	// An error means that it is no JSON object, and so a raw entry.
-	if json.Unmarshal(canonical, &typed) != nil {
-		typed.Kind = KindRaw
-	}
-	switch typed.Kind {
-	case KindHashedRekord:
+	return p, nil
+}
+
+func parse(canonical []byte) (Parsed, error) {
+	switch {
+	case len(canonical) > MaxCanonical:
+		return Parsed{}, tooLarge(len(canonical))
+	case bytes.HasPrefix(canonical, []byte(hashedRekordPrefix)):
 		b, err := parseHashedRekord(canonical)
+		if err != nil {
+			err = fmt.Errorf("hashedrekord: %w", err)
+		}
 		return Parsed{Kind: KindHashedRekord, HashedRekord: b}, err
-	case KindDSSE:
+	case bytes.HasPrefix(canonical, []byte(dssePrefix)):
 		b, err := parseDSSE(canonical)
+		if err != nil {
+			err = fmt.Errorf("dsse: %w", err)
+		}
 		return Parsed{Kind: KindDSSE, DSSE: b}, err
 	}
-	if _, err := NewRaw(canonical); err != nil {
-		return Parsed{}, err
-	}
-	return Parsed{Kind: KindRaw, Raw: canonical}, nil
+	return Parsed{Kind: KindRaw, Raw: canonical}, checkRaw(canonical)
 }
+
+var errNotCanonical = errors.New("these are not its canonical bytes")
 
 func parseHashedRekord(canonical []byte) (*HashedRekordBody, error) {
 	var j hashedRekordJSON
-	if err := decodeStrict(canonical, &j); err != nil {
-		return nil, invalidf("hashedrekord: %w", err)
+	if err := json.Unmarshal(canonical, &j); err != nil {
+		return nil, err
 	}
 	v := j.Spec.V002
-	if v.Signature.Verifier.PublicKey == nil && v.Signature.Verifier.Certificate == nil {
-		return nil, invalidf("hashedrekord: it has neither a public key nor a certificate")
-	}
 	if !bytes.Equal(canonicalHashedRekord(v), canonical) {
-		return nil, notCanonical(KindHashedRekord)
+		return nil, errNotCanonical
 	}
-	s, err := v.Signature.Verifier.signer(KindHashedRekord)
+	s, err := v.Signature.parse(KindHashedRekord)
 	if err != nil {
 		return nil, err
 	}
-	if hash := s.KeyDetails.hash(); v.Data.Algorithm != hashName(hash) || len(v.Data.Digest) != hash.Size() {
-		return nil, invalidf("hashedrekord: a digest of %d bytes by %q does not go with %s", len(v.Data.Digest), v.Data.Algorithm, s.KeyDetails)
+	if hash := s.Signer.KeyDetails.hash(); v.Data.Algorithm != hashName(hash) || len(v.Data.Digest) != hash.Size() {
+		return nil, fmt.Errorf("a digest of %d bytes by %q does not go with %s", len(v.Data.Digest), v.Data.Algorithm, s.Signer.KeyDetails)
 	}
-	return &HashedRekordBody{Algorithm: v.Data.Algorithm, Digest: v.Data.Digest, Signature: v.Signature.Content, Signer: s}, nil
+	return &HashedRekordBody{Algorithm: v.Data.Algorithm, Digest: v.Data.Digest, Signature: s.Signature, Signer: s.Signer}, nil
 }
 
 func parseDSSE(canonical []byte) (*DSSEBody, error) {
 	var j dsseJSON
-	if err := decodeStrict(canonical, &j); err != nil {
-		return nil, invalidf("dsse: %w", err)
+	if err := json.Unmarshal(canonical, &j); err != nil {
+		return nil, err
 	}
 	v := j.Spec.V002
-	again, err := canonicalDSSE(v)
-	if err != nil || !bytes.Equal(again, canonical) || j.APIVersion != apiVersion {
-		return nil, notCanonical(KindDSSE)
-	}
-	sorted := slices.IsSortedFunc(v.Signatures, func(a, b signatureJSON) int { return bytes.Compare(a.Content, b.Content) })
-	if n := len(v.Signatures); n < 1 || n > maxDSSESignatures || !sorted {
-		return nil, notCanonical(KindDSSE)
+	if !bytes.Equal(canonicalDSSE(v), canonical) {
+		return nil, errNotCanonical
 	}
 	if v.PayloadHash.Algorithm != "SHA2_256" || len(v.PayloadHash.Digest) != 32 {
-		return nil, invalidf("dsse: a payload digest of %d bytes by %q", len(v.PayloadHash.Digest), v.PayloadHash.Algorithm)
+		return nil, fmt.Errorf("a payload digest of %d bytes by %q; it has 32 by SHA2_256", len(v.PayloadHash.Digest), v.PayloadHash.Algorithm)
+	}
+	if n := len(v.Signatures); n < 1 || n > maxDSSESignatures {
+		return nil, fmt.Errorf("%d signatures; an entry has 1 to %d", n, maxDSSESignatures)
 	}
 	b := &DSSEBody{PayloadAlgorithm: v.PayloadHash.Algorithm, PayloadDigest: v.PayloadHash.Digest}
-	for _, sig := range v.Signatures {
-		s, err := sig.Verifier.signer(KindDSSE)
+	for i, sig := range v.Signatures {
+		if i > 0 && bySignature(v.Signatures[i-1], sig) >= 0 {
+			return nil, fmt.Errorf("signatures %d and %d are not in order", i-1, i)
+		}
+		s, err := sig.parse(KindDSSE)
 		if err != nil {
 			return nil, err
 		}
-		b.Signatures = append(b.Signatures, DSSESignature{Signature: sig.Content, Signer: s})
+		b.Signatures = append(b.Signatures, s)
 	}
 	return b, nil
 }
 
-func notCanonical(k Kind) error {
-	return invalidf("%s: these are not its canonical bytes", k)
-}
-
-// signer reads a verifier that was logged, which must be what this package
-// would have written.
-func (v verifierJSON) signer(kind Kind) (Signer, error) {
-	given := Verifier{KeyDetails: v.KeyDetails}
-	if v.PublicKey != nil {
-		given.PublicKey = v.PublicKey.RawBytes
+// parse reads a signature that was logged, whose verifier must be what this
+// package would have written.
+func (s signatureJSON) parse(kind Kind) (DSSESignature, error) {
+	if len(s.Content) == 0 {
+		return DSSESignature{}, errors.New("it has no signature")
 	}
-	if v.Certificate != nil {
-		given.Certificate = v.Certificate.RawBytes
-	}
-	s, err := given.signer(kind)
+	v := s.Verifier
+	signer, err := Verifier{PublicKey: v.PublicKey.RawBytes, Certificate: v.Certificate.RawBytes, KeyDetails: v.KeyDetails}.signer(kind)
 	if err != nil {
-		return s, err
+		return DSSESignature{}, err
 	}
-	if v.KeyDetails == "" || s.Certificate == nil && !bytes.Equal(s.SPKI, v.PublicKey.RawBytes) ||
-		s.Certificate != nil && !bytes.Equal(s.Certificate.Raw, v.Certificate.RawBytes) {
-		return s, notCanonical(kind)
+	again := signer.json()
+	if v.KeyDetails != again.KeyDetails || !bytes.Equal(v.PublicKey.RawBytes, again.PublicKey.RawBytes) ||
+		!bytes.Equal(v.Certificate.RawBytes, again.Certificate.RawBytes) {
+		return DSSESignature{}, errNotCanonical
 	}
-	return s, nil
+	return DSSESignature{Signature: s.Content, Signer: signer}, nil
 }
 
 // Signers are who signed an entry.

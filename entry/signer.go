@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"fmt"
 )
 
 // Verifier is what a client says a signature verifies with.
@@ -27,9 +29,9 @@ type Signer struct {
 func (v Verifier) signer(kind Kind) (s Signer, err error) {
 	switch {
 	case len(v.PublicKey) == 0 && len(v.Certificate) == 0:
-		return s, invalidf("it has neither a public key nor a certificate to verify with")
+		return s, errors.New("it has neither a public key nor a certificate to verify with")
 	case len(v.PublicKey) > 0 && len(v.Certificate) > 0:
-		return s, invalidf("it has both a public key and a certificate; give one")
+		return s, errors.New("it has both a public key and a certificate; give one")
 	case len(v.PublicKey) > 0:
 		s.PublicKey, err = parsePublicKey(v.PublicKey)
 	default:
@@ -46,7 +48,7 @@ func (v Verifier) signer(kind Kind) (s Signer, err error) {
 	}
 	// Encoded anew, so that one key has one form.
 	if s.SPKI, err = x509.MarshalPKIXPublicKey(s.PublicKey); err != nil {
-		return s, invalidf("public key: %w", err)
+		return s, fmt.Errorf("public key: %w", err)
 	}
 	return s, nil
 }
@@ -54,11 +56,11 @@ func (v Verifier) signer(kind Kind) (s Signer, err error) {
 func parsePublicKey(data []byte) (crypto.PublicKey, error) {
 	der, err := derOf(data, "PUBLIC KEY")
 	if err != nil {
-		return nil, invalidf("public key: %w", err)
+		return nil, fmt.Errorf("public key: %w", err)
 	}
 	pub, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
-		return nil, invalidf("public key: it is not a SubjectPublicKeyInfo in DER or PEM: %w", err)
+		return nil, fmt.Errorf("public key: it is not a SubjectPublicKeyInfo in DER or PEM: %w", err)
 	}
 	return pub, nil
 }
@@ -66,28 +68,33 @@ func parsePublicKey(data []byte) (crypto.PublicKey, error) {
 func parseCertificate(data []byte) (*x509.Certificate, error) {
 	der, err := derOf(data, "CERTIFICATE")
 	if err != nil {
-		return nil, invalidf("certificate: %w", err)
+		return nil, fmt.Errorf("certificate: %w", err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, invalidf("certificate: it is not an X.509 certificate in DER or PEM: %w", err)
+		return nil, fmt.Errorf("certificate: it is not an X.509 certificate in DER or PEM: %w", err)
 	}
 	return cert, nil
 }
 
 // derOf returns the one block of a PEM text, or what is not PEM as it is.
 func derOf(data []byte, label string) ([]byte, error) {
-	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("-----BEGIN")) {
+	if data[0] == 0x30 { // a DER SEQUENCE; PEM begins with a dash
+		return data, nil
+	}
+	begin := []byte("-----BEGIN")
+	if !bytes.HasPrefix(bytes.TrimSpace(data), begin) {
 		return data, nil
 	}
 	block, rest := pem.Decode(data)
 	switch {
-	case block == nil:
-		return nil, invalidf("the PEM block is damaged")
+	// pem.Decode leaves out a block that it cannot read, and goes on.
+	case block == nil, bytes.Count(data[:len(data)-len(rest)], begin) != 1:
+		return nil, errors.New("the PEM block is damaged")
 	case block.Type != label:
-		return nil, invalidf("a PEM block %q where %q belongs", block.Type, label)
+		return nil, fmt.Errorf("a PEM block %q where %q belongs", block.Type, label)
 	case len(bytes.TrimSpace(rest)) > 0:
-		return nil, invalidf("%d bytes after the PEM block; give one", len(rest))
+		return nil, fmt.Errorf("%d bytes after the PEM block; give one block alone, of a chain the leaf", len(bytes.TrimSpace(rest)))
 	}
 	return block.Bytes, nil
 }
