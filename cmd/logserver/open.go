@@ -91,13 +91,21 @@ func openStore(ctx context.Context, v config.Values, create bool) (storage.Store
 		if err != nil {
 			return nil, err
 		}
-		return mysql.Open(ctx, dsn, mysql.Options{Migrate: create})
+		store, err := mysql.Open(ctx, dsn, mysql.Options{Migrate: create})
+		if err != nil {
+			return nil, err
+		}
+		return store, nil
 	default:
 		p := pathsOf(v)
 		if _, err := os.Stat(p.db); err != nil && !create {
 			return nil, fmt.Errorf("there is no log in %s: %w", p.dir, err)
 		}
-		return sqlite.Open(ctx, p.db, sqlite.Options{})
+		store, err := sqlite.Open(ctx, p.db, sqlite.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return store, nil
 	}
 }
 
@@ -120,8 +128,11 @@ func findLog(ctx context.Context, store storage.Store, origin string) (storage.L
 	case origin == "":
 		return storage.Log{}, fmt.Errorf("the database holds several logs (%s): say which with --origin", strings.Join(names, ", "))
 	}
-	return storage.Log{}, fmt.Errorf("the database holds no log %q, but %s: %w", origin, strings.Join(names, ", "), storage.ErrNotFound)
+	return storage.Log{}, fmt.Errorf("%w %q, but %s: %w", errAnother, origin, strings.Join(names, ", "), storage.ErrNotFound)
 }
+
+// errAnother: the database holds logs, and not the one that is meant.
+var errAnother = errors.New("the database holds no log")
 
 // opened is a log's parts, ready to run.
 type opened struct {
@@ -162,6 +173,9 @@ func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opene
 		return o, err
 	}
 	o.record, err = findLog(ctx, o.store, v.Text("origin"))
+	if errors.Is(err, errAnother) && v.Text("storage") == "sqlite" {
+		return o, fmt.Errorf("%w; give each log a data directory of its own", err)
+	}
 	if errors.Is(err, storage.ErrNotFound) && create {
 		return o, o.make(ctx, v, p, adoptKey)
 	}

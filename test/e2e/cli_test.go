@@ -134,8 +134,16 @@ func TestJSON(t *testing.T) {
 		code int
 		args []string
 	}{
-		{0, []string{"add", f}}, {0, []string{"verify", f}}, {0, []string{"get", "0"}}, {0, []string{"checkpoint"}}, {0, []string{"fsck"}},
-		{0, []string{"version"}}, {3, []string{"get", "99"}}, {2, []string{"get", "nonsense"}}, {2, []string{"nonsense"}}, {3, []string{"verify", f + "x"}},
+		{0, []string{"add", f}},
+		{0, []string{"verify", f}},
+		{0, []string{"get", "0"}},
+		{0, []string{"checkpoint"}},
+		{0, []string{"fsck"}},
+		{0, []string{"version"}},
+		{3, []string{"get", "99"}},
+		{2, []string{"get", "nonsense"}},
+		{2, []string{"nonsense"}},
+		{3, []string{"verify", f + "x"}},
 	} {
 		out := u.exits(c.code, "", append(c.args, "-o", "json")...)
 		var v any
