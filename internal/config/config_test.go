@@ -1,0 +1,93 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+func table() []Setting {
+	return []Setting{
+		{Name: "text", Type: Text, Default: "d"},
+		{Name: "wait", Type: Duration, Default: "1s"},
+		{Name: "max-size", Type: Size, Default: "8MiB"},
+		{Name: "count", Type: Number, Default: "3"},
+		{Name: "kinds", Type: List, Default: "a,b", OneOf: []string{"a", "b", "c"}},
+	}
+}
+
+func load(t *testing.T, file string, env map[string]string, args ...string) (Values, error) {
+	t.Helper()
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(fs, table())
+	if err := fs.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	path := ""
+	if file != "" {
+		path = filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Load(table(), fs, func(k string) (string, bool) { v, ok := env[k]; return v, ok }, path)
+}
+
+func TestPrecedence(t *testing.T) {
+	env := map[string]string{"INDELIBLE_TEXT": "e", "INDELIBLE_MAX_SIZE": "64KiB"}
+	v, err := load(t, "text: f\nwait: 5s\nmax-size: 1\nkinds: [c, a]\n", env, "--text", "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Text("text") != "g" || v.Size("max-size") != 64<<10 || v.Duration("wait") != 5*time.Second || v.Number("count") != 3 || strings.Join(v.List("kinds"), "+") != "c+a" {
+		t.Fatalf("%+v", v.All())
+	}
+	for name, from := range map[string]string{"text": "flag --text", "max-size": "environment INDELIBLE_MAX_SIZE", "wait": "line 2", "count": "default"} {
+		if !strings.Contains(string(v.From(name)), from) {
+			t.Errorf("%s comes from %s, not %s", name, v.From(name), from)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for file, says := range map[string]string{
+		"txet: x":            `the nearest is "text"`,
+		"text: a\ntext: b":   "there twice",
+		"- text":             "settings, one a line",
+		"text: {a: b}":       "plain value",
+		"wait: 5":            "not a duration",
+		"wait: -5s":          "not a duration",
+		"max-size: 8MB":      "not a size",
+		"max-size: 99999GiB": "",
+		"count: -1":          "not a whole number",
+		"kinds: [a, z]":      "not one of a, b, c",
+		"text: [":            "yaml",
+	} {
+		_, err := load(t, file, nil)
+		if says == "" {
+			if err != nil {
+				t.Errorf("%q: %v", file, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v does not say %q", file, err, says)
+		}
+	}
+	if _, err := load(t, "", map[string]string{"INDELIBLE_COUNT": "many"}); err == nil || !strings.Contains(err.Error(), "INDELIBLE_COUNT") {
+		t.Errorf("a fault in the environment: %v", err)
+	}
+}
+
+func FuzzSize(f *testing.F) {
+	f.Add("8MiB")
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, err := parseSize(s); err == nil && n < 0 {
+			t.Fatalf("%q is %d bytes", s, n)
+		}
+	})
+}
