@@ -2,8 +2,9 @@
 // storage, kept to the letter, in memory.
 //
 // What an append writes is checked against the contract before it is taken:
-// consecutive indexes, full tiles, times that do not go back. A violation is an
-// error that names it.
+// consecutive indexes, full tiles, times that do not go back. A violation is
+// ErrCorrupt and names what it is, and a transaction that failed in any way does
+// not commit.
 package memory
 
 import (
@@ -247,6 +248,7 @@ func (l *log) edge(level int) (storage.Edge, error) {
 func (s *Store) Published(ctx context.Context, logID int64) (out storage.Published, err error) {
 	err = s.with(ctx, logID, func(l *log) error {
 		out = l.published
+		out.Note = bytes.Clone(out.Note)
 		return nil
 	})
 	return out, err
@@ -258,12 +260,14 @@ func (s *Store) Publish(ctx context.Context, logID int64, p storage.Published) (
 			return fmt.Errorf("publish size %d over version %d; it is version %d of size %d: %w",
 				p.Size, p.Version, l.published.Version, l.published.Size, storage.ErrConflict)
 		}
-		p.Version++
-		p.Note = bytes.Clone(p.Note)
-		l.published, version = p, p.Version
-		if !p.Keep {
+		keep := p.Keep
+		version = p.Version + 1
+		p.Version, p.Note, p.Keep = version, bytes.Clone(p.Note), false
+		l.published = p
+		if !keep {
 			return nil
 		}
+		p.Version = 0
 		if n := len(l.history); n > 0 && l.history[n-1].Size == p.Size {
 			l.history = l.history[:n-1]
 		}
@@ -277,6 +281,7 @@ func (s *Store) PublishedHistory(ctx context.Context, logID, from int64, limit i
 	err = s.with(ctx, logID, func(l *log) error {
 		for _, p := range l.history {
 			if p.Size >= from && len(out) < limit {
+				p.Note = bytes.Clone(p.Note)
 				out = append(out, p)
 			}
 		}
@@ -321,11 +326,12 @@ func (s *Store) Close() error               { return nil }
 
 // appender is an append transaction. It holds the row lock until it ends.
 type appender struct {
-	s     *Store
-	l     *log
-	head  storage.Head
-	write *storage.Append
-	ended bool
+	s      *Store
+	l      *log
+	head   storage.Head
+	write  *storage.Append
+	failed error // the first error; what was not found is none
+	ended  bool
 }
 
 func (s *Store) BeginAppend(ctx context.Context, logID int64) (storage.Appender, error) {
@@ -351,12 +357,16 @@ func (a *appender) within(ctx context.Context, f func() error) error {
 	if a.ended {
 		return errors.New("the transaction has ended")
 	}
-	if err := ctx.Err(); err != nil {
-		return err
+	err := ctx.Err()
+	if err == nil {
+		a.s.mu.Lock()
+		defer a.s.mu.Unlock()
+		err = f()
 	}
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	return f()
+	if err != nil && a.failed == nil && !errors.Is(err, storage.ErrNotFound) {
+		a.failed = err
+	}
+	return err
 }
 
 func (a *appender) LeafHashes(ctx context.Context, start, end int64) (out []storage.Hash, err error) {
@@ -397,7 +407,7 @@ func (a *appender) Write(ctx context.Context, w storage.Append) error {
 			return errors.New("a second Write in one transaction")
 		}
 		if err := a.check(w); err != nil {
-			return fmt.Errorf("breach of the storage contract: %w", err)
+			return fmt.Errorf("breach of the storage contract: %w: %w", storage.ErrCorrupt, err)
 		}
 		a.write = &w
 		return nil
@@ -420,6 +430,9 @@ func (a *appender) check(w storage.Append) error {
 		}
 		last = e.IntegratedAt
 	}
+	if w.Head.IntegratedAt != last {
+		return fmt.Errorf("the head has time %d, and its last entry %d", w.Head.IntegratedAt, last)
+	}
 	for _, t := range w.Tiles {
 		if _, ok := a.l.tiles[tileKey{t.Level, t.Index}]; ok || len(t.Hashes) != 8192 {
 			return fmt.Errorf("tile %d of level %d: %d bytes, there already: %v", t.Index, t.Level, len(t.Hashes), ok)
@@ -435,6 +448,9 @@ func (a *appender) check(w storage.Append) error {
 
 func (a *appender) Commit(ctx context.Context) error {
 	err := a.within(ctx, func() error {
+		if a.failed != nil {
+			return fmt.Errorf("not committed, since the transaction failed: %w", a.failed)
+		}
 		if a.write != nil {
 			a.apply(*a.write)
 		}

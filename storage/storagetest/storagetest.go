@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +35,12 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"the published checkpoint is swapped", (*suite).publish},
 		{"leases", (*suite).lease},
 		{"a cancelled context ends a wait", (*suite).cancel},
+		{"what breaks the contract is refused", (*suite).breaches},
+		{"a transaction that failed does not commit", (*suite).failed},
+		{"a range may end anywhere", (*suite).farRanges},
+		{"a log that is not there", (*suite).noLog},
+		{"of two that create a log one does", (*suite).createRace},
+		{"of two that publish one does", (*suite).publishRace},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &suite{T: t, store: open(t)}
@@ -404,11 +411,16 @@ func (s *suite) publish() {
 	s.ok(err)
 	p, err = s.store.Published(ctx, l.ID)
 	s.ok(err)
-	if p.Version != v || p.Size != 9 || p.Root != hash("root", 9) || p.At != 1009 || !bytes.HasPrefix(p.Note, []byte("note 9")) {
+	if p.Keep || p.Version != v || p.Size != 9 || p.Root != hash("root", 9) || p.At != 1009 || !bytes.HasPrefix(p.Note, []byte("note 9")) {
 		s.Fatalf("%+v", p)
 	}
 	history, err := s.store.PublishedHistory(ctx, l.ID, 0, 10)
 	s.ok(err)
+	for _, h := range history {
+		if h.Version != 0 || h.Keep {
+			s.Fatalf("a checkpoint of the past has no row version: %+v", h)
+		}
+	}
 	if len(history) != 2 || history[0].Size != 0 || history[1].Size != 5 || string(history[1].Note) != "note 5 2" || history[1].Root != hash("root", 5) {
 		s.Fatalf("%+v", history)
 	}
@@ -458,5 +470,214 @@ func (s *suite) cancel() {
 	if tx, err := s.store.BeginAppend(ctx, l.ID); err == nil {
 		tx.Rollback()
 		s.Fatal("a second append began beside the first")
+	}
+}
+
+// breaches writes what the contract forbids. Nothing of it may stay.
+func (s *suite) breaches() {
+	l := s.create("a")
+	s.append(l.ID, 3, 20)
+	for name, breach := range map[string]func(*storage.Append){
+		"a gap before the first":   func(a *storage.Append) { shift(a.Entries, 1); a.Head.Size++ },
+		"an index that is taken":   func(a *storage.Append) { shift(a.Entries, -1); a.Head.Size-- },
+		"a gap between two":        func(a *storage.Append) { shift(a.Entries[2:], 1); a.Head.Size++ },
+		"two in the wrong order":   func(a *storage.Append) { a.Entries[0], a.Entries[1] = a.Entries[1], a.Entries[0] },
+		"a head that is too small": func(a *storage.Append) { a.Head.Size-- },
+		"a head that is too big":   func(a *storage.Append) { a.Head.Size++ },
+		"no entries":               func(a *storage.Append) { a.Entries, a.Head.Size = nil, 3 },
+		"time that goes back":      func(a *storage.Append) { a.Entries[0].IntegratedAt = 1 },
+		"a head of another time":   func(a *storage.Append) { a.Head.IntegratedAt++ },
+		"an empty body":            func(a *storage.Append) { a.Entries[1].Body = nil },
+		"a body too long":          func(a *storage.Append) { a.Entries[1].Body = make([]byte, 65536) },
+		"a tile that is not full":  func(a *storage.Append) { a.Tiles = []storage.Tile{{Hashes: make([]byte, 255*32)}} },
+		"an edge that is full":     func(a *storage.Append) { a.Edges = []storage.Edge{{Level: 1, Hashes: make([]byte, 256*32)}} },
+		"an edge of part of one":   func(a *storage.Append) { a.Edges = []storage.Edge{{Level: 1, Hashes: make([]byte, 33)}} },
+		"an edge of level 0":       func(a *storage.Append) { a.Edges = []storage.Edge{{Level: 0, Hashes: make([]byte, 32)}} },
+	} {
+		tx, err := s.store.BeginAppend(s.Context(), l.ID)
+		s.ok(err)
+		a := batch(tx.Head(), 4, 20)
+		breach(&a)
+		if err := tx.Write(s.Context(), a); !errors.Is(err, storage.ErrCorrupt) {
+			s.Errorf("%s: %v, not %v", name, err, storage.ErrCorrupt)
+		}
+		if err := tx.Commit(s.Context()); err == nil {
+			s.Errorf("%s: it was committed", name)
+		}
+		s.hasSize(l.ID, 3)
+	}
+	s.append(l.ID, 1, 20)
+}
+
+func shift(entries []storage.Entry, by int64) {
+	for i := range entries {
+		entries[i].Index += by
+	}
+}
+
+// hasSize checks the head and that the rows end with it.
+func (s *suite) hasSize(logID, size int64) {
+	s.Helper()
+	h, err := s.store.Head(s.Context(), logID)
+	if s.ok(err); h.Size != size {
+		s.Fatalf("size %d, not %d", h.Size, size)
+	}
+	_, err = s.store.LeafHashes(s.Context(), logID, 0, size)
+	s.ok(err)
+	_, err = s.store.LeafHashes(s.Context(), logID, size, size+1)
+	s.is(err, storage.ErrNotFound)
+}
+
+// failed commits after a failure, which a caller should not do. A part of what
+// was to be written would be a gap.
+func (s *suite) failed() {
+	ctx, l := s.Context(), s.create("a")
+	tile := storage.Tile{Level: 0, Index: 0, Hashes: make([]byte, 8192)}
+	for name, second := range map[string]func(storage.Appender, storage.Append) error{
+		"a second write": func(tx storage.Appender, a storage.Append) error { return tx.Write(ctx, a) },
+		"a range that is none": func(tx storage.Appender, _ storage.Append) error {
+			_, err := tx.LeafHashes(ctx, 5, 4)
+			return err
+		},
+	} {
+		tx, err := s.store.BeginAppend(ctx, l.ID)
+		s.ok(err)
+		a := batch(tx.Head(), 300, 20)
+		s.ok(tx.Write(ctx, a))
+		if second(tx, a) == nil {
+			s.Fatalf("%s was taken", name)
+		}
+		if tx.Commit(ctx) == nil {
+			s.Fatalf("%s: and then it was committed", name)
+		}
+		s.ok(tx.Rollback())
+		s.hasSize(l.ID, 0)
+	}
+	// What is not there is an answer, and no failure.
+	tx, err := s.store.BeginAppend(ctx, l.ID)
+	s.ok(err)
+	_, err = tx.Tile(ctx, 0, 0)
+	s.is(err, storage.ErrNotFound)
+	_, err = tx.Edge(ctx, 1)
+	s.is(err, storage.ErrNotFound)
+	a := batch(tx.Head(), 1, 20)
+	a.Tiles = []storage.Tile{tile}
+	s.ok(tx.Write(ctx, a))
+	s.ok(tx.Commit(ctx))
+	s.hasSize(l.ID, 1)
+	// A tile is written once.
+	tx, err = s.store.BeginAppend(ctx, l.ID)
+	s.ok(err)
+	a = batch(tx.Head(), 1, 20)
+	a.Tiles = []storage.Tile{tile}
+	if tx.Write(ctx, a) == nil {
+		s.Fatal("a tile was written over")
+	}
+	if tx.Commit(ctx) == nil {
+		s.Fatal("the entries beside it were committed")
+	}
+	s.hasSize(l.ID, 1)
+	// What has ended takes nothing more.
+	if tx.Write(ctx, batch(storage.Head{Size: 1}, 1, 20)) == nil {
+		s.Fatal("a write without the lock was taken")
+	}
+}
+
+func (s *suite) farRanges() {
+	ctx, l := s.Context(), s.create("a")
+	s.append(l.ID, 3, 20)
+	for _, end := range []int64{4, 1 << 32, math.MaxInt64} {
+		_, err := s.store.Entries(ctx, l.ID, 0, end)
+		s.is(err, storage.ErrNotFound)
+		_, err = s.store.LeafHashes(ctx, l.ID, 1, end)
+		s.is(err, storage.ErrNotFound)
+	}
+	for _, start := range []int64{-1, math.MinInt64} {
+		if _, err := s.store.Entries(ctx, l.ID, start, 2); err == nil {
+			s.Fatalf("a range from %d", start)
+		}
+		if _, err := s.store.LeafHashes(ctx, l.ID, start, 2); err == nil {
+			s.Fatalf("a range from %d", start)
+		}
+	}
+}
+
+// noLog changes a log that is not there: nothing may seem to have worked.
+func (s *suite) noLog() {
+	const none = 999
+	ctx := s.Context()
+	_, err := s.store.Head(ctx, none)
+	s.is(err, storage.ErrNotFound)
+	_, err = s.store.LockedHead(ctx, none)
+	s.is(err, storage.ErrNotFound)
+	s.is(s.store.Poison(ctx, none, "reason"), storage.ErrNotFound)
+	s.is(s.store.ClearPoison(ctx, none), storage.ErrNotFound)
+	_, err = s.store.Publish(ctx, none, storage.Published{Note: []byte("note")})
+	s.is(err, storage.ErrNotFound)
+	_, err = s.store.Lease(ctx, none, "publish", "one", time.Minute)
+	s.is(err, storage.ErrNotFound)
+	all, err := s.store.Logs(ctx)
+	if s.ok(err); len(all) != 0 {
+		s.Fatalf("%+v", all)
+	}
+}
+
+// outcomes runs f from several goroutines at once, and counts what came of it.
+func (s *suite) outcomes(f func(i int) error, want error) (succeeded int) {
+	s.Helper()
+	results := make(chan error)
+	const workers = 4
+	for i := range workers {
+		go func() { results <- f(i) }()
+	}
+	for range workers {
+		err := <-results
+		if err == nil {
+			succeeded++
+		} else if !errors.Is(err, want) {
+			s.Errorf("%v, not %v", err, want)
+		}
+	}
+	return succeeded
+}
+
+func (s *suite) createRace() {
+	create := func(origin string) error {
+		_, err := s.store.CreateLog(s.Context(), storage.Log{Origin: origin, Instance: "i", Register: "r"}, storage.Head{Root: hash("empty")})
+		return err
+	}
+	if n := s.outcomes(func(int) error { return create("same") }, storage.ErrExists); n != 1 {
+		s.Errorf("%d created the same log", n)
+	}
+	if n := s.outcomes(func(i int) error { return create(fmt.Sprint("other ", i)) }, nil); n != 4 {
+		s.Errorf("%d of 4 created a log of their own", n)
+	}
+	all, err := s.store.Logs(s.Context())
+	s.ok(err)
+	ids := map[int64]bool{}
+	for _, l := range all {
+		ids[l.ID] = true
+	}
+	if len(all) != 5 || len(ids) != 5 {
+		s.Fatalf("%+v", all)
+	}
+}
+
+func (s *suite) publishRace() {
+	l := s.create("a")
+	for version := range int64(3) {
+		n := s.outcomes(func(i int) error {
+			_, err := s.store.Publish(s.Context(), l.ID, storage.Published{
+				Version: version, Size: version, Root: hash("root", version), Note: fmt.Append(nil, "by ", i), Keep: true,
+			})
+			return err
+		}, storage.ErrConflict)
+		if n != 1 {
+			s.Fatalf("%d replaced version %d", n, version)
+		}
+	}
+	history, err := s.store.PublishedHistory(s.Context(), l.ID, 0, 10)
+	if s.ok(err); len(history) != 3 {
+		s.Fatalf("%+v", history)
 	}
 }

@@ -14,8 +14,9 @@ import (
 // statement.
 type appender struct {
 	runner
-	logID int64
-	head  storage.Head
+	logID  int64
+	head   storage.Head
+	failed error // the first error: what was written until then must not be committed
 }
 
 // BeginAppend implements storage.Store.
@@ -26,31 +27,95 @@ func (s *Store) BeginAppend(ctx context.Context, logID int64) (storage.Appender,
 	}
 	a := &appender{runner: runner{s, tx}, logID: logID}
 	if a.head, err = a.runner.head(ctx, logID, s.dialect.ForUpdate); err != nil {
-		return nil, errors.Join(err, tx.Rollback())
+		tx.Rollback() // its error would say the same again
+		return nil, err
 	}
 	return a, nil
+}
+
+// ends notes an error after which the transaction cannot be committed. A
+// database may have undone all of it, the last statement only, or nothing.
+func (a *appender) ends(err error) error {
+	if err != nil && a.failed == nil && !errors.Is(err, storage.ErrNotFound) {
+		a.failed = err
+	}
+	return err
 }
 
 func (a *appender) Head() storage.Head { return a.head }
 
 func (a *appender) LeafHashes(ctx context.Context, start, end int64) ([]storage.Hash, error) {
-	return a.leafHashes(ctx, a.logID, start, end)
+	hashes, err := a.leafHashes(ctx, a.logID, start, end)
+	return hashes, a.ends(err)
 }
 
 func (a *appender) FindLeaves(ctx context.Context, hashes []storage.Hash) ([]storage.Leaf, error) {
-	return a.findLeaves(ctx, a.logID, hashes)
+	leaves, err := a.findLeaves(ctx, a.logID, hashes)
+	return leaves, a.ends(err)
 }
 
 func (a *appender) Tile(ctx context.Context, level int, index int64) ([]byte, error) {
-	return a.tile(ctx, a.logID, level, index)
+	hashes, err := a.tile(ctx, a.logID, level, index)
+	return hashes, a.ends(err)
 }
 
 func (a *appender) Edge(ctx context.Context, level int) (storage.Edge, error) {
-	return a.edge(ctx, a.logID, level)
+	edge, err := a.edge(ctx, a.logID, level)
+	return edge, a.ends(err)
 }
 
 // Write implements storage.Appender.
 func (a *appender) Write(ctx context.Context, w storage.Append) error {
+	err := check(a.head, w)
+	if err == nil {
+		err = a.write(ctx, w)
+	}
+	return a.ends(err)
+}
+
+// check holds what is to be written against the contract: a row that breaks it
+// would be there for good.
+func check(from storage.Head, w storage.Append) error {
+	n := int64(len(w.Entries))
+	if n == 0 || w.Head.Size != from.Size+n {
+		return fmt.Errorf("%d entries after size %d, and a head of size %d: %w", n, from.Size, w.Head.Size, storage.ErrCorrupt)
+	}
+	last := from.IntegratedAt
+	for i := range w.Entries {
+		e, index := &w.Entries[i], from.Size+int64(i)
+		switch {
+		case e.Index != index:
+			return fmt.Errorf("entry %d where entry %d belongs: %w", e.Index, index, storage.ErrCorrupt)
+		case e.IntegratedAt < last:
+			return fmt.Errorf("entry %d has time %d, which is before %d: %w", index, e.IntegratedAt, last, storage.ErrCorrupt)
+		case len(e.Body) < 1 || len(e.Body) > maxBody:
+			return fmt.Errorf("entry %d has %d bytes, not 1 to %d: %w", index, len(e.Body), maxBody, storage.ErrCorrupt)
+		}
+		last = e.IntegratedAt
+	}
+	if w.Head.IntegratedAt != last {
+		return fmt.Errorf("the head has time %d, and its last entry %d: %w", w.Head.IntegratedAt, last, storage.ErrCorrupt)
+	}
+	return checkTiles(w)
+}
+
+const maxBody = 65535
+
+func checkTiles(w storage.Append) error {
+	for _, t := range w.Tiles {
+		if len(t.Hashes) != tileBytes {
+			return fmt.Errorf("tile %d of level %d has %d bytes, not %d: %w", t.Index, t.Level, len(t.Hashes), tileBytes, storage.ErrCorrupt)
+		}
+	}
+	for _, e := range w.Edges {
+		if n := len(e.Hashes); e.Level < 1 || n%32 != 0 || n >= tileBytes {
+			return fmt.Errorf("edge of level %d with %d bytes: %w", e.Level, n, storage.ErrCorrupt)
+		}
+	}
+	return nil
+}
+
+func (a *appender) write(ctx context.Context, w storage.Append) error {
 	if err := a.insertEntries(ctx, w.Entries); err != nil {
 		return fmt.Errorf("insert %d entries: %w", len(w.Entries), err)
 	}
@@ -129,8 +194,15 @@ func (a *appender) writeEdge(ctx context.Context, e storage.Edge) error {
 	return err
 }
 
-// Commit implements storage.Appender.
-func (a *appender) Commit(context.Context) error { return a.tx.Commit() }
+// Commit implements storage.Appender. How long it waits for the server is the
+// connection's business.
+func (a *appender) Commit(context.Context) error {
+	if a.failed != nil {
+		a.tx.Rollback()
+		return fmt.Errorf("not committed, since the transaction failed: %w", a.failed)
+	}
+	return a.tx.Commit()
+}
 
 // Rollback implements storage.Appender.
 func (a *appender) Rollback() error {

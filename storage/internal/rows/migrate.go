@@ -43,7 +43,7 @@ func (s *Store) Migrate(ctx context.Context, schema Schema) error {
 	if err := s.awaitMigrationLease(ctx, holder); err != nil {
 		return err
 	}
-	err := s.migrate(ctx, schema)
+	err := s.migrate(ctx, schema, holder)
 	_, release := s.write.ExecContext(context.WithoutCancel(ctx), `UPDATE schema_lease SET holder = '' WHERE id = 1 AND holder = ?`, holder)
 	return errors.Join(err, release)
 }
@@ -71,7 +71,7 @@ func (s *Store) awaitMigrationLease(ctx context.Context, holder string) error {
 	}
 }
 
-func (s *Store) migrate(ctx context.Context, schema Schema) error {
+func (s *Store) migrate(ctx context.Context, schema Schema, holder string) error {
 	have, oldest, err := s.version(ctx)
 	if err != nil {
 		return err
@@ -81,16 +81,42 @@ func (s *Store) migrate(ctx context.Context, schema Schema) error {
 	}
 	for i := have; i < len(schema.Migrations); i++ {
 		m := schema.Migrations[i]
-		for _, q := range m.Statements {
-			if _, err := s.write.ExecContext(ctx, q); err != nil {
-				return fmt.Errorf("migrate the schema to version %d: %w", i+1, err)
-			}
-		}
-		if _, err := s.write.ExecContext(ctx, `INSERT INTO schema_versions (version, oldest) VALUES (?, ?)`, i+1, m.Oldest); err != nil {
+		if err := s.step(ctx, m, i+1, holder); err != nil {
 			return fmt.Errorf("migrate the schema to version %d: %w", i+1, err)
 		}
 	}
 	return nil
+}
+
+// step leads to a version. The lease is renewed before each statement: one that
+// runs for longer than the lease (a large table altered) may be overtaken by
+// another process, which runs the same statements to the same end.
+func (s *Store) step(ctx context.Context, m Migration, version int, holder string) error {
+	for _, q := range m.Statements {
+		if err := s.renewMigrationLease(ctx, holder); err != nil {
+			return err
+		}
+		if _, err := s.write.ExecContext(ctx, q); err != nil {
+			return err
+		}
+	}
+	_, err := s.write.ExecContext(ctx, `INSERT INTO schema_versions (version, oldest) VALUES (?, ?)`, version, m.Oldest)
+	if err != nil && s.dialect.Duplicate(err) {
+		return nil // who overtook us was here first
+	}
+	return err
+}
+
+func (s *Store) renewMigrationLease(ctx context.Context, holder string) error {
+	res, err := s.write.ExecContext(ctx, `UPDATE schema_lease SET expires_at = `+s.dialect.NowMillis+` + ? WHERE id = 1 AND holder = ?`,
+		migrationLease.Milliseconds(), holder)
+	if err != nil {
+		return fmt.Errorf("schema lease: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return errors.New("another process took the migration over: start this one again")
 }
 
 // CheckSchema reports whether this program can use the database as it is.

@@ -55,6 +55,9 @@ func (s *Store) Publish(ctx context.Context, logID int64, p storage.Published) (
 
 func (r runner) replacePublished(ctx context.Context, logID int64, p storage.Published, next int64) (int64, error) {
 	if p.Version == 0 {
+		if err := r.exists(ctx, logID); err != nil {
+			return 0, err
+		}
 		return r.exec(ctx, `INSERT INTO checkpoints (log_id, version, size, root, note, published_at) VALUES (?, ?, ?, ?, ?, ?)`,
 			logID, next, p.Size, p.Root[:], p.Note, p.At)
 	}
@@ -102,6 +105,9 @@ func (s *Store) Lease(ctx context.Context, logID int64, name, holder string, ttl
 	query := `SELECT holder, epoch FROM leases WHERE log_id = ? AND name = ?`
 	err = s.alone().row(ctx, query, []any{logID, name}, &l.Holder, &l.Epoch)
 	if errors.Is(err, sql.ErrNoRows) {
+		if err = s.alone().exists(ctx, logID); err != nil {
+			return l, err
+		}
 		_, err = s.alone().exec(ctx, `INSERT INTO leases (log_id, name, holder, epoch, expires_at) VALUES (?, ?, ?, 1, `+now+` + ?)`,
 			logID, name, holder, ttl.Milliseconds())
 		if err == nil || s.dialect.Duplicate(err) {

@@ -8,6 +8,7 @@ package rows
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -33,14 +34,18 @@ type Dialect struct {
 	Isolation sql.IsolationLevel
 	// Duplicate reports a violated unique key.
 	Duplicate func(error) bool
+	// Refused returns why the database takes no writes at all, in words, where a
+	// driver says no more than that the connection is bad; nil if it does. It may
+	// be left out.
+	Refused func(ctx context.Context, db *sql.DB) error
 	// Warnings, see storage.Store.
 	Warnings func(ctx context.Context, db *sql.DB) ([]string, error)
 }
 
 // Store implements storage.Store over database/sql.
 type Store struct {
-	read    *sql.DB // for single statements
-	write   *sql.DB // for transactions; reads cannot use up its connections
+	read    *sql.DB // for single SELECTs
+	write   *sql.DB // for all that writes or locks; reads cannot use up its connections
 	dialect Dialect
 
 	mu       sync.Mutex
@@ -90,9 +95,10 @@ type runner struct {
 	tx *sql.Tx // nil: alone
 }
 
-func (r runner) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+// stmt returns a statement for the transaction, or for db where there is none.
+func (r runner) stmt(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
 	if r.tx == nil {
-		return r.s.stmt(ctx, r.s.read, query)
+		return r.s.stmt(ctx, db, query)
 	}
 	r.s.mu.Lock()
 	have := r.s.prepared[stmtKey{r.s.write, query}]
@@ -127,28 +133,44 @@ func (s *Store) begin(ctx context.Context) (*sql.Tx, error) {
 }
 
 func (r runner) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	st, err := r.stmt(ctx, query)
+	st, err := r.stmt(ctx, r.s.write, query)
 	if err != nil {
-		return 0, err
+		return 0, r.s.explain(ctx, err)
 	}
 	res, err := st.ExecContext(ctx, args...)
 	if err != nil {
-		return 0, err
+		return 0, r.s.explain(ctx, err)
 	}
 	return res.RowsAffected()
 }
 
-func (r runner) row(ctx context.Context, query string, args []any, into ...any) error {
-	st, err := r.stmt(ctx, query)
-	if err != nil {
+// explainTimeout bounds the question why a statement failed.
+const explainTimeout = 5 * time.Second
+
+// explain finds words for a connection that the driver gave up.
+func (s *Store) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, driver.ErrBadConn) || s.dialect.Refused == nil {
 		return err
 	}
-	return st.QueryRowContext(ctx, args...).Scan(into...)
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	if why := s.dialect.Refused(ctx, s.read); why != nil {
+		return why
+	}
+	return err
+}
+
+func (r runner) row(ctx context.Context, query string, args []any, into ...any) error {
+	st, err := r.stmt(ctx, r.s.read, query)
+	if err == nil {
+		err = st.QueryRowContext(ctx, args...).Scan(into...)
+	}
+	return r.s.explain(ctx, err)
 }
 
 // each calls f for every row.
 func (r runner) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
-	st, err := r.stmt(ctx, query)
+	st, err := r.stmt(ctx, r.s.read, query)
 	if err != nil {
 		return err
 	}
@@ -174,7 +196,8 @@ func (s *Store) transact(ctx context.Context, f func(runner) error) error {
 		return err
 	}
 	if err := f(runner{s, tx}); err != nil {
-		return errors.Join(err, tx.Rollback())
+		tx.Rollback() // its error would say the same again
+		return err
 	}
 	return tx.Commit()
 }
@@ -190,22 +213,27 @@ func found(err error, format string, args ...any) error {
 	return nil
 }
 
+// createTries is how often an id is chosen for a log: of any number that are
+// created at once, each time at least one gets its id.
+const createTries = 20
+
 // CreateLog implements storage.Store.
 func (s *Store) CreateLog(ctx context.Context, l storage.Log, empty storage.Head) (storage.Log, error) {
 	keys, err := json.Marshal(l.Keys)
 	if err != nil {
 		return storage.Log{}, err
 	}
-	for {
+	for range createTries {
 		err = s.transact(ctx, func(r runner) error { return r.insertLog(ctx, &l, keys, empty) })
 		if err == nil || !s.dialect.Duplicate(err) {
 			break
 		}
 		// Either the origin is taken, or another log took the id we chose.
-		if _, err = s.FindLog(ctx, l.Origin); err == nil {
+		_, found := s.FindLog(ctx, l.Origin)
+		if found == nil {
 			err = storage.ErrExists
 		}
-		if !errors.Is(err, storage.ErrNotFound) {
+		if !errors.Is(found, storage.ErrNotFound) {
 			break
 		}
 	}
@@ -272,13 +300,26 @@ func (s *Store) logs(ctx context.Context, into *[]storage.Log, where string, arg
 
 // Poison implements storage.Store.
 func (s *Store) Poison(ctx context.Context, logID int64, reason string) error {
-	_, err := s.alone().exec(ctx, `UPDATE logs SET poisoned = ? WHERE id = ? AND poisoned = ''`, reason, logID)
+	n, err := s.alone().exec(ctx, `UPDATE logs SET poisoned = ? WHERE id = ? AND poisoned = ''`, reason, logID)
+	if err == nil && n == 0 { // it is poisoned already, or is it not there?
+		err = s.alone().exists(ctx, logID)
+	}
 	return err
+}
+
+// exists returns ErrNotFound for a log that is not there. There are no foreign
+// keys, whose locks every append would pay for.
+func (r runner) exists(ctx context.Context, logID int64) error {
+	var id int64
+	return found(r.row(ctx, `SELECT id FROM logs WHERE id = ?`, []any{logID}, &id), "log %d", logID)
 }
 
 // ClearPoison implements storage.Store.
 func (s *Store) ClearPoison(ctx context.Context, logID int64) error {
-	_, err := s.alone().exec(ctx, `UPDATE logs SET poisoned = '' WHERE id = ?`, logID)
+	n, err := s.alone().exec(ctx, `UPDATE logs SET poisoned = '' WHERE id = ?`, logID)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("log %d: %w", logID, storage.ErrNotFound)
+	}
 	return err
 }
 
@@ -312,12 +353,16 @@ func (s *Store) LockedHead(ctx context.Context, logID int64) (h storage.Head, er
 	return h, err
 }
 
+// maxReserve is for how many rows room is made before they are seen: a range
+// may end far beyond the log.
+const maxReserve = 4096
+
 // Entries implements storage.Store.
 func (s *Store) Entries(ctx context.Context, logID, start, end int64) ([]storage.Entry, error) {
 	if start < 0 || start > end {
 		return nil, fmt.Errorf("entries [%d, %d): not a range", start, end)
 	}
-	entries := make([]storage.Entry, 0, end-start)
+	entries := make([]storage.Entry, 0, min(end-start, maxReserve))
 	err := s.alone().each(ctx, `SELECT idx, leaf_hash, integrated_at, body FROM entries WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx`,
 		[]any{logID, start, end}, func(scan func(...any) error) error {
 			var e storage.Entry
@@ -347,7 +392,7 @@ func (r runner) leafHashes(ctx context.Context, logID, start, end int64) ([]stor
 	if start < 0 || start > end {
 		return nil, fmt.Errorf("leaf hashes [%d, %d): not a range", start, end)
 	}
-	hashes := make([]storage.Hash, 0, end-start)
+	hashes := make([]storage.Hash, 0, min(end-start, maxReserve))
 	err := r.each(ctx, `SELECT idx, leaf_hash FROM entries WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx`,
 		[]any{logID, start, end}, func(scan func(...any) error) error {
 			var index int64
@@ -450,6 +495,9 @@ func chunkSize(sizes []int, n int) int {
 	return best
 }
 
+// tileBytes is the size of a full tile: 256 hashes.
+const tileBytes = 256 * 32
+
 // Tile implements storage.Store.
 func (s *Store) Tile(ctx context.Context, logID int64, level int, index int64) ([]byte, error) {
 	return s.alone().tile(ctx, logID, level, index)
@@ -458,7 +506,7 @@ func (s *Store) Tile(ctx context.Context, logID int64, level int, index int64) (
 func (r runner) tile(ctx context.Context, logID int64, level int, index int64) ([]byte, error) {
 	var hashes []byte
 	err := r.row(ctx, `SELECT hashes FROM tiles WHERE log_id = ? AND level = ? AND idx = ?`, []any{logID, level, index}, &hashes)
-	if err == nil && len(hashes) != 256*32 {
+	if err == nil && len(hashes) != tileBytes {
 		err = fmt.Errorf("it has %d bytes: %w", len(hashes), storage.ErrCorrupt)
 	}
 	return hashes, found(err, "tile %d of level %d", index, level)
@@ -472,7 +520,7 @@ func (s *Store) Edge(ctx context.Context, logID int64, level int) (storage.Edge,
 func (r runner) edge(ctx context.Context, logID int64, level int) (storage.Edge, error) {
 	e := storage.Edge{Level: level}
 	err := r.row(ctx, `SELECT idx, hashes FROM edges WHERE log_id = ? AND level = ?`, []any{logID, level}, &e.Index, &e.Hashes)
-	if n := len(e.Hashes); err == nil && (n == 0 || n%32 != 0 || n > 255*32) {
+	if n := len(e.Hashes); err == nil && (n == 0 || n%32 != 0 || n >= tileBytes) {
 		err = fmt.Errorf("it has %d bytes: %w", n, storage.ErrCorrupt)
 	}
 	return e, found(err, "edge of level %d", level)
