@@ -4,8 +4,8 @@
 check: ## everything that CI checks
 	bash .ci/run
 
-test:
-	go test ./...
+test: ## the tests alone
+	bash .ci/run mariadb race test modules_below
 
 build: ## the binaries, static, into dist/
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o dist/ ./cmd/...
@@ -15,14 +15,13 @@ generate: ## what is generated: the API's code and the settings' documentation
 	go run ./cmd/logserver config doc > docs/configuration.md
 
 format:
-	$$(cd tools && go tool -n gofumpt) -w $$(git ls-files '*.go' | grep -v '^api/proto/')
+	$$(cd tools && go tool -n gofumpt) -w .
 
 lint:
-	go vet ./...
-	$$(cd tools && go tool -n staticcheck) ./...
+	bash .ci/run format vet staticcheck deadcode
 
-fuzz: ## one target, longer: make fuzz PKG=./merkle TARGET=FuzzParseBundle
-	go test -run '^$$' -fuzz '^$(TARGET)$$' -fuzztime 5m $(PKG)
+fuzz: ## every target, a minute each; one of them: go test -fuzz '^FuzzParseBundle$$' ./merkle
+	FUZZ_SECONDS=60 FUZZ_TOTAL_SECONDS=86400 bash .ci/run fuzz
 
 bench: ## the log against the limits of this machine; some 10 minutes
 	go run ./bench
