@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
@@ -30,11 +31,20 @@ func (c certificateFlags) signer() (verify.Signer, error) {
 	if err != nil {
 		return verify.Signer{}, usagef("--ca-roots: %w", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return verify.Signer{}, usagef("--ca-roots: %s holds no certificate in PEM", c.roots)
+	// Not AppendCertsFromPEM, which leaves out what it cannot read.
+	certs, err := cryptoutils.UnmarshalCertificatesFromPEM(pem)
+	if err != nil || len(certs) == 0 {
+		return verify.Signer{}, usagef("--ca-roots: %s holds no certificates in PEM, or a damaged one: %v", c.roots, err)
 	}
-	return verify.Signer{Identity: c.identity, Issuer: c.issuer, Roots: pool}, nil
+	return verify.Signer{Identity: c.identity, Issuer: c.issuer, Roots: poolOf(certs)}, nil
+}
+
+func poolOf(certs []*x509.Certificate) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, c := range certs {
+		pool.AddCert(c)
+	}
+	return pool
 }
 
 func (p *program) verifyCommand() *cobra.Command {
