@@ -8,6 +8,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -100,6 +101,7 @@ func dialect() rows.Dialect {
 		NowMillis: `CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)`,
 		Isolation: sql.LevelReadCommitted,
 		Duplicate: func(err error) bool { return hasNumber(err, 1062) },
+		Refused:   readOnly,
 		Warnings:  warnings,
 	}
 }
@@ -109,16 +111,46 @@ func hasNumber(err error, number uint16) bool {
 	return errors.As(err, &e) && e.Number == number
 }
 
+// ErrReadOnly: the server takes no writes at present.
+var ErrReadOnly = errors.New("the database server is read-only")
+
+// readOnly explains a connection that the driver gave up because the server
+// refused to write.
+func readOnly(ctx context.Context, db *sql.DB) error {
+	vars, err := variables(ctx, db)
+	if err != nil {
+		return nil // it does not answer at all, which is another fault
+	}
+	for _, name := range []string{"read_only", "innodb_read_only"} {
+		if v, ok := vars[name]; ok && !off(v) {
+			return fmt.Errorf("%w (%s is %s): if it is a replica, or was demoted, name the primary in the DSN", ErrReadOnly, name, v)
+		}
+	}
+	return nil
+}
+
 // setting is a server variable that weakens what the log promises where it has
 // another value.
-type setting struct{ name, want, means string }
+type setting struct {
+	name  string
+	fine  func(string) bool
+	want  string
+	means string
+}
 
 func settings() []setting {
 	return []setting{
-		{"innodb_flush_log_at_trx_commit", "1", "a crash of the server can lose commits that were acknowledged"},
-		{"innodb_doublewrite", "ON", "a power cut can leave half-written pages"},
-		{"read_only", "OFF", "nothing can be added"},
+		{"innodb_flush_log_at_trx_commit", func(v string) bool { return v == "1" }, "1", "a crash of the server can lose commits that were acknowledged"},
+		// MySQL 8.0.30 has DETECT_AND_RECOVER, which is ON, and DETECT_ONLY, which is not.
+		{"innodb_doublewrite", func(v string) bool { return on(v) || v == "DETECT_AND_RECOVER" }, "ON", "a power cut can leave half-written pages"},
+		{"read_only", off, "OFF", "nothing can be added"},
+		{"innodb_read_only", off, "OFF", "nothing can be added"},
+		{"sql_mode", strict, "one with STRICT_TRANS_TABLES", "a value that does not fit its column is cut, without an error"},
 	}
+}
+
+func strict(mode string) bool {
+	return strings.Contains(mode, "STRICT_TRANS_TABLES") || strings.Contains(mode, "STRICT_ALL_TABLES")
 }
 
 func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
@@ -128,8 +160,8 @@ func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
 	}
 	var w []string
 	for _, s := range settings() {
-		if got, ok := vars[s.name]; ok && !strings.EqualFold(got, s.want) {
-			w = append(w, fmt.Sprintf("%s is %s, not %s: %s", s.name, got, s.want, s.means))
+		if got, ok := vars[s.name]; ok && !s.fine(got) {
+			w = append(w, fmt.Sprintf("%s is %s, not %s: %s", s.name, cmp.Or(got, "empty"), s.want, s.means))
 		}
 	}
 	if on(vars["log_bin"]) && vars["sync_binlog"] != "1" {
@@ -138,25 +170,44 @@ func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
 	if on(vars["wsrep_on"]) {
 		w = append(w, "this is a Galera cluster (wsrep_on): let all replicas of the log write to one node, since row locks do not reach the others")
 	}
-	return w, nil
+	tables, err := foreignEngines(ctx, db)
+	return append(w, tables...), err
 }
 
-func on(v string) bool { return strings.EqualFold(v, "ON") || v == "1" }
+func on(v string) bool  { return strings.EqualFold(v, "ON") || v == "1" }
+func off(v string) bool { return strings.EqualFold(v, "OFF") || v == "0" }
+
+// foreignEngines finds tables that somebody altered, or that a server without
+// InnoDB made otherwise.
+func foreignEngines(ctx context.Context, db *sql.DB) (w []string, err error) {
+	err = each(ctx, db, `SELECT table_name, engine FROM information_schema.tables
+		WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND engine <> 'InnoDB' ORDER BY table_name`, func(name, engine string) {
+		w = append(w, fmt.Sprintf("table %s is in %s, not in InnoDB: it has no transactions", name, engine))
+	})
+	return w, err
+}
 
 func variables(ctx context.Context, db *sql.DB) (map[string]string, error) {
-	r, err := db.QueryContext(ctx, `SHOW GLOBAL VARIABLES WHERE Variable_name IN
-		('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'read_only', 'log_bin', 'sync_binlog', 'wsrep_on')`)
+	vars := make(map[string]string)
+	err := each(ctx, db, `SHOW GLOBAL VARIABLES WHERE Variable_name IN
+		('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'read_only', 'innodb_read_only', 'sql_mode', 'log_bin', 'sync_binlog', 'wsrep_on')`,
+		func(name, value string) { vars[strings.ToLower(name)] = value })
+	return vars, err
+}
+
+// each calls f for each row of two columns.
+func each(ctx context.Context, db *sql.DB, query string, f func(a, b string)) error {
+	r, err := db.QueryContext(ctx, query)
 	if err != nil {
-		return nil, fmt.Errorf("read the server's settings: %w", err)
+		return fmt.Errorf("read the server's settings: %w", err)
 	}
 	defer r.Close()
-	vars := make(map[string]string)
 	for r.Next() {
-		var name, value string
-		if err := r.Scan(&name, &value); err != nil {
-			return nil, fmt.Errorf("read the server's settings: %w", err)
+		var a, b string
+		if err := r.Scan(&a, &b); err != nil {
+			return fmt.Errorf("read the server's settings: %w", err)
 		}
-		vars[strings.ToLower(name)] = value
+		f(a, b)
 	}
-	return vars, r.Err()
+	return r.Err()
 }

@@ -89,11 +89,21 @@ func TestWarnings(t *testing.T) {
 	if w, err := s.Warnings(t.Context()); err != nil || len(w) > 0 {
 		t.Fatalf("a durable server: %v, %v", w, err)
 	}
-	lax := open(t, database(t, start(t, "--innodb-flush-log-at-trx-commit=2", "--log-bin=bin", "--sync-binlog=0"), "test"))
+	laxServer := start(t, "--innodb-flush-log-at-trx-commit=2", "--log-bin=bin", "--sync-binlog=0", "--sql-mode=")
+	lax := open(t, database(t, laxServer, "test"))
 	defer lax.Close()
 	w, err := lax.Warnings(t.Context())
 	all := strings.Join(w, "\n")
 	if err != nil || !strings.Contains(all, "innodb_flush_log_at_trx_commit is 2") || !strings.Contains(all, "sync_binlog is 0") {
+		t.Fatal(w, err)
+	}
+	if !strings.Contains(all, "sql_mode is empty") || strings.Contains(all, "InnoDB") {
+		t.Fatal(w)
+	}
+	if err := laxServer.Exec(t.Context(), `ALTER TABLE test.tiles ENGINE=Aria`); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = lax.Warnings(t.Context()); err != nil || !strings.Contains(strings.Join(w, "\n"), "table tiles is in Aria") {
 		t.Fatal(w, err)
 	}
 }
@@ -141,11 +151,25 @@ func TestReadOnlyServer(t *testing.T) {
 	dsn := strings.Replace(database(t, server, "test"), "root@", "app@", 1)
 	s := open(t, dsn)
 	defer s.Close()
+	l, err := s.CreateLog(t.Context(), storage.Log{Origin: "a"}, storage.Head{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := server.Exec(t.Context(), `SET GLOBAL read_only = 1`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.CreateLog(t.Context(), storage.Log{Origin: "a"}, storage.Head{}); err == nil {
-		t.Fatal("a read-only server took a log")
+	for name, write := range map[string]func() error{
+		"create": func() error {
+			_, err := s.CreateLog(t.Context(), storage.Log{Origin: "b"}, storage.Head{})
+			return err
+		},
+		"append":  func() error { return appendOne(t.Context(), s, l.ID) },
+		"poison":  func() error { return s.Poison(t.Context(), l.ID, "reason") },
+		"publish": func() error { _, err := s.Publish(t.Context(), l.ID, storage.Published{}); return err },
+	} {
+		if err := write(); !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), "read_only is ON") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if w, err := s.Warnings(t.Context()); err != nil || !strings.Contains(strings.Join(w, "\n"), "read_only is ON") {
 		t.Fatal(w, err)
@@ -153,9 +177,22 @@ func TestReadOnlyServer(t *testing.T) {
 	if err := server.Exec(t.Context(), `SET GLOBAL read_only = 0`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.CreateLog(t.Context(), storage.Log{Origin: "a"}, storage.Head{}); err != nil {
+	if err := appendOne(t.Context(), s, l.ID); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func appendOne(ctx context.Context, s *Store, logID int64) error {
+	tx, err := s.BeginAppend(ctx, logID)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	index := tx.Head().Size
+	if err := tx.Write(ctx, storage.Append{Entries: []storage.Entry{{Index: index, Body: []byte("x")}}, Head: storage.Head{Size: index + 1}}); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
 }
 
 // A lock that is not given in time is an error, and the next try succeeds.
@@ -187,6 +224,8 @@ func TestDSN(t *testing.T) {
 	for _, bad := range []string{
 		"", "nonsense " + secret, "u:" + secret + "@tcp(h:1)/", "u:" + secret + "@tcp(h:1)/db?multiStatements=true",
 		"u:" + secret + "@tcp(h:1)/db?interpolateParams=true", "u:" + secret + "@tcp(h:1)/db?timeout=x",
+		"u:" + secret + "@tcp(h:1)/db?autocommit=0", "u:" + secret + "@tcp(h:1)/db?parseTime=true&sql_mode=''",
+		"u:" + secret + "@tcp(h:1)/db?allowAllFiles=true", "u:" + secret + "@tcp(h:1)/db?parseTime=true&strict=true",
 	} {
 		_, err := config(bad)
 		if err == nil {
@@ -194,6 +233,14 @@ func TestDSN(t *testing.T) {
 		} else if strings.Contains(err.Error(), secret) {
 			t.Errorf("the error holds the password: %v", err)
 		}
+	}
+	if _, err := config("u@tcp(h:1)/db?autocommit=0"); !strings.Contains(fmt.Sprint(err), "autocommit") {
+		t.Errorf("the option is not named: %v", err)
+	}
+	// What may be set, and what may not be turned off.
+	cfg, err := config("u:" + secret + "@tcp(h:1)/db?tls=skip-verify&readTimeout=0s&clientFoundRows=false&rejectReadOnly=false&checkConnLiveness=false")
+	if err != nil || cfg.ReadTimeout == 0 || cfg.WriteTimeout == 0 || cfg.Timeout == 0 || !cfg.ClientFoundRows || !cfg.RejectReadOnly || !cfg.CheckConnLiveness {
+		t.Errorf("%+v, %v", cfg, err)
 	}
 	dsn := "u:" + secret + "@tcp(h:1)/db"
 	if !HasPassword(dsn) || HasPassword("u@tcp(h:1)/db") || strings.Contains(Describe(dsn), secret) {
