@@ -74,7 +74,7 @@ func open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	s := &Store{Store: rows.New(read, write, dialect())}
+	s := &Store{Store: rows.New(read, write, dialect(path))}
 	if err := s.Migrate(ctx, schema()); err != nil {
 		return nil, errors.Join(err, s.Store.Close())
 	}
@@ -96,14 +96,14 @@ func connect(path, more string, connections int) (*sql.DB, error) {
 // Close closes the file and lets the next process in.
 func (s *Store) Close() error { return errors.Join(s.Store.Close(), s.lock.Close()) }
 
-func dialect() rows.Dialect {
+func dialect(path string) rows.Dialect {
 	return rows.Dialect{
 		// The writer's transactions are all BEGIN IMMEDIATE: they hold the one
 		// write lock from the start.
 		LeafIndex: ` INDEXED BY entries_by_leaf`,
 		NowMillis: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
 		Duplicate: duplicate,
-		Warnings:  warnings,
+		Warnings:  func(ctx context.Context, db *sql.DB) ([]string, error) { return warnings(ctx, db, path) },
 	}
 }
 
@@ -112,9 +112,14 @@ func duplicate(err error) bool {
 	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }
 
-// warnings checks that the settings took.
-func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
+// warnings checks that the settings took, and where the file lies.
+func warnings(ctx context.Context, db *sql.DB, path string) ([]string, error) {
 	var w []string
+	if fs, err := remote(path); err != nil {
+		return nil, err
+	} else if fs != "" {
+		w = append(w, fmt.Sprintf("%s is on a network file system (%s): SQLite's locks and its WAL do not work there; use a local disk", path, fs))
+	}
 	for _, p := range []struct{ pragma, want, means string }{
 		{"journal_mode", "wal", "readers and the writer wait for each other"},
 		{"synchronous", "2", "a power cut can lose commits"},

@@ -1,13 +1,17 @@
 package sqlite
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"indelible/storage"
+	"indelible/storage/internal/rows"
 	"indelible/storage/storagetest"
 )
 
@@ -65,6 +69,140 @@ func TestASchemaThatIsTooNewIsRefused(t *testing.T) {
 	db.Close()
 	s.Close()
 	if _, err := Open(t.Context(), path, Options{}); err == nil || !strings.Contains(err.Error(), "newer program") {
+		t.Fatal(err)
+	}
+}
+
+// Rows that somebody else damaged are told from rows that are not there.
+func TestDamagedRows(t *testing.T) {
+	ctx := t.Context()
+	entries := func(s *Store, id int64) error { _, err := s.Entries(ctx, id, 0, 4); return err }
+	hashes := func(s *Store, id int64) error { _, err := s.LeafHashes(ctx, id, 0, 4); return err }
+	head := func(s *Store, id int64) error { _, err := s.Head(ctx, id); return err }
+	for _, c := range []struct {
+		damage string
+		read   func(*Store, int64) error
+		want   error
+	}{
+		{`DELETE FROM entries WHERE idx = 1`, entries, storage.ErrCorrupt},
+		{`DELETE FROM entries WHERE idx = 0`, hashes, storage.ErrCorrupt},
+		{`DELETE FROM entries WHERE idx = 3`, entries, storage.ErrNotFound},
+		{`UPDATE entries SET leaf_hash = x'00' WHERE idx = 2`, entries, storage.ErrCorrupt},
+		{`UPDATE entries SET leaf_hash = x'00' WHERE idx = 2`, hashes, storage.ErrCorrupt},
+		{`UPDATE entries SET leaf_hash = x'00' WHERE idx = 2`, func(s *Store, id int64) error {
+			_, err := s.FindLeaves(ctx, id, []storage.Hash{{2}})
+			return err
+		}, storage.ErrCorrupt},
+		{`UPDATE tree_heads SET root = x'00'`, head, storage.ErrCorrupt},
+		{`UPDATE tree_heads SET compact_range = x'00'`, head, storage.ErrCorrupt},
+		{`UPDATE tiles SET hashes = x'00'`, func(s *Store, id int64) error { _, err := s.Tile(ctx, id, 0, 0); return err }, storage.ErrCorrupt},
+		{`UPDATE edges SET hashes = x''`, func(s *Store, id int64) error { _, err := s.Edge(ctx, id, 1); return err }, storage.ErrCorrupt},
+		{`UPDATE checkpoints SET root = x'00'`, func(s *Store, id int64) error { _, err := s.Published(ctx, id); return err }, storage.ErrCorrupt},
+		{`UPDATE checkpoint_history SET root = x'00'`, func(s *Store, id int64) error {
+			_, err := s.PublishedHistory(ctx, id, 0, 1)
+			return err
+		}, storage.ErrCorrupt},
+		{`UPDATE logs SET vkeys = x'00'`, func(s *Store, id int64) error { _, err := s.FindLog(ctx, "a"); return err }, storage.ErrCorrupt},
+	} {
+		t.Run(c.damage, func(t *testing.T) {
+			s, db, id := filled(t)
+			if err := c.read(s, id); err != nil {
+				t.Fatal(err)
+			}
+			if res, err := db.Exec(c.damage); err != nil {
+				t.Fatal(err)
+			} else if n, _ := res.RowsAffected(); n != 1 {
+				t.Fatalf("%d rows damaged", n)
+			}
+			if err := c.read(s, id); !errors.Is(err, c.want) {
+				t.Fatalf("%v, not %v", err, c.want)
+			}
+		})
+	}
+}
+
+// filled is a database with a row in every table, and a handle to damage it by.
+func filled(t *testing.T) (*Store, *sql.DB, int64) {
+	t.Helper()
+	ctx, path := t.Context(), filepath.Join(t.TempDir(), "log.db")
+	s, err := Open(ctx, path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	db, err := connect(path, "", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	l, err := s.CreateLog(ctx, storage.Log{Origin: "a", Keys: []string{"k"}}, storage.Head{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.BeginAppend(ctx, l.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := storage.Append{
+		Head:  storage.Head{Size: 4, Range: []storage.Hash{{4}}},
+		Tiles: []storage.Tile{{Hashes: make([]byte, 8192)}},
+		Edges: []storage.Edge{{Level: 1, Hashes: make([]byte, 32)}},
+	}
+	for i := range 4 {
+		w.Entries = append(w.Entries, storage.Entry{Index: int64(i), LeafHash: storage.Hash{byte(i)}, Body: []byte("x")})
+	}
+	if err := errors.Join(tx.Write(ctx, w), tx.Commit(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Publish(ctx, l.ID, storage.Published{Note: []byte("n"), Keep: true}); err != nil {
+		t.Fatal(err)
+	}
+	return s, db, l.ID
+}
+
+// A migration whose lease another process took stops, and one that ended half
+// way is taken up where it was.
+func TestMigrationInterrupted(t *testing.T) {
+	ctx := t.Context()
+	s, db, _ := filled(t)
+	next := schema()
+	stolen := rows.Migration{Oldest: 1, Statements: []string{
+		`CREATE TABLE IF NOT EXISTS extra (id INTEGER PRIMARY KEY) STRICT`,
+		`UPDATE schema_lease SET holder = 'somebody else'`,
+		`DROP TABLE logs`,
+	}}
+	next.Migrations = append(next.Migrations, stolen)
+	if err := s.Migrate(ctx, next); err == nil || !strings.Contains(err.Error(), "another process took the migration over") {
+		t.Fatal(err)
+	}
+	if err := s.CheckSchema(ctx, next); !errors.Is(err, rows.ErrSchema) {
+		t.Fatalf("half a migration counts: %v", err)
+	}
+	if _, err := s.FindLog(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	// The other holds the lease, and has not ended.
+	if _, err := db.Exec(`UPDATE schema_lease SET expires_at = 1e15`); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	if err := s.Migrate(soon, next); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	// It died.
+	if _, err := db.Exec(`UPDATE schema_lease SET expires_at = 1`); err != nil {
+		t.Fatal(err)
+	}
+	next.Migrations[len(next.Migrations)-1].Statements = stolen.Statements[:1]
+	if err := s.Migrate(ctx, next); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckSchema(ctx, next); err != nil {
+		t.Fatal(err)
+	}
+	// A program from before the step still runs: the step allows it.
+	if err := s.CheckSchema(ctx, schema()); err != nil {
 		t.Fatal(err)
 	}
 }
