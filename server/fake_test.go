@@ -93,7 +93,8 @@ func (f *fakeLog) ConsistencyProof(_ context.Context, from, to int64) (translog.
 func handlerOver(tb testing.TB, log interface {
 	native.Log
 	tiles.Log
-}) http.Handler {
+},
+) http.Handler {
 	tb.Helper()
 	h, err := server.Handler(tb.Context(), server.Config{
 		Native: native.New(native.Config{Log: log, Kinds: []entry.Kind{entry.KindHashedRekord, entry.KindDSSE}}),

@@ -340,8 +340,10 @@ func BenchmarkFullTile(b *testing.B) {
 		name, path string
 		h          http.Handler
 	}{
-		{"tile", "/tile/0/000", h}, {"bundle", "/tile/entries/000", h},
-		{"net-http-8K", "/tile/0/000", static(make([]byte, 8192))}, {"net-http-256K", "/tile/entries/000", static(make([]byte, 256<<10))},
+		{"tile", "/tile/0/000", h},
+		{"bundle", "/tile/entries/000", h},
+		{"net-http-8K", "/tile/0/000", static(make([]byte, 8192))},
+		{"net-http-256K", "/tile/entries/000", static(make([]byte, 256<<10))},
 	} {
 		b.Run(c.name, func(b *testing.B) { serve(b, c.h, c.path) })
 	}
