@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -19,39 +18,27 @@ type envelope struct {
 	signatures  [][]byte
 }
 
-// envelopeJSON is its JSON. Pointers tell an empty member from none.
-// SPEC: envelope.md, parsing rules: "Consumers MUST ignore unrecognized
-// fields": some tools put certificates and timestamps beside a signature. They
-// are not signed, and not logged.
+// envelopeJSON is what an envelope's JSON says. Pointers tell an empty member
+// from none.
 type envelopeJSON struct {
-	PayloadType *string `json:"payloadType"`
-	Payload     *string `json:"payload"`
-	Signatures  []struct {
-		Sig   *string `json:"sig"`
-		KeyID string  `json:"keyid"`
-	} `json:"signatures"`
+	payloadType, payload *string
+	sigs                 []*string // one more than are allowed, if there are more
 }
 
 func parseEnvelope(data []byte) (e envelope, err error) {
-	var j envelopeJSON
-	if !utf8.Valid(data) {
-		return e, errors.New("it is not UTF-8")
-	}
-	if err := json.Unmarshal(data, &j); err != nil {
-		return e, fmt.Errorf("it is not a DSSE envelope in JSON: %w", err)
-	}
-	if err := checkNames(data); err != nil {
+	j, err := readEnvelope(data)
+	if err != nil {
 		return e, err
 	}
 	if err := j.check(); err != nil {
 		return e, err
 	}
-	e.payloadType = *j.PayloadType
-	if e.payload, err = decodeBase64(*j.Payload); err != nil {
+	e.payloadType = *j.payloadType
+	if e.payload, err = decodeBase64(*j.payload); err != nil {
 		return e, fmt.Errorf("its payload is not base64: %w", err)
 	}
-	for i, s := range j.Signatures {
-		sig, err := decodeBase64(*s.Sig)
+	for i, s := range j.sigs {
+		sig, err := decodeBase64(*s)
 		if err != nil {
 			return e, fmt.Errorf("its signature %d is not base64: %w", i, err)
 		}
@@ -68,19 +55,101 @@ func parseEnvelope(data []byte) (e envelope, err error) {
 // MUST be set, even if empty". An empty payloadType is refused all the same,
 // since it says nothing of what was signed; so is an empty signature.
 func (j envelopeJSON) check() error {
-	switch n := len(j.Signatures); {
-	case j.PayloadType == nil || *j.PayloadType == "":
+	switch n := len(j.sigs); {
+	case j.payloadType == nil || *j.payloadType == "":
 		return errors.New("it has no payloadType")
-	case j.Payload == nil:
+	case j.payload == nil:
 		return errors.New("it has no payload")
 	case n == 0:
 		return errors.New("it has no signature")
 	case n > maxDSSESignatures:
-		return fmt.Errorf("it has %d signatures; at most %d are logged", n, maxDSSESignatures)
+		return fmt.Errorf("it has more than %d signatures; at most %d are logged", maxDSSESignatures, maxDSSESignatures)
 	}
-	for i, s := range j.Signatures {
-		if s.Sig == nil || *s.Sig == "" {
+	for i, s := range j.sigs {
+		if s == nil || *s == "" {
 			return fmt.Errorf("its signature %d has no sig", i)
+		}
+	}
+	return nil
+}
+
+func readEnvelope(data []byte) (j envelopeJSON, err error) {
+	if !utf8.Valid(data) {
+		return j, errors.New("it is not UTF-8")
+	}
+	// Checks the syntax, of all of it.
+	if err := json.Unmarshal(data, &struct{}{}); err != nil {
+		return j, fmt.Errorf("it is not a DSSE envelope in JSON: %w", err)
+	}
+	var signatures json.RawMessage
+	err = readObject(data, []member{{"payloadType", &j.payloadType}, {"payload", &j.payload}, {"signatures", &signatures}})
+	if err != nil || signatures == nil {
+		return j, err
+	}
+	d := json.NewDecoder(bytes.NewReader(signatures))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return j, errors.New("its signatures are not a list")
+	}
+	for d.More() && len(j.sigs) <= maxDSSESignatures {
+		var signature json.RawMessage
+		if err := d.Decode(&signature); err != nil {
+			return j, err
+		}
+		var sig, keyID *string
+		if err := readObject(signature, []member{{"sig", &sig}, {"keyid", &keyID}}); err != nil {
+			return j, fmt.Errorf("its signature %d: %w", len(j.sigs), err)
+		}
+		j.sigs = append(j.sigs, sig)
+	}
+	return j, nil
+}
+
+// maxMembers bounds the work on an object, members that are passed over
+// included.
+const maxMembers = 100
+
+// member is one that an object may have, and what to read it into.
+type member struct {
+	name string
+	into any
+}
+
+// readObject reads the members of a JSON object, whose syntax was checked. It
+// refuses what different readers would read differently: a member that is there
+// twice, and one whose name differs by capitals, which encoding/json would take.
+// SPEC: envelope.md: "Consumers MUST ignore unrecognized fields". Some tools put
+// certificates and timestamps beside a signature; they are not signed, and not
+// logged.
+func readObject(data []byte, members []member) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("it is not a JSON object")
+	}
+	seen := make([]bool, len(members))
+	var other json.RawMessage
+	for n := 0; d.More(); n++ {
+		if n == maxMembers {
+			return fmt.Errorf("it has more than %d members", maxMembers)
+		}
+		t, err := d.Token()
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprint(t)
+		var into any = &other
+		at := slices.IndexFunc(members, func(m member) bool { return strings.EqualFold(m.name, name) })
+		if at >= 0 {
+			m := members[at]
+			switch {
+			case name != m.name:
+				return fmt.Errorf("its member %q must be spelt %q", name, m.name)
+			case seen[at]:
+				return fmt.Errorf("its member %q is there twice", name)
+			}
+			seen[at], into = true, m.into
+		}
+		if err := d.Decode(into); err != nil {
+			return fmt.Errorf("its member %q: %w", name, err)
 		}
 	}
 	return nil
@@ -96,60 +165,4 @@ func decodeBase64(s string) ([]byte, error) {
 		return base64.URLEncoding.Strict().DecodeString(s)
 	}
 	return base64.StdEncoding.Strict().DecodeString(s)
-}
-
-// signatureDepth is how deep in an envelope the members of a signature are: in
-// an object, in a list, in an object.
-const signatureDepth = 3
-
-// checkNames refuses what different readers would read differently: an object
-// with two members of one name, and a member whose name differs from one of an
-// envelope's by capitals only, which encoding/json takes for it. The data is
-// valid JSON, so that it is not too deep either.
-func checkNames(data []byte) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	var open []map[string]bool // the names in each object that is open; nil: an array
-	isName := false            // the next token is a member's name
-	for {
-		t, err := d.Token()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if s, ok := t.(string); ok && isName {
-			if err := checkName(s, open); err != nil {
-				return err
-			}
-			isName = false
-			continue
-		}
-		switch t {
-		case json.Delim('{'):
-			open = append(open, map[string]bool{})
-		case json.Delim('['):
-			open = append(open, nil)
-		case json.Delim('}'), json.Delim(']'):
-			open = open[:len(open)-1]
-		}
-		isName = len(open) > 0 && open[len(open)-1] != nil
-	}
-}
-
-func checkName(name string, open []map[string]bool) error {
-	seen := open[len(open)-1]
-	if seen[name] {
-		return fmt.Errorf("its member %q is there twice", name)
-	}
-	seen[name] = true
-	if len(open) > signatureDepth {
-		return nil
-	}
-	for _, known := range []string{"payloadType", "payload", "signatures", "sig", "keyid"} {
-		if name != known && strings.EqualFold(name, known) {
-			return fmt.Errorf("its member %q is spelt %q", name, known)
-		}
-	}
-	return nil
 }

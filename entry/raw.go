@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -16,9 +17,11 @@ import (
 // signature nobody checked must not stand in the log. Readers are more lenient
 // than Parse, each in its own way: they take api_version for apiVersion, other
 // capitals, escapes in names, members twice, NaN, a second value after the
-// first, UTF-16. So this does not parse. It refuses whatever begins like an
-// object, and says apiVersion, kind, and a kind or version of Rekor's anywhere.
-// Other JSON with an apiVersion and a kind, such as Kubernetes', is taken.
+// first, UTF-16; some look at a spec and not at the kind. So this does not
+// parse. It refuses whatever begins like an object, and has anywhere the member
+// of a Rekor v2 spec, or an apiVersion, a kind, and one of Rekor's kinds or
+// versions. Other JSON with an apiVersion and a kind, such as Kubernetes', is
+// taken.
 func NewRaw(b []byte) (Entry, error) {
 	if err := checkRaw(b); err != nil {
 		return Entry{}, invalid(err)
@@ -33,7 +36,7 @@ func checkRaw(b []byte) error {
 	case n > MaxCanonical:
 		return tooLarge(n)
 	case couldPass(b):
-		return errors.New("it looks like an entry of Rekor's (a JSON object with apiVersion and kind), and could pass for a verified one: add it as what it is")
+		return errors.New("it looks like an entry of Rekor's (a JSON object with the members of one), and could pass for a verified one: add it as what it is")
 	}
 	return nil
 }
@@ -49,15 +52,16 @@ func couldPass(b []byte) bool {
 	}
 	b = plain(b)
 	has := func(s string) bool { return bytes.Contains(b, []byte(s)) }
+	if slices.ContainsFunc([]string{`"hashedrekordv0`, `"hashed_rekord_v0`, `"dssev0`, `"dsse_v0`}, has) {
+		return true
+	}
 	if !has(`"kind"`) || !has(`"apiversion"`) && !has(`"api_version"`) {
 		return false
 	}
-	for _, kind := range []string{"alpine", "cose", "dsse", "hashedrekord", "helm", "intoto", "jar", "rekord", "rfc3161", "rpm", "tuf"} {
-		if has(`"` + kind + `"`) {
-			return true
-		}
-	}
-	return has(`"0.0.`) // of all of Rekor's versions
+	return slices.ContainsFunc([]string{
+		`"0.0.`, // of all of Rekor's versions
+		`"alpine"`, `"cose"`, `"dsse"`, `"hashedrekord"`, `"helm"`, `"intoto"`, `"jar"`, `"rekord"`, `"rfc3161"`, `"rpm"`, `"tuf"`,
+	}, has)
 }
 
 // plain writes JSON without escapes of letters, capitals, and zero bytes.

@@ -44,6 +44,7 @@ func TestRawCannotPassForAnother(t *testing.T) {
 		strings.Replace(forged, "kind", `\u006bin\u0064`, 1), strings.Replace(forged, "hashedrekord", `hashe\u0064rekord`, 1), strings.Replace(forged, "kind", `\u212Aind`, 1),
 		strings.Replace(forged, `{`, `{"kind":"Pod","apiVersion":"v1",`, 1),
 		`{"kind":"dsse","apiVersion":"0.0.2"}`, `{"apiVersion":"0.0.1","kind":"intoto","spec":{}}`, `{"apiVersion":"0.0.9","kind":"new"}`,
+		`{"spec":{"hashedRekordV002":{}}}`, `{"spec":{"hashed_rekord_v002":{}}}`, `{"spec":{"\u0064sseV002":{}}}`, `{"spec":{"dsse_v002":{}}}`,
 	} {
 		if _, err := NewRaw([]byte(bad)); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "could pass for") {
 			t.Errorf("%.80q: %v", bad, err)
