@@ -17,6 +17,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ type signer struct {
 	opts    crypto.SignerOpts
 }
 
-func signers(t *testing.T) []signer {
+func signers(t testing.TB) []signer {
 	t.Helper()
 	var all []signer
 	add := func(d v1.PublicKeyDetails, key crypto.Signer, err error, hash crypto.Hash, opts crypto.SignerOpts) {
@@ -73,7 +74,7 @@ func signers(t *testing.T) []signer {
 	return all
 }
 
-func spki(t *testing.T, pub crypto.PublicKey) []byte {
+func spki(t testing.TB, pub crypto.PublicKey) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {
@@ -82,7 +83,7 @@ func spki(t *testing.T, pub crypto.PublicKey) []byte {
 	return der
 }
 
-func certificate(t *testing.T, key crypto.Signer) []byte {
+func certificate(t testing.TB, key crypto.Signer) []byte {
 	t.Helper()
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "<&>ö"}, NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
@@ -92,7 +93,7 @@ func certificate(t *testing.T, key crypto.Signer) []byte {
 	return der
 }
 
-func registry(t *testing.T) *signature.AlgorithmRegistryConfig {
+func registry(t testing.TB) *signature.AlgorithmRegistryConfig {
 	t.Helper()
 	var all []v1.PublicKeyDetails
 	for d := range v1.PublicKeyDetails_name {
@@ -107,7 +108,7 @@ func registry(t *testing.T) *signature.AlgorithmRegistryConfig {
 	return r
 }
 
-func canonical(t *testing.T, e *pb.Entry, err error) []byte {
+func canonical(t testing.TB, e *pb.Entry, err error) []byte {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +125,7 @@ func canonical(t *testing.T, e *pb.Entry, err error) []byte {
 }
 
 // verifiers returns a key as both sides want it: bare, or in a certificate.
-func verifiers(t *testing.T, s signer, cert bool) (*pb.Verifier, entry.Verifier) {
+func verifiers(t testing.TB, s signer, cert bool) (*pb.Verifier, entry.Verifier) {
 	t.Helper()
 	if cert {
 		der := certificate(t, s.key)
@@ -136,14 +137,20 @@ func verifiers(t *testing.T, s signer, cert bool) (*pb.Verifier, entry.Verifier)
 		entry.Verifier{PublicKey: der}
 }
 
-func TestHashedRekord(t *testing.T) {
+func TestRekor(t *testing.T) {
+	all := signers(t) // once, since RSA keys take their time
+	t.Run("hashedrekord", func(t *testing.T) { testHashedRekord(t, all) })
+	t.Run("dsse", func(t *testing.T) { testDSSE(t, all) })
+	t.Run("changed", func(t *testing.T) { testChanged(t, all) })
+}
+
+func testHashedRekord(t *testing.T, all []signer) {
 	reg := registry(t)
-	for _, s := range signers(t) {
+	for _, s := range all {
 		for i := range 20 {
 			theirs, ours := verifiers(t, s, i%2 == 1)
-			h := s.hash.New()
-			h.Write([]byte{byte(i)})
-			digest := h.Sum(nil)
+			digest := make([]byte, s.hash.Size())
+			rand.Read(digest)
 			sig, err := s.key.Sign(rand.Reader, digest, s.opts)
 			if err != nil {
 				t.Fatal(err)
@@ -164,17 +171,53 @@ func TestHashedRekord(t *testing.T) {
 	}
 }
 
-func TestDSSE(t *testing.T) {
+// testChanged changes a bit of a request, or the key details. What is taken all
+// the same, Rekor takes too, and makes the same of it.
+func testChanged(t *testing.T, all []signer) {
 	reg := registry(t)
-	all := signers(t)
+	taken := 0
+	for _, s := range all {
+		for i := range 40 {
+			theirs, ours := verifiers(t, s, i%2 == 1)
+			digest := make([]byte, s.hash.Size())
+			rand.Read(digest)
+			sig, err := s.key.Sign(rand.Reader, digest, s.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours.KeyDetails = entry.KeyDetails(s.details.String())
+			switch data := [][]byte{digest, sig, ours.PublicKey, ours.Certificate, nil}[i%5]; {
+			case len(data) > 0:
+				data[(i*7919)%len(data)] ^= 1 << (i % 8) // the same memory in both requests
+			default:
+				theirs.KeyDetails = all[i%len(all)].details
+				ours.KeyDetails = entry.KeyDetails(theirs.KeyDetails.String())
+			}
+			got, err := entry.NewHashedRekord(entry.HashedRekord{Digest: digest, Signature: sig, Verifier: ours})
+			if err != nil {
+				continue
+			}
+			taken++
+			e, err := hashedrekord.ToLogEntry(&pb.HashedRekordRequestV002{Digest: digest, Signature: &pb.Signature{Content: sig, Verifier: theirs}}, reg)
+			if want := canonical(t, e, err); !bytes.Equal(got.Canonical(), want) {
+				t.Fatalf("%s:\nours   %s\ntheirs %s", s.details, got.Canonical(), want)
+			}
+		}
+	}
+	if taken == 0 {
+		t.Fatal("none was taken: nothing was compared")
+	}
+}
+
+func testDSSE(t *testing.T, all []signer) {
+	reg := registry(t)
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all = append(all, signer{v1.PublicKeyDetails_PKIX_ED25519, ed, 0, crypto.Hash(0)})
+	all = append(slices.Clone(all), signer{v1.PublicKeyDetails_PKIX_ED25519, ed, 0, crypto.Hash(0)})
 	for i := range 40 {
 		payload := bytes.Repeat([]byte{byte(i), '<', 0xff}, i)
-		payload = append(payload, '.')
 		env := map[string]any{"payloadType": "application/vnd.in-toto+json", "payload": base64.StdEncoding.EncodeToString(payload)}
 		pbenv := &pbdsse.Envelope{Payload: payload, PayloadType: "application/vnd.in-toto+json"}
 		pae := entry.PAE(pbenv.PayloadType, payload)
