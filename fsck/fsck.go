@@ -50,12 +50,12 @@ const ahead = 8
 func Check(ctx context.Context, src Source, size int64, root merkle.Hash, progress Progress) (Report, error) {
 	a := audit{src: src, size: size, progress: progress}
 	for a.edge.Size() < size {
-		bundles, err := a.fetch(ctx)
+		parts, err := a.fetch(ctx)
 		if err != nil {
 			return a.report, err
 		}
-		for _, entries := range bundles {
-			if err := a.add(ctx, entries); err != nil {
+		for _, p := range parts {
+			if err := a.add(ctx, p); err != nil {
 				return a.report, err
 			}
 		}
@@ -77,39 +77,71 @@ type audit struct {
 	report   Report
 }
 
-// fetch reads the next bundles, several at once.
-func (a *audit) fetch(ctx context.Context) ([][][]byte, error) {
-	bundles := make([][][]byte, ahead)
+// part is a bundle's entries and, if they fill it, the tile of their hashes.
+type part struct {
+	entries [][]byte
+	tile    []byte
+}
+
+// fetch reads the next parts, several at once.
+func (a *audit) fetch(ctx context.Context) ([]part, error) {
+	parts := make([]part, 0, ahead)
+	for at := a.edge.Size(); at < a.size && len(parts) < ahead; at += merkle.TileWidth {
+		parts = append(parts, part{})
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	for i := range bundles {
-		start := a.edge.Size() + int64(i)*merkle.TileWidth
-		end := min(start+merkle.TileWidth, a.size)
-		if start >= end {
-			bundles = bundles[:i]
-			break
-		}
-		g.Go(func() error {
-			entries, err := a.src.Entries(ctx, start, end)
-			if err == nil && int64(len(entries)) != end-start {
-				err = &Problem{fmt.Sprintf("entries %d to %d", start, end-1), fmt.Sprintf("there are %d", len(entries))}
-			}
-			bundles[i] = entries
+	first := a.edge.Size() / merkle.TileWidth
+	for i := range parts {
+		g.Go(func() (err error) {
+			parts[i], err = a.part(ctx, first+int64(i))
 			return err
 		})
 	}
-	return bundles, g.Wait()
+	return parts, g.Wait()
+}
+
+// part reads one part.
+func (a *audit) part(ctx context.Context, index int64) (p part, err error) {
+	start := index * merkle.TileWidth
+	end := min(start+merkle.TileWidth, a.size)
+	if p.entries, err = a.src.Entries(ctx, start, end); err != nil {
+		return p, fmt.Errorf("entries %d to %d: %w", start, end-1, err)
+	}
+	if got := int64(len(p.entries)); got != end-start {
+		return p, &Problem{fmt.Sprintf("entries %d to %d", start, end-1), fmt.Sprintf("there are %d", got)}
+	}
+	if end-start == merkle.TileWidth {
+		p.tile, err = a.tile(ctx, merkle.Tile{Index: index, Width: merkle.TileWidth})
+	}
+	return p, err
+}
+
+func (a *audit) tile(ctx context.Context, t merkle.Tile) ([]byte, error) {
+	data, err := a.src.Tile(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Path(), err)
+	}
+	return data, nil
 }
 
 // add hashes a bundle's entries, and compares the tiles that they complete.
-func (a *audit) add(ctx context.Context, entries [][]byte) error {
-	leaves := make([]merkle.Hash, len(entries))
-	for i, e := range entries {
+func (a *audit) add(ctx context.Context, p part) error {
+	leaves := make([]merkle.Hash, len(p.entries))
+	for i, e := range p.entries {
 		leaves[i] = merkle.LeafHash(e)
 		a.report.Bytes += int64(len(e))
 	}
 	next, full := a.edge.Append(leaves)
 	for _, t := range full {
-		if err := a.compare(ctx, merkle.Tile{Level: t.Level, Index: t.Index, Width: merkle.TileWidth}, t.Hashes); err != nil {
+		name := merkle.Tile{Level: t.Level, Index: t.Index, Width: merkle.TileWidth}
+		got := p.tile
+		if t.Level > 0 {
+			var err error
+			if got, err = a.tile(ctx, name); err != nil {
+				return err
+			}
+		}
+		if err := a.compare(name, got, t.Hashes); err != nil {
 			return err
 		}
 	}
@@ -128,7 +160,11 @@ func (a *audit) partialTiles(ctx context.Context) error {
 			continue
 		}
 		t := merkle.Tile{Level: level, Index: merkle.TilesAt(level, a.size), Width: len(hashes)}
-		if err := a.compare(ctx, t, hashes); err != nil {
+		got, err := a.tile(ctx, t)
+		if err != nil {
+			return err
+		}
+		if err := a.compare(t, got, hashes); err != nil {
 			return err
 		}
 	}
@@ -136,11 +172,7 @@ func (a *audit) partialTiles(ctx context.Context) error {
 }
 
 // compare holds a tile against the hashes that the entries give.
-func (a *audit) compare(ctx context.Context, t merkle.Tile, want []merkle.Hash) error {
-	got, err := a.src.Tile(ctx, t)
-	if err != nil {
-		return fmt.Errorf("%s: %w", t.Path(), err)
-	}
+func (a *audit) compare(t merkle.Tile, got []byte, want []merkle.Hash) error {
 	a.report.Tiles++
 	expected := merkle.EncodeTile(want)
 	if bytes.Equal(got, expected) {
@@ -153,5 +185,9 @@ func (a *audit) compare(ctx context.Context, t merkle.Tile, want []merkle.Hash) 
 	for got[at] == expected[at] {
 		at++
 	}
-	return &Problem{t.Path(), fmt.Sprintf("its hash %d is not that of the entries", at/merkle.HashSize)}
+	at /= merkle.HashSize
+	if t.Level == 0 {
+		return &Problem{t.Path(), fmt.Sprintf("its hash %d is not that of entry %d", at, t.Index*merkle.TileWidth+int64(at))}
+	}
+	return &Problem{t.Path(), fmt.Sprintf("its hash %d is not that of the entries", at)}
 }
