@@ -313,8 +313,8 @@ func FuzzPath(f *testing.F) {
 	h := New(&fakeLog{}, 1<<20)
 	f.Fuzz(func(t *testing.T, target string) {
 		r, err := http.NewRequest("GET", "http://log.example.com"+target, nil)
-		if err != nil || r.URL.Host != "log.example.com" {
-			return
+		if err != nil || r.URL.Host != "log.example.com" || strings.Contains(target, "#") {
+			return // what follows a # is not sent to a server
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
