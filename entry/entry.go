@@ -12,7 +12,7 @@
 // envelope's pre-authentication encoding. The payload is not stored, only its
 // digest.
 //
-// raw: opaque bytes.
+// raw: opaque bytes, which must not look like one of the others.
 //
 // # Canonical bytes
 //
@@ -23,7 +23,15 @@
 //	  "data":{"algorithm":"SHA2_256","digest":"…"},
 //	  "signature":{"content":"…","verifier":{"keyDetails":"PKIX_ECDSA_P256_SHA_256","publicKey":{"rawBytes":"…"}}}}}}
 //
-// without any white space. Parse reads them back, and takes nothing else.
+// and a dsse
+//
+//	{"apiVersion":"0.0.2","kind":"dsse","spec":{"dsseV002":{
+//	  "payloadHash":{"algorithm":"SHA2_256","digest":"…"},
+//	  "signatures":[{"content":"…","verifier":{"keyDetails":"PKIX_ED25519","x509Certificate":{"rawBytes":"…"}}}]}}}
+//
+// without any white space, the signatures in the order of their bytes. Keys are
+// SubjectPublicKeyInfo and certificates X.509, both DER. Parse reads them back,
+// and takes nothing else.
 package entry
 
 import (
@@ -47,8 +55,8 @@ const (
 // SPEC: tlog-tiles: an entry bundle writes the length in 16 bits.
 const MaxCanonical = merkle.MaxBundleEntry
 
-// Why an entry is refused. Every error of this package matches ErrInvalid, and
-// one of the others where it says more.
+// Why an entry is refused. Every error of a constructor and of Parse matches
+// ErrInvalid, and one of the others where it says more.
 var (
 	ErrInvalid   = errors.New("invalid entry")
 	ErrTooLarge  = errors.New("the entry is too large")
