@@ -170,8 +170,8 @@ type Store interface {
 	// Published returns the published checkpoint; Version 0 if there is none.
 	Published(ctx context.Context, logID int64) (Published, error)
 	// Publish replaces it if the row is still at version p.Version, and returns
-	// the new version. ErrConflict if it is not. It never lowers the size: that
-	// is ErrConflict too.
+	// the new version. ErrConflict if it is not. It never lowers the size,
+	// nor puts another root at the same one: that is ErrConflict too.
 	Publish(ctx context.Context, logID int64, p Published) (version int64, err error)
 	// PublishedHistory returns up to limit checkpoints that were kept, with a
 	// size of at least from, by size: for each size the newest.

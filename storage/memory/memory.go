@@ -256,7 +256,7 @@ func (s *Store) Published(ctx context.Context, logID int64) (out storage.Publish
 
 func (s *Store) Publish(ctx context.Context, logID int64, p storage.Published) (version int64, err error) {
 	err = s.with(ctx, logID, func(l *log) error {
-		if p.Version != l.published.Version || p.Size < l.published.Size {
+		if p.Version != l.published.Version || p.Size < l.published.Size || p.Version > 0 && p.Size == l.published.Size && p.Root != l.published.Root {
 			return fmt.Errorf("publish size %d over version %d; it is version %d of size %d: %w",
 				p.Size, p.Version, l.published.Version, l.published.Size, storage.ErrConflict)
 		}

@@ -405,6 +405,8 @@ func (s *suite) publish() {
 	s.is(err, storage.ErrConflict)
 	_, err = put(v-1, 6, true)
 	s.is(err, storage.ErrConflict)
+	_, err = s.store.Publish(ctx, l.ID, storage.Published{Version: v, Size: 5, Root: hash("another root"), Note: []byte("x")})
+	s.is(err, storage.ErrConflict)
 	v, err = put(v, 5, true) // the same size, with more cosignatures
 	s.ok(err)
 	v, err = put(v, 9, false)

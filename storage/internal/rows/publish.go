@@ -61,8 +61,8 @@ func (r runner) replacePublished(ctx context.Context, logID int64, p storage.Pub
 		return r.exec(ctx, `INSERT INTO checkpoints (log_id, version, size, root, note, published_at) VALUES (?, ?, ?, ?, ?, ?)`,
 			logID, next, p.Size, p.Root[:], p.Note, p.At)
 	}
-	return r.exec(ctx, `UPDATE checkpoints SET version = ?, size = ?, root = ?, note = ?, published_at = ? WHERE log_id = ? AND version = ? AND size <= ?`,
-		next, p.Size, p.Root[:], p.Note, p.At, logID, p.Version, p.Size)
+	return r.exec(ctx, `UPDATE checkpoints SET version = ?, size = ?, root = ?, note = ?, published_at = ? WHERE log_id = ? AND version = ? AND (size < ? OR size = ? AND root = ?)`,
+		next, p.Size, p.Root[:], p.Note, p.At, logID, p.Version, p.Size, p.Size, p.Root[:])
 }
 
 // keepHistory records that a size was published; of several checkpoints of one
