@@ -89,6 +89,51 @@ func (b *bench) rawAdds(ctx context.Context, clients int) error {
 	return r.err
 }
 
+// measureReplicas has three servers write to one log, and compares their rate
+// together with that of one.
+func measureReplicas(ctx context.Context, b *bench) error {
+	for _, clients := range []int{256, 1024} {
+		if err := b.replicas(ctx, clients); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) replicas(ctx context.Context, clients int) error {
+	first, err := b.startLog(ctx)
+	if err != nil {
+		return err
+	}
+	defer first.stop()
+	var apis []pb.LogClient
+	for i := range 3 {
+		p := first
+		if i > 0 {
+			if p, err = b.startServer(ctx, first.logArgs); err != nil {
+				return err
+			}
+			defer p.stop()
+		}
+		cs, err := dial(p.grpc, clients/3)
+		if err != nil {
+			return err
+		}
+		defer cs.close()
+		apis = append(apis, pb.NewLogClient(cs[0]))
+	}
+	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, c int, n int64) error { return addRaw(ctx, apis[c%len(apis)], n) })
+	goal := 0.6
+	if clients > 256 {
+		goal = 0.8
+	}
+	b.table.add(row{
+		what: fmt.Sprintf("raw 1 KiB adds, gRPC, three replicas, %d clients", clients), rate: r.rate(), times: r.times, goal: goal,
+		limit: b.table.rate(fmt.Sprintf("raw 1 KiB adds, gRPC, %d clients", clients)), note: "limit: one replica",
+	})
+	return r.err
+}
+
 func addRaw(ctx context.Context, api pb.LogClient, n int64) error {
 	res, err := api.AddEntry(ctx, &pb.AddEntryRequest{Entry: &pb.Entry{Kind: &pb.Entry_Raw{Raw: rawBody("raw", n)}}})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,6 +91,7 @@ type process struct {
 	admin       string
 	done        chan struct{}
 	databasePID int
+	logArgs     []string // what names its log
 }
 
 func (p *process) stop() {
@@ -112,7 +114,11 @@ func (b *bench) startLog(ctx context.Context, more ...string) (*process, error) 
 	if out, err := exec.CommandContext(ctx, b.o.bin, append([]string{"init"}, args...)...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("logserver init: %w: %s", err, out)
 	}
-	return b.startServer(ctx, append(args, more...))
+	p, err := b.startServer(ctx, append(slices.Clone(args), more...))
+	if p != nil {
+		p.logArgs = args
+	}
+	return p, err
 }
 
 // startServer starts a logserver on a log that is there.

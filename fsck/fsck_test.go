@@ -157,8 +157,13 @@ func TestEveryTileCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range []merkle.Tile{
-		{Level: 0, Index: 0, Width: 256}, {Level: 0, Index: 200, Width: 256}, {Level: 0, Index: 256, Width: 256}, {Level: 0, Index: 257, Width: 7},
-		{Level: 1, Index: 0, Width: 256}, {Level: 1, Index: 1, Width: 1}, {Level: 2, Index: 0, Width: 1},
+		{Level: 0, Index: 0, Width: 256},
+		{Level: 0, Index: 200, Width: 256},
+		{Level: 0, Index: 256, Width: 256},
+		{Level: 0, Index: 257, Width: 7},
+		{Level: 1, Index: 0, Width: 256},
+		{Level: 1, Index: 1, Width: 1},
+		{Level: 2, Index: 0, Width: 1},
 	} {
 		for name, damage := range map[string]func([]byte) []byte{
 			"is not that of": func(b []byte) []byte { b = bytes.Clone(b); b[len(b)-1] ^= 1; return b },
