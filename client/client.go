@@ -17,6 +17,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +47,10 @@ var (
 // Config is what a Client is made from.
 type Config struct {
 	URL  string                // http(s)://host[:port][/prefix]
-	Keys []checkpoint.Verifier // of the log; required for everything that is verified
+	Keys []checkpoint.Verifier // of the log; these or Policy are required for everything that is verified
+	// Policy stands in for Keys where it is set, and asks for witnesses as well:
+	// a checkpoint without its quorum is not believed.
+	Policy *checkpoint.Policy
 	// HTTP does the requests; one with a timeout of a minute.
 	HTTP *http.Client
 	// Tries is how often a request is made that fails for reasons that may
@@ -64,8 +68,8 @@ type Client struct {
 
 // New makes a Client.
 func New(cfg Config) (*Client, error) {
-	if !strings.HasPrefix(cfg.URL, "http://") && !strings.HasPrefix(cfg.URL, "https://") {
-		return nil, fmt.Errorf("log URL %q: it must begin with http:// or https://", cfg.URL)
+	if err := checkURL(cfg.URL); err != nil {
+		return nil, fmt.Errorf("log URL %q: %w", cfg.URL, err)
 	}
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{Timeout: time.Minute}
@@ -77,6 +81,21 @@ func New(cfg Config) (*Client, error) {
 		cfg.UserAgent = "indelible-client"
 	}
 	return &Client{cfg: cfg, url: strings.TrimRight(cfg.URL, "/")}, nil
+}
+
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return errors.Unwrap(err)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("it must begin with http:// or https://")
+	case u.Host == "":
+		return errors.New("it names no host; it must be as http://127.0.0.1:8080")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return errors.New("it must not have a query or a fragment")
+	}
+	return nil
 }
 
 // request is one question to the log.
@@ -159,7 +178,11 @@ func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
 	}
 	res, err := c.cfg.HTTP.Do(req)
 	if err != nil {
-		return nil, err
+		var e *url.Error // it says the method and URL, which do says
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		return nil, fmt.Errorf("no answer: %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
@@ -204,8 +227,18 @@ func statusError(res *http.Response) error {
 	} else if text := strings.TrimSpace(string(data)); text != "" && len(text) < 300 {
 		e.Message = text
 	}
-	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
-		e.retry = time.Duration(min(s, 3600)) * time.Second
-	}
+	e.retry = retryAfter(res.Header.Get("Retry-After"))
 	return e
+}
+
+// retryAfter is how long a server asks us to wait; up to an hour. SPEC: RFC 9110
+// section 10.2.3: seconds, or a date.
+func retryAfter(header string) time.Duration {
+	var wait time.Duration
+	if s, err := strconv.Atoi(header); err == nil {
+		wait = time.Duration(min(s, 3600)) * time.Second
+	} else if at, err := http.ParseTime(header); err == nil {
+		wait = min(time.Until(at), time.Hour)
+	}
+	return max(wait, 0)
 }

@@ -129,13 +129,35 @@ func (c *Client) get(ctx context.Context, path string) (Logged, error) {
 func prove(canonical []byte, e *pb.LoggedEntry, p *pb.InclusionProof, o checkpoint.Opened) (Logged, error) {
 	l := Logged{Index: p.GetIndex(), Canonical: canonical, LeafHash: merkle.LeafHash(canonical), IntegratedAt: e.GetIntegratedAt(), Checkpoint: o}
 	var err error
-	if l.Hashes, err = hashes(p.GetHashes()); err == nil {
-		err = merkle.VerifyInclusion(l.Index, o.Size, l.LeafHash, l.Hashes, o.Root)
-	}
-	if err != nil {
-		return Logged{}, fmt.Errorf("%w: inclusion proof of entry %d in a tree of size %d: %w", ErrUntrusted, l.Index, o.Size, err)
+	if l.Hashes, err = included(l.LeafHash, p, o.Checkpoint); err != nil {
+		return Logged{}, err
 	}
 	return l, nil
+}
+
+// included verifies an inclusion proof, and returns its hashes.
+func included(leaf merkle.Hash, p *pb.InclusionProof, at checkpoint.Checkpoint) ([]merkle.Hash, error) {
+	list, err := hashes(p.GetHashes())
+	if err == nil {
+		err = merkle.VerifyInclusion(p.GetIndex(), at.Size, leaf, list, at.Root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: inclusion proof of entry %d in a tree of size %d: %w", ErrUntrusted, p.GetIndex(), at.Size, err)
+	}
+	return list, nil
+}
+
+// Included proves that the leaf at an index is in the tree of a checkpoint,
+// which need not be the newest, and returns the proof.
+func (c *Client) Included(ctx context.Context, index int64, leaf merkle.Hash, at checkpoint.Checkpoint) ([]merkle.Hash, error) {
+	var res pb.InclusionProof
+	if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/proofs/inclusion?index=%d&treeSize=%d", index, at.Size), nil, &res); err != nil {
+		return nil, err
+	}
+	if res.GetIndex() != index {
+		return nil, fmt.Errorf("%w: asked for entry %d, it proved entry %d", ErrUntrusted, index, res.GetIndex())
+	}
+	return included(leaf, &res, at)
 }
 
 func hashes(list [][]byte) ([]merkle.Hash, error) {

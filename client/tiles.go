@@ -19,10 +19,16 @@ func (c *Client) Checkpoint(ctx context.Context) (checkpoint.Opened, error) {
 	return c.Open(note)
 }
 
-// Open verifies a checkpoint, and keeps the note as it came: it may carry
+// Open verifies a checkpoint as a Config says, and keeps the note as it came: it may carry
 // cosignatures of witnesses that we do not know and others do.
 func (c *Client) Open(note []byte) (checkpoint.Opened, error) {
-	o, err := checkpoint.Open(note, c.cfg.Keys)
+	var o checkpoint.Opened
+	var err error
+	if c.cfg.Policy != nil {
+		o, err = c.cfg.Policy.Open(note)
+	} else {
+		o, err = checkpoint.Open(note, c.cfg.Keys)
+	}
 	if err != nil {
 		return o, fmt.Errorf("%w: checkpoint: %w", ErrUntrusted, err)
 	}
@@ -42,6 +48,9 @@ func (c *Client) Keys(ctx context.Context) ([]checkpoint.Verifier, error) {
 		k, err := checkpoint.ParseVerifier(strings.TrimSuffix(line, "\n"))
 		if err != nil {
 			return nil, fmt.Errorf("%w: /log.vkey: %w", ErrUntrusted, err)
+		}
+		if len(keys) > 0 && k.Name() != keys[0].Name() {
+			return nil, fmt.Errorf("%w: /log.vkey holds keys of %q and of %q; a log has one name", ErrUntrusted, keys[0].Name(), k.Name())
 		}
 		keys = append(keys, k)
 	}

@@ -1,0 +1,81 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	pb "indelible/api/proto/indelible/v1"
+	"indelible/checkpoint"
+	"indelible/merkle"
+)
+
+// List fetches consecutive entries from start on, up to limit; 0 leaves the
+// number to the log, which may always return fewer. The API lists without
+// proofs, so these are made here, from tiles; each tile is fetched once.
+func (c *Client) List(ctx context.Context, start, limit int64) ([]Logged, error) {
+	var res pb.ListEntriesResponse
+	if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/entries?start=%d&limit=%d", start, limit), nil, &res); err != nil {
+		return nil, err
+	}
+	if n := int64(len(res.GetEntries())); limit > 0 && n > limit {
+		return nil, fmt.Errorf("%w: asked for %d entries, it listed %d", ErrUntrusted, limit, n)
+	}
+	// Fetched afterwards, so that its tree has all that was listed.
+	o, err := c.Checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := prover{client: c, at: o, nodes: map[merkle.Tile]*merkle.Nodes{}}
+	list := make([]Logged, len(res.GetEntries()))
+	for i, e := range res.GetEntries() {
+		if list[i], err = p.prove(ctx, start+int64(i), e); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// prover makes inclusion proofs in one tree.
+type prover struct {
+	client *Client
+	at     checkpoint.Opened
+	nodes  map[merkle.Tile]*merkle.Nodes
+}
+
+func (p *prover) prove(ctx context.Context, index int64, e *pb.LoggedEntry) (Logged, error) {
+	plan, err := merkle.PlanInclusion(index, p.at.Size)
+	if err != nil {
+		return Logged{}, fmt.Errorf("%w: it listed entry %d, and its checkpoint has size %d", ErrUntrusted, index, p.at.Size)
+	}
+	for _, t := range plan.Tiles() {
+		if err := p.fetch(ctx, t); err != nil {
+			return Logged{}, err
+		}
+	}
+	hashes, err := plan.Compute(func(t merkle.Tile) (*merkle.Nodes, error) { return p.nodes[t], nil })
+	if err != nil {
+		return Logged{}, err
+	}
+	proof := &pb.InclusionProof{Index: index}
+	for i := range hashes {
+		proof.Hashes = append(proof.Hashes, hashes[i][:])
+	}
+	return prove(e.GetCanonical(), e, proof, p.at)
+}
+
+func (p *prover) fetch(ctx context.Context, t merkle.Tile) error {
+	if p.nodes[t] != nil {
+		return nil
+	}
+	data, err := p.client.Tile(ctx, t)
+	if err != nil {
+		return err
+	}
+	hashes, err := merkle.DecodeTile(data)
+	if err != nil || len(hashes) != t.Width {
+		return fmt.Errorf("%w: %s has %d bytes; %d hashes have %d", ErrUntrusted, t.Path(), len(data), t.Width, t.Width*merkle.HashSize)
+	}
+	p.nodes[t], err = merkle.Expand(hashes)
+	return err
+}
