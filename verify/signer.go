@@ -20,8 +20,9 @@ type Signer struct {
 	Fingerprint string
 
 	// Identity is an e-mail address, URI or DNS name that the certificate must
-	// have as a subject alternative name, in these letters; Issuer, if not
-	// empty, is the OIDC issuer in its Fulcio extension; Roots are the
+	// have as a subject alternative name, in these letters; Issuer is the OIDC
+	// issuer in its Fulcio extension, and empty for a certificate that has none:
+	// the same identity from another issuer may be somebody else; Roots are the
 	// authorities one of which it must come from.
 	Identity      string
 	Issuer        string
@@ -60,8 +61,8 @@ func (s Signer) matchCertificate(c *x509.Certificate) (string, error) {
 	if names := identities(c); !slices.Contains(names, s.Identity) {
 		return "", fmt.Errorf("its certificate is of %s, not %s", strings.Join(names, ", "), s.Identity)
 	}
-	if got := issuer(c); s.Issuer != "" && got != s.Issuer {
-		return "", fmt.Errorf("its certificate's identity comes from issuer %q, not %q", got, s.Issuer)
+	if err := s.matchIssuer(issuer(c)); err != nil {
+		return "", err
 	}
 	// The identity stands in a critical extension of its own kind; which usages
 	// the authority allows is its affair.
@@ -72,6 +73,18 @@ func (s Signer) matchCertificate(c *x509.Certificate) (string, error) {
 		return "", fmt.Errorf("its certificate does not come from a trusted authority: %w", err)
 	}
 	return "certificate of " + s.Identity + " (that it was valid when it signed is not proven)", nil
+}
+
+func (s Signer) matchIssuer(got string) error {
+	switch {
+	case got == s.Issuer:
+		return nil
+	case s.Issuer == "":
+		return fmt.Errorf("its certificate's identity comes from OIDC issuer %q, and none was given to compare with", got)
+	case got == "":
+		return fmt.Errorf("its certificate names no OIDC issuer; %q is asked for", s.Issuer)
+	}
+	return fmt.Errorf("its certificate's identity comes from OIDC issuer %q, not %q", got, s.Issuer)
 }
 
 // identities are the certificate's subject alternative names.

@@ -13,6 +13,8 @@
 //	witnesses    the policy's quorum cosigned it (with a policy)
 //	inclusion    the entry is in the checkpoint's tree
 //
+// It stops at the first that fails, and says that those after it were not made.
+//
 // "Somebody signed it and somebody logged it" proves nothing: without a log and
 // a signer to compare with, Verify refuses.
 package verify
@@ -22,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"indelible/checkpoint"
 	"indelible/entry"
@@ -50,6 +53,11 @@ func (t Trust) check() error {
 	}
 	if len(t.Signers) == 0 && !t.AnySigner {
 		return fmt.Errorf("%w: no signer is trusted", ErrNoTrust)
+	}
+	for _, s := range t.Signers {
+		if s.Fingerprint == "" && s.Identity == "" {
+			return fmt.Errorf("%w: a signer has neither a fingerprint nor an identity", ErrNoTrust)
+		}
 	}
 	return nil
 }
@@ -110,15 +118,25 @@ func Verify(artifact io.Reader, proof []byte, trust Trust) (Result, error) {
 	}
 	v := verification{trust: trust, artifact: artifact}
 	for _, step := range []func() error{
-		func() error { return v.parse(proof) }, v.matchArtifact, v.checkSignature, v.matchSigner, v.openCheckpoint, v.include,
+		func() error { return v.parse(proof) }, v.matchArtifact, v.checkSignature, v.matchSigner, v.openCheckpoint, v.checkWitnesses, v.include,
 	} {
 		if err := step(); err != nil {
+			v.skipRest()
 			return v.Result, v.readError
 		}
 	}
 	v.unchecked()
 	v.Verified = true
 	return v.Result, nil
+}
+
+// skipRest notes the checks that a failure left out.
+func (v *verification) skipRest() {
+	for _, name := range []string{"entry", "artifact", "signature", "signer", "checkpoint", "witnesses", "inclusion"} {
+		if !slices.ContainsFunc(v.Checks, func(c Check) bool { return c.Name == name }) {
+			v.note(name, NotChecked, "an earlier check failed")
+		}
+	}
 }
 
 type verification struct {
@@ -260,15 +278,21 @@ func (v *verification) openCheckpoint() error {
 	}
 	v.Origin, v.Size = v.opened.Origin, v.opened.Size
 	v.note("checkpoint", Passed, "signed by log %s at size %d", v.Origin, v.Size)
-	if p == nil {
+	return nil
+}
+
+func (v *verification) checkWitnesses() error {
+	p := v.trust.Policy
+	switch {
+	case p == nil:
+		v.note("witnesses", NotChecked, "no policy was given: that the log shows everybody the same tree rests on its word")
+		return nil
+	case p.Quorum == "none":
+		v.note("witnesses", NotChecked, "the policy asks for none")
 		return nil
 	}
 	if err := p.Check(v.opened); err != nil {
 		return v.fail("witnesses", err)
-	}
-	if p.Quorum == "none" {
-		v.note("witnesses", NotChecked, "the policy asks for none")
-		return nil
 	}
 	v.note("witnesses", Passed, "%d cosigned, which meets the policy", len(p.Cosigned(v.opened)))
 	return nil
@@ -285,8 +309,5 @@ func (v *verification) include() error {
 
 // unchecked says what a good result does not mean.
 func (v *verification) unchecked() {
-	if v.trust.Policy == nil {
-		v.note("witnesses", NotChecked, "no policy was given: that the log shows everybody the same tree rests on its word")
-	}
 	v.note("time", NotChecked, "a proof says that the entry is in the log, not since when")
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -121,6 +122,18 @@ func (l logged) fails(t testing.TB, name string) {
 	if f := r.Failed(); r.Verified || f == nil || f.Name != name {
 		t.Errorf("the %s check should fail: verified %v, %+v", name, r.Verified, r.Checks)
 	}
+	var names []string
+	failed := false
+	for _, c := range r.Checks {
+		names = append(names, c.Name)
+		if failed && c.State != NotChecked {
+			t.Errorf("after the %s check failed, the %s check %s", name, c.Name, c.State)
+		}
+		failed = failed || c.State == Failed
+	}
+	if got := strings.Join(names, " "); got != "entry artifact signature signer checkpoint witnesses inclusion" {
+		t.Errorf("the checks, when %s fails: %s", name, got)
+	}
 }
 
 func TestVerified(t *testing.T) {
@@ -133,7 +146,7 @@ func TestVerified(t *testing.T) {
 	for _, c := range r.Checks {
 		names = append(names, fmt.Sprint(c.Name, " ", c.State))
 	}
-	const want = "entry passed, artifact passed, signature passed, signer passed, checkpoint passed, inclusion passed, witnesses not checked, time not checked"
+	const want = "entry passed, artifact passed, signature passed, signer passed, checkpoint passed, witnesses not checked, inclusion passed, time not checked"
 	if got := strings.Join(names, ", "); got != want {
 		t.Fatal(got)
 	}
@@ -198,7 +211,7 @@ func TestWhatFails(t *testing.T) {
 
 func TestNobodyToTrust(t *testing.T) {
 	l := newLogged(t)
-	for _, trust := range []Trust{{}, {Logs: l.trust.Logs}, {Signers: l.trust.Signers}, {Policy: &checkpoint.Policy{}, Signers: l.trust.Signers}} {
+	for _, trust := range []Trust{{}, {Logs: l.trust.Logs}, {Signers: l.trust.Signers}, {Policy: &checkpoint.Policy{}, Signers: l.trust.Signers}, {Logs: l.trust.Logs, Signers: []Signer{{}}}, {Logs: l.trust.Logs, Signers: []Signer{{Issuer: "i", Roots: x509.NewCertPool()}}}} {
 		if r, err := Verify(strings.NewReader(l.artifact), l.proof, trust); !errors.Is(err, ErrNoTrust) || r.Verified {
 			t.Errorf("%+v: %v", trust, err)
 		}
@@ -240,7 +253,7 @@ func cosignerKey(pub ed25519.PublicKey) string {
 	return fmt.Sprintf("%s+%x+%s", name, id[:4], base64.StdEncoding.EncodeToString(data))
 }
 
-func TestRawAndDSSE(t *testing.T) {
+func TestRaw(t *testing.T) {
 	raw, err := entry.NewRaw([]byte("opaque"))
 	if err != nil {
 		t.Fatal(err)
@@ -287,13 +300,14 @@ func TestCertificates(t *testing.T) {
 		s  Signer
 		ok bool
 	}{
-		{Signer{Identity: "dev@example.com", Roots: roots}, true},
+		{Signer{Identity: "dev@example.com", Issuer: "https://issuer.example", Roots: roots}, true},
+		{Signer{Identity: "dev@example.com", Roots: roots}, false}, // whose word for it?
 		{Signer{Identity: "https://ci.example/build", Issuer: "https://issuer.example", Roots: roots}, true},
 		{Signer{Fingerprint: fingerprintOf(t, key)}, true},
-		{Signer{Identity: "dev@example.co", Roots: roots}, false},
+		{Signer{Identity: "dev@example.co", Issuer: "https://issuer.example", Roots: roots}, false},
 		{Signer{Identity: "dev@example.com", Issuer: "https://other.example", Roots: roots}, false},
-		{Signer{Identity: "dev@example.com", Roots: others}, false},
-		{Signer{Identity: "dev@example.com"}, false},
+		{Signer{Identity: "dev@example.com", Issuer: "https://issuer.example", Roots: others}, false},
+		{Signer{Identity: "dev@example.com", Issuer: "https://issuer.example"}, false},
 	} {
 		l := logged{"artifact", proof, Trust{Logs: []checkpoint.Verifier{log}, Signers: []Signer{c.s}}}
 		if r := l.verify(t); r.Verified != c.ok {
@@ -303,6 +317,74 @@ func TestCertificates(t *testing.T) {
 	l := newLogged(t)
 	l.trust.Signers = []Signer{{Identity: "dev@example.com", Roots: roots}}
 	l.fails(t, "signer") // a bare key
+}
+
+// Fulcio's newer extension counts where both are there.
+func TestIssuer(t *testing.T) {
+	id := func(last int) asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, last} }
+	der, err := asn1.MarshalWithParams("https://new.example", "utf8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, newer := pkix.Extension{Id: id(1), Value: []byte("https://old.example")}, pkix.Extension{Id: id(8), Value: der}
+	for want, extensions := range map[string][]pkix.Extension{
+		"": nil, "https://old.example": {old}, "https://new.example": {old, newer},
+	} {
+		if got := issuer(&x509.Certificate{Extensions: extensions}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if err := (Signer{Issuer: "https://new.example"}).matchIssuer(""); err == nil {
+		t.Error("a certificate without an issuer")
+	}
+}
+
+func newEnvelope(t testing.TB, payload string, signers ...*ecdsa.PrivateKey) (string, entry.Entry) {
+	t.Helper()
+	const payloadType = "text/plain"
+	digest := sha256.Sum256(entry.PAE(payloadType, []byte(payload)))
+	var list []string
+	var verifiers []entry.Verifier
+	for _, key := range signers {
+		sig, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		spki, err := x509.MarshalPKIXPublicKey(key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprintf(`{"sig":%q}`, base64.StdEncoding.EncodeToString(sig)))
+		verifiers = append(verifiers, entry.Verifier{PublicKey: spki})
+	}
+	envelope := fmt.Sprintf(`{"payloadType":%q,"payload":%q,"signatures":[%s]}`,
+		payloadType, base64.StdEncoding.EncodeToString([]byte(payload)), strings.Join(list, ","))
+	e, err := entry.NewDSSE(entry.DSSE{Envelope: []byte(envelope), Verifiers: verifiers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return envelope, e
+}
+
+func TestEnvelopes(t *testing.T) {
+	mine, theirs, nobody := newKey(t), newKey(t), newKey(t)
+	envelope, e := newEnvelope(t, "statement", mine, theirs)
+	proof, log := prove(t, e)
+	l := logged{envelope, proof, Trust{Logs: []checkpoint.Verifier{log}}}
+	for key, name := range map[*ecdsa.PrivateKey]string{mine: "", theirs: "", nobody: "signer"} {
+		l.trust.Signers = []Signer{{Fingerprint: fingerprintOf(t, key)}}
+		if name != "" {
+			l.fails(t, name)
+		} else if r := l.verify(t); !r.Verified || r.Kind != entry.KindDSSE {
+			t.Errorf("%+v", r)
+		}
+	}
+	l.trust.Signers = []Signer{{Fingerprint: fingerprintOf(t, mine)}}
+	other, _ := newEnvelope(t, "another", mine, theirs)
+	fewer, _ := newEnvelope(t, "statement", mine)
+	for _, l.artifact = range []string{other, fewer, "statement", "", "{}", envelope[1:], strings.Replace(envelope, "text/plain", "text/html!", 1)} {
+		l.fails(t, "artifact")
+	}
 }
 
 func FuzzVerify(f *testing.F) {
