@@ -94,6 +94,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	groups := []group{
 		{"limits", measureLimits},
 		{"adds", measureAdds},
+		{"replicas", measureReplicas},
 		{"single", measureSingle},
 		{"batch", measureBatch},
 		{"tiles", measureTiles},
