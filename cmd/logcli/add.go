@@ -98,7 +98,7 @@ func addAll(ctx context.Context, c *client.Client, entries []client.Entry) ([]cl
 // writer is a client that trusts the log's key as given or remembered, or, on
 // first use, as the log says, and then remembers it.
 func (p *program) writer(ctx context.Context) (*client.Client, error) {
-	logs, _, err := p.givenLogs()
+	logs, policy, err := p.givenLogs()
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (p *program) writer(ctx context.Context) (*client.Client, error) {
 			return nil, err
 		}
 	}
-	c, err := client.New(client.Config{URL: p.url, Keys: logs})
+	c, err := client.New(client.Config{URL: p.url, Keys: logs, Policy: policy})
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -293,7 +293,7 @@ func (p *program) printAdded(list []added) {
 	for _, a := range list {
 		switch {
 		case a.Error != "":
-			fmt.Fprintf(p.stderr, "%s %s: %s\n", p.colour("31", "✗"), a.File, a.Error)
+			fmt.Fprintf(p.stderr, "%s %s: %s\n", p.colour("31", "✗"), harmless(a.File), harmless(a.Error))
 		case a.Duplicate:
 			fmt.Fprintf(p.stdout, "%s %s was in log %s already, number %d; proof in %s\n", p.colour("32", "✓"), a.File, a.Origin, a.Index, a.Proof)
 		default:

@@ -39,6 +39,9 @@ func (p *program) fsck(ctx context.Context, c *client.Client) error {
 	if errors.As(err, &problem) {
 		return unverified(fmt.Errorf("the log is not what its checkpoint of size %d says: %w", o.Size, problem))
 	}
+	if errors.Is(err, client.ErrNotFound) {
+		return unverified(fmt.Errorf("the log does not have all that its checkpoint of size %d covers: %w", o.Size, err))
+	}
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -58,13 +59,24 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
-		// cobra has no type for it, and has not looked at the flags.
-		err = usage(err)
-		if asked := strings.Join(args, " ") + " "; strings.Contains(asked, "-o json ") || strings.Contains(asked, "--output json ") || strings.Contains(asked, "--output=json ") {
-			p.output = "json"
-		}
+		err = usage(err) // cobra has no type for it
+	}
+	if code(err) == exitUsage && asksJSON(args) {
+		p.output = "json" // the flags may not have been read up to it
 	}
 	return p.report(err)
+}
+
+// asksJSON reports whether arguments that could not be made sense of ask for
+// JSON.
+func asksJSON(args []string) bool {
+	asked := " " + strings.Join(args, " ") + " "
+	for _, flag := range []string{"-o json", "-ojson", "-o=json", "--output json", "--output=json"} {
+		if strings.Contains(asked, " "+flag+" ") {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *program) command() *cobra.Command {
@@ -118,7 +130,7 @@ func (p *program) versionCommand() *cobra.Command {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, a []string) error {
 		if err := check(cmd, a); err != nil {
-			return usage(fmt.Errorf("%w\n\n%s", err, cmd.UsageString()))
+			return usagef("%w; it is used as: %s", err, cmd.UseLine())
 		}
 		return nil
 	}
@@ -165,10 +177,13 @@ func (p *program) report(err error) int {
 	if err == nil || errors.As(err, &reported{}) {
 		return c
 	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		err = fmt.Errorf("%w\nIs a log running at %s? Another is given by --url, or INDELIBLE_URL", err, p.url)
+	}
 	if p.output == "json" {
 		json.NewEncoder(p.stdout).Encode(map[string]any{"error": err.Error(), "exit": c})
 	} else {
-		fmt.Fprintln(p.stderr, "logcli:", err)
+		fmt.Fprintln(p.stderr, "logcli:", harmless(err.Error()))
 	}
 	return c
 }
@@ -187,15 +202,26 @@ func (p *program) print(v any, text string, args ...any) error {
 // say tells a person something beside the result.
 func (p *program) say(format string, args ...any) {
 	if p.output == "text" {
-		fmt.Fprintf(p.stderr, format+"\n", args...)
+		fmt.Fprintln(p.stderr, harmless(fmt.Sprintf(format, args...)))
 	}
+}
+
+// harmless is a text without what could make a terminal do something: servers,
+// certificates and file names have a say in messages.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 // colour wraps a text in an ANSI colour, on a terminal whose user has not
 // asked for none.
 func (p *program) colour(sgr, text string) string {
 	f, ok := p.stdout.(*os.File)
-	if _, no := p.getenv("NO_COLOR"); no || !ok || !term.IsTerminal(int(f.Fd())) {
+	if no, _ := p.getenv("NO_COLOR"); no != "" || !ok || !term.IsTerminal(int(f.Fd())) {
 		return text
 	}
 	return "\x1b[" + sgr + "m" + text + "\x1b[0m"

@@ -8,23 +8,26 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
+	"indelible/keys"
 	"indelible/merkle"
 )
 
 // reader is a client that trusts the log's key as given, or as remembered.
 func (p *program) reader(ctx context.Context) (*client.Client, error) {
-	logs, _, err := p.givenLogs()
+	logs, policy, err := p.givenLogs()
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URL: p.url, Keys: logs})
+	c, err := client.New(client.Config{URL: p.url, Keys: logs, Policy: policy})
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -91,26 +94,42 @@ func fetch(ctx context.Context, c *client.Client, what string) (client.Logged, e
 	return c.Lookup(ctx, merkle.Hash(leaf))
 }
 
+// signedBy is a key that signed an entry; --signer takes the fingerprint.
+type signedBy struct {
+	KeyDetails  string `json:"keyDetails"`
+	Fingerprint string `json:"fingerprint"`
+}
+
+func (s signedBy) String() string { return s.Fingerprint + " " + s.KeyDetails }
+
 func (p *program) printEntry(l client.Logged) error {
-	kind, signers := "raw", []string{}
+	kind, signers := entry.KindRaw, []signedBy{}
 	if parsed, err := entry.Parse(l.Canonical); err == nil {
-		kind = string(parsed.Kind)
+		kind = parsed.Kind
 		for _, s := range parsed.Signers() {
-			signers = append(signers, string(s.KeyDetails))
+			fp, err := keys.Fingerprint(s.PublicKey)
+			if err != nil {
+				return err
+			}
+			signers = append(signers, signedBy{string(s.KeyDetails), fp})
 		}
+	}
+	who := "nobody"
+	if len(signers) > 0 {
+		who = strings.Trim(fmt.Sprint(signers), "[]")
 	}
 	at := time.UnixMilli(l.IntegratedAt).UTC().Format(time.RFC3339)
 	return p.print(map[string]any{
 		"index": l.Index, "kind": kind, "leafHash": l.LeafHash[:], "canonical": l.Canonical, "integratedAt": at,
 		"treeSize": l.Checkpoint.Size, "origin": l.Checkpoint.Origin, "signers": signers,
-	}, "index      %d of %d in log %s (proven)\nkind       %s %v\nleaf hash  %x\nlogged at  %s (the log's word)\n\n%s\n",
-		l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, kind, signers, l.LeafHash, at, printable(l.Canonical))
+	}, "index      %d of %d in log %s (proven)\nkind       %s\nsigned by  %s\nleaf hash  %x\nlogged at  %s (the log's word)\n\n%s\n",
+		l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, kind, who, l.LeafHash, at, printable(l.Canonical))
 }
 
 // printable shows bytes that a terminal can show, and hex of others.
 func printable(b []byte) string {
 	for _, c := range string(b) {
-		if c == '\uFFFD' || c < ' ' && c != '\n' && c != '\t' || c == 0x7f {
+		if c == unicode.ReplacementChar || c != '\n' && c != '\t' && !unicode.IsPrint(c) {
 			return hex.Dump(b)
 		}
 	}
@@ -131,6 +150,13 @@ func (p *program) proveCommand() *cobra.Command {
 	return cmd
 }
 
+// proved is what is said of a fresh proof. Text is the proof itself, if it did
+// not go to a file.
+type proved struct {
+	added
+	Text string `json:"text,omitempty"`
+}
+
 func (p *program) prove(ctx context.Context, c *client.Client, what, out string) error {
 	var l client.Logged
 	index, err := strconv.ParseInt(what, 10, 64)
@@ -149,15 +175,15 @@ func (p *program) prove(ctx context.Context, c *client.Client, what, out string)
 	if err != nil {
 		return err
 	}
+	a := proved{added: added{File: what, Proof: out, Origin: l.Checkpoint.Origin, Index: l.Index, TreeSize: l.Checkpoint.Size, LeafHash: l.LeafHash[:]}}
 	if out == "" {
-		_, err := p.stdout.Write(data)
-		return err
+		a.Text = string(data)
+		return p.print(a, "%s", data)
 	}
 	if err := writeFile(out, data, 0o644); err != nil {
 		return err
 	}
-	return p.print(added{File: what, Proof: out, Origin: l.Checkpoint.Origin, Index: l.Index, TreeSize: l.Checkpoint.Size, LeafHash: l.LeafHash[:]},
-		"Entry %d of %d in log %s; proof in %s\n", l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, out)
+	return p.print(a, "Entry %d of %d in log %s; proof in %s\n", l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, out)
 }
 
 // reprove asks anew for the entry of an old proof.
@@ -169,6 +195,9 @@ func reprove(ctx context.Context, c *client.Client, file string) (client.Logged,
 	old, err := checkpoint.ParseProof(data)
 	if err != nil {
 		return client.Logged{}, unverified(fmt.Errorf("%s: %w", file+proofSuffix, err))
+	}
+	if !old.HasExtra {
+		return client.Logged{}, unverified(fmt.Errorf("%s has no extra line, which carries the logged entry: fetch the proof by the entry's index", file+proofSuffix))
 	}
 	return c.Lookup(ctx, merkle.LeafHash(old.Extra))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -190,7 +191,10 @@ func (p *program) signers(cert certificateFlags) ([]verify.Signer, error) {
 		s, err := cert.signer()
 		return []verify.Signer{s}, err
 	}
-	if strings.HasPrefix(p.signer, "SHA256:") {
+	if digest, ok := strings.CutPrefix(p.signer, "SHA256:"); ok {
+		if sum, err := hex.DecodeString(digest); err != nil || len(sum) != sha256.Size {
+			return nil, usagef("--signer %q: a fingerprint is SHA256: and 64 hex digits, the SHA-256 of the public key in DER", p.signer)
+		}
 		return []verify.Signer{{Fingerprint: p.signer}}, nil
 	}
 	pub, err := p.signerPublic()

@@ -62,7 +62,7 @@ func (p *program) verifyCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&proofFile, "proof", "", "the proof (default: FILE"+proofSuffix+")")
 	f.StringVar(&cert.identity, "certificate-identity", "", "the signer's identity: an e-mail address, URI or DNS name in the certificate")
-	f.StringVar(&cert.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer in a Fulcio certificate")
+	f.StringVar(&cert.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer in a Fulcio certificate (needed where there is one)")
 	f.StringVar(&cert.roots, "ca-roots", "", "PEM file with the certificate authorities that are trusted")
 	f.BoolVar(&anySigner, "any-signer", false, "do not compare who signed (needed for raw entries, which nobody signs)")
 	return cmd
@@ -194,11 +194,11 @@ func (p *program) printChecks(file string, r verify.Result) {
 		mark := map[verify.State]string{
 			verify.Passed: p.colour("32", "✓"), verify.Failed: p.colour("31", "✗"), verify.NotChecked: p.colour("2", "–"),
 		}[c.State]
-		fmt.Fprintf(p.stdout, "  %s %-11s %s\n", mark, c.Name, c.Detail)
+		fmt.Fprintf(p.stdout, "  %s %-11s %s\n", mark, c.Name, harmless(c.Detail))
 	}
 	if f := r.Failed(); f != nil {
-		fmt.Fprintf(p.stdout, "\n%s %s: the %s check failed.\n", p.colour("1;31", "NOT VERIFIED"), file, f.Name)
+		fmt.Fprintf(p.stdout, "\n%s %s: the %s check failed.\n", p.colour("1;31", "NOT VERIFIED"), harmless(file), f.Name)
 		return
 	}
-	fmt.Fprintf(p.stdout, "\n%s %s is in log %s, number %d.\n", p.colour("1;32", "Verified:"), file, r.Origin, r.Index)
+	fmt.Fprintf(p.stdout, "\n%s %s is in log %s, number %d.\n", p.colour("1;32", "Verified:"), harmless(file), r.Origin, r.Index)
 }
