@@ -75,14 +75,14 @@ func TestHostileLists(t *testing.T) {
 
 func TestIncluded(t *testing.T) {
 	f, c := newFake(t)
-	answer := int64(3)
+	prove, answer := int64(3), int64(3)
 	f.replace["/v1/proofs/inclusion"] = func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery != "index=3&treeSize=5" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 		var hashes []string
-		for _, h := range f.proof(3) {
+		for _, h := range f.proof(prove) {
 			hashes = append(hashes, `"`+base64.StdEncoding.EncodeToString(h)+`"`)
 		}
 		fmt.Fprintf(w, `{"index":"%d","hashes":[%s]}`, answer, strings.Join(hashes, ","))
@@ -100,7 +100,12 @@ func TestIncluded(t *testing.T) {
 	if _, err := c.Included(t.Context(), 2, f.leaves[2], o.Checkpoint); !errors.Is(err, ErrRefused) {
 		t.Error("refused:", err)
 	}
-	answer = 2
+	// The same leaf twice: the proof of one of them is not that of the other.
+	f.leaves[2] = f.leaves[3]
+	if o, err = c.Open([]byte(f.note(5))); err != nil {
+		t.Fatal(err)
+	}
+	prove, answer = 2, 2
 	if _, err := c.Included(t.Context(), 3, f.leaves[3], o.Checkpoint); !errors.Is(err, ErrUntrusted) {
 		t.Error("another index:", err)
 	}
@@ -108,6 +113,23 @@ func TestIncluded(t *testing.T) {
 
 // cosigner is a witness with the key of RFC 8032, test 1.
 const cosigner = "witness.example+82bca4dd+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+
+func TestLookup(t *testing.T) {
+	f, c := newFake(t)
+	f.replace["/v1/entries:lookup"] = func(w http.ResponseWriter, r *http.Request) {
+		if leaf, err := base64.StdEncoding.DecodeString(r.URL.Query().Get("leafHash")); err != nil || len(leaf) != merkle.HashSize {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		f.entry(w, 3, entryOf(3), f.proof(3))
+	}
+	if l, err := c.Lookup(t.Context(), f.leaves[3]); err != nil || l.Index != 3 || string(l.Canonical) != "entry 3" {
+		t.Error(l, err)
+	}
+	if l, err := c.Lookup(t.Context(), f.leaves[2]); !errors.Is(err, ErrUntrusted) {
+		t.Error("another entry than was asked for:", l, err)
+	}
+}
 
 // A policy's quorum counts for what is fetched too.
 func TestPolicy(t *testing.T) {

@@ -35,6 +35,12 @@ type logged struct {
 // prove logs an entry as number 2 of 4, in a log of its own.
 func prove(t testing.TB, e entry.Entry) ([]byte, checkpoint.Verifier) {
 	t.Helper()
+	return proveBytes(t, e.Canonical())
+}
+
+// proveBytes is of a log that does not look at what it takes in.
+func proveBytes(t testing.TB, canonical []byte) ([]byte, checkpoint.Verifier) {
+	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -43,14 +49,14 @@ func prove(t testing.TB, e entry.Entry) ([]byte, checkpoint.Verifier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaves := []merkle.Hash{{1}, {2}, e.LeafHash(), {4}}
+	leaves := []merkle.Hash{{1}, {2}, merkle.LeafHash(canonical), {4}}
 	edge, _ := merkle.Edge{}.Append(leaves)
 	note, err := checkpoint.Sign(checkpoint.Checkpoint{Origin: "log.example", Size: 4, Root: edge.Root()}, s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	proof := checkpoint.Proof{
-		Extra: e.Canonical(), HasExtra: true, Index: 2, Checkpoint: note,
+		Extra: canonical, HasExtra: true, Index: 2, Checkpoint: note,
 		Hashes: []merkle.Hash{leaves[3], merkle.NodeHash(leaves[0], leaves[1])},
 	}
 	data, err := proof.Marshal()
@@ -207,6 +213,28 @@ func TestWhatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.fails(t, "entry")
+}
+
+// A log that admits what is not signed does not make it so.
+func TestAForgedSignature(t *testing.T) {
+	key := newKey(t)
+	encode := func(artifact string) (canonical, signature []byte) {
+		e := signed(t, key, artifact, nil)
+		p, err := entry.Parse(e.Canonical())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Canonical(), []byte(base64.StdEncoding.EncodeToString(p.HashedRekord.Signature))
+	}
+	canonical, mine := encode("artifact")
+	_, other := encode("another")
+	forged := bytes.Replace(canonical, mine, other, 1)
+	if bytes.Equal(forged, canonical) {
+		t.Fatal("nothing was forged")
+	}
+	proof, log := proveBytes(t, forged)
+	l := logged{"artifact", proof, Trust{Logs: []checkpoint.Verifier{log}, Signers: []Signer{{Fingerprint: fingerprintOf(t, key)}}}}
+	l.fails(t, "signature")
 }
 
 func TestNobodyToTrust(t *testing.T) {
