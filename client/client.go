@@ -1,10 +1,35 @@
 // Package client reads and writes transparency logs, and believes nothing: what
 // it returns was verified against the keys that it was given.
 //
-// The read side (Checkpoint, Tile, Entries) works with every log that serves
-// C2SP tlog-tiles. Add and the proofs use the native API of this product. A log
-// that answers wrongly, too much or too slowly costs an error, bounded memory
-// and bounded time.
+// Checkpoint, Tile and Entries work with every log that serves C2SP tlog-tiles,
+// and make a Client a source for package fsck. Tiles and bundles are the one
+// thing that is returned as it came: nothing vouches for them until they were
+// held against a checkpoint, as package fsck does.
+//
+//	GET /checkpoint                      Checkpoint
+//	GET /tile/…, /tile/entries/…         Tile, Entries; a full one stands in for a partial one that is gone
+//	GET /log.vkey                        Keys, for the first use of a log
+//
+// The others use the native API of this product, as JSON over HTTP. Each leaf
+// hash is computed here, from the canonical bytes, and proven to be in a
+// checkpoint that the log signed (and, with a policy, its witnesses cosigned):
+//
+//	POST /v1/entries, /v1/entries:batch  Add, AddMany: what was logged is what was asked for
+//	GET /v1/entries/7, :lookup, ?start=  Get, Lookup, List
+//	GET /v1/proofs/inclusion             Included
+//	GET /v1/proofs/consistency           Consistent, RootAt
+//
+// # Errors
+//
+// ErrUntrusted: the answer does not hold, which is the log's fault or that of
+// somebody on the way. ErrNotFound and ErrRefused: what was asked for is not
+// there, or not taken. Everything else: there was no answer. What may pass (no
+// connection, 429, 502, 503, 504) is tried again, after growing pauses and no
+// sooner than Retry-After says. Every request may be made twice: adding an
+// entry again finds it in the log.
+//
+// A log that answers wrongly, too much or too slowly costs an error, bounded
+// memory and bounded time.
 package client
 
 import (
@@ -23,14 +48,14 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/merkle"
 )
 
 // Bounds of answers, in bytes.
 const (
 	maxCheckpoint = checkpoint.MaxNoteSize
-	maxTile       = 256 * 32
-	maxBundle     = 256 * (2 + 65535)
-	maxAnswer     = 64 << 20
+	maxTile       = merkle.TileWidth * merkle.HashSize
+	maxBundle     = merkle.TileWidth * (2 + merkle.MaxBundleEntry)
 	maxError      = 64 << 10
 )
 
@@ -56,6 +81,9 @@ type Config struct {
 	// Tries is how often a request is made that fails for reasons that may
 	// pass; 5.
 	Tries int
+	// Retrying, if set, is told why a request is going to be made again, and
+	// after how long.
+	Retrying func(err error, wait time.Duration)
 	// UserAgent names the program.
 	UserAgent string
 }
@@ -156,6 +184,9 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, error) {
 		}
 		wait = min(max(wait, backoff+rand.N(backoff)), maxWait)
 		backoff *= 2
+		if c.cfg.Retrying != nil {
+			c.cfg.Retrying(err, wait)
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -223,12 +254,22 @@ func statusError(res *http.Response) error {
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(data, &said) == nil && said.Message != "" {
-		e.Message = said.Message
+		e.Message = shortened(said.Message)
 	} else if text := strings.TrimSpace(string(data)); text != "" && len(text) < 300 {
 		e.Message = text
 	}
 	e.retry = retryAfter(res.Header.Get("Retry-After"))
 	return e
+}
+
+// maxMessage bounds what a log's words take of an error, in bytes.
+const maxMessage = 2000
+
+func shortened(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
 }
 
 // retryAfter is how long a server asks us to wait; up to an hour. SPEC: RFC 9110

@@ -10,12 +10,21 @@ import (
 	"indelible/merkle"
 )
 
+// maxList is how many entries a log lists at once.
+const maxList = 1000
+
 // List fetches consecutive entries from start on, up to limit; 0 leaves the
 // number to the log, which may always return fewer. The API lists without
 // proofs, so these are made here, from tiles; each tile is fetched once.
 func (c *Client) List(ctx context.Context, start, limit int64) ([]Logged, error) {
 	var res pb.ListEntriesResponse
-	if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/entries?start=%d&limit=%d", start, limit), nil, &res); err != nil {
+	path := fmt.Sprintf("/v1/entries?start=%d&limit=%d", start, limit)
+	// SPEC: log.proto: a limit is at most 1,000, and 0 stands for a smaller one.
+	most := int64(maxList)
+	if limit > 0 {
+		most = min(limit, maxList)
+	}
+	if err := c.call(ctx, http.MethodGet, path, nil, &res, answer(int(most), entryBytes)); err != nil {
 		return nil, err
 	}
 	if n := int64(len(res.GetEntries())); limit > 0 && n > limit {
@@ -73,8 +82,8 @@ func (p *prover) fetch(ctx context.Context, t merkle.Tile) error {
 		return err
 	}
 	hashes, err := merkle.DecodeTile(data)
-	if err != nil || len(hashes) != t.Width {
-		return fmt.Errorf("%w: %s has %d bytes; %d hashes have %d", ErrUntrusted, t.Path(), len(data), t.Width, t.Width*merkle.HashSize)
+	if err != nil {
+		return err
 	}
 	p.nodes[t], err = merkle.Expand(hashes)
 	return err

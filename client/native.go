@@ -49,7 +49,7 @@ type Outcome struct {
 // Add logs an entry.
 func (c *Client) Add(ctx context.Context, e Entry) (Logged, error) {
 	var res pb.AddEntryResponse
-	if err := c.call(ctx, http.MethodPost, "/v1/entries", &pb.AddEntryRequest{Entry: e.Request}, &res); err != nil {
+	if err := c.call(ctx, http.MethodPost, "/v1/entries", &pb.AddEntryRequest{Entry: e.Request}, &res, answer(1, entryBytes)); err != nil {
 		return Logged{}, err
 	}
 	if got := res.GetEntry().GetCanonical(); len(got) > 0 && !bytes.Equal(got, e.Canonical) {
@@ -71,7 +71,7 @@ func (c *Client) AddMany(ctx context.Context, entries []Entry) ([]Outcome, error
 		req.Entries = append(req.Entries, e.Request)
 	}
 	var res pb.AddEntriesResponse
-	if err := c.call(ctx, http.MethodPost, "/v1/entries:batch", req, &res); err != nil {
+	if err := c.call(ctx, http.MethodPost, "/v1/entries:batch", req, &res, answer(len(entries), proofBytes)); err != nil {
 		return nil, err
 	}
 	if len(res.GetOutcomes()) != len(entries) {
@@ -114,7 +114,7 @@ func (c *Client) Lookup(ctx context.Context, leaf merkle.Hash) (Logged, error) {
 
 func (c *Client) get(ctx context.Context, path string) (Logged, error) {
 	var res pb.GetEntryResponse
-	if err := c.call(ctx, http.MethodGet, path, nil, &res); err != nil {
+	if err := c.call(ctx, http.MethodGet, path, nil, &res, answer(1, entryBytes)); err != nil {
 		return Logged{}, err
 	}
 	o, err := c.Open([]byte(res.GetCheckpoint().GetNote()))
@@ -151,7 +151,8 @@ func included(leaf merkle.Hash, p *pb.InclusionProof, at checkpoint.Checkpoint) 
 // which need not be the newest, and returns the proof.
 func (c *Client) Included(ctx context.Context, index int64, leaf merkle.Hash, at checkpoint.Checkpoint) ([]merkle.Hash, error) {
 	var res pb.InclusionProof
-	if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/proofs/inclusion?index=%d&treeSize=%d", index, at.Size), nil, &res); err != nil {
+	path := fmt.Sprintf("/v1/proofs/inclusion?index=%d&treeSize=%d", index, at.Size)
+	if err := c.call(ctx, http.MethodGet, path, nil, &res, answer(1, proofBytes)); err != nil {
 		return nil, err
 	}
 	if res.GetIndex() != index {
@@ -177,26 +178,88 @@ func (c *Client) Consistent(ctx context.Context, older, newer checkpoint.Checkpo
 	if older.Size > newer.Size {
 		return nil, fmt.Errorf("%w: the newer checkpoint has size %d, the older %d", ErrUntrusted, newer.Size, older.Size)
 	}
-	proof := []merkle.Hash(nil)
+	var proof [][]byte
 	if older.Size > 0 && older.Size < newer.Size {
-		var res pb.ConsistencyProof
-		if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/proofs/consistency?from=%d&to=%d", older.Size, newer.Size), nil, &res); err != nil {
+		res, err := c.consistency(ctx, older.Size, newer.Size)
+		if err != nil {
 			return nil, err
 		}
-		var err error
-		if proof, err = hashes(res.GetHashes()); err != nil {
-			return nil, fmt.Errorf("%w: consistency proof: %w", ErrUntrusted, err)
-		}
+		proof = res.GetHashes()
 	}
-	if err := merkle.VerifyConsistency(older.Size, newer.Size, older.Root, newer.Root, proof); err != nil {
+	return consistent(older, newer, proof)
+}
+
+// consistent verifies a consistency proof, and returns its hashes.
+func consistent(older, newer checkpoint.Checkpoint, proof [][]byte) ([]merkle.Hash, error) {
+	list, err := hashes(proof)
+	if err == nil {
+		err = merkle.VerifyConsistency(older.Size, newer.Size, older.Root, newer.Root, list)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: the tree of size %d is not a prefix of that of size %d: %w", ErrUntrusted, older.Size, newer.Size, err)
 	}
-	return proof, nil
+	return list, nil
+}
+
+// RootAt fetches the root that the log had at an earlier size, and proves that
+// the tree of a checkpoint grew out of it. Whether anybody was shown that root
+// at the time is another question: Consistent, with the checkpoint of then,
+// answers it.
+func (c *Client) RootAt(ctx context.Context, size int64, newer checkpoint.Checkpoint) (merkle.Hash, []merkle.Hash, error) {
+	switch {
+	case size < 0 || size > newer.Size:
+		return merkle.Hash{}, nil, fmt.Errorf("size %d: the log's is %d", size, newer.Size)
+	case size == 0:
+		return merkle.EmptyRoot(), nil, nil
+	case size == newer.Size:
+		return newer.Root, nil, nil
+	}
+	res, err := c.consistency(ctx, size, newer.Size)
+	if err != nil {
+		return merkle.Hash{}, nil, err
+	}
+	root, err := hashes([][]byte{res.GetFromRoot()})
+	if err != nil {
+		return merkle.Hash{}, nil, fmt.Errorf("%w: the root of the tree of size %d: %w", ErrUntrusted, size, err)
+	}
+	proof, err := consistent(checkpoint.Checkpoint{Origin: newer.Origin, Size: size, Root: root[0]}, newer, res.GetHashes())
+	if err != nil {
+		return merkle.Hash{}, nil, err
+	}
+	return root[0], proof, nil
+}
+
+// consistency fetches a proof, which is not verified.
+func (c *Client) consistency(ctx context.Context, from, to int64) (*pb.ConsistencyProof, error) {
+	var res pb.ConsistencyProof
+	path := fmt.Sprintf("/v1/proofs/consistency?from=%d&to=%d", from, to)
+	if err := c.call(ctx, http.MethodGet, path, nil, &res, answer(1, proofBytes)); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// bound is how much an answer may hold. A few bytes of JSON can take hundreds
+// in memory, so values are counted too, by the commas between them.
+type bound struct{ bytes, commas int }
+
+// What one entry takes in an answer, in JSON: 64 hashes, and with its canonical
+// bytes in base64. A checkpoint comes on top.
+const (
+	proofBytes     = 8 << 10
+	entryBytes     = proofBytes + 2*merkle.MaxBundleEntry
+	entryCommas    = 64 + 32
+	checkpointJSON = 4 * checkpoint.MaxNoteSize
+)
+
+// answer is the bound of an answer about several entries.
+func answer(entries, each int) bound {
+	return bound{bytes: checkpointJSON + entries*each, commas: 1000 + entries*entryCommas}
 }
 
 // call makes a request of the native API.
-func (c *Client) call(ctx context.Context, method, path string, in, out proto.Message) error {
-	r := request{method: method, path: path, limit: maxAnswer}
+func (c *Client) call(ctx context.Context, method, path string, in, out proto.Message, b bound) error {
+	r := request{method: method, path: path, limit: int64(b.bytes)}
 	if in != nil {
 		var err error
 		if r.body, err = protojson.Marshal(in); err != nil {
@@ -206,6 +269,9 @@ func (c *Client) call(ctx context.Context, method, path string, in, out proto.Me
 	data, err := c.do(ctx, r)
 	if err != nil {
 		return err
+	}
+	if n := bytes.Count(data, []byte{','}); n > b.commas {
+		return fmt.Errorf("%w: it has %d commas; an answer to this has at most %d", ErrUntrusted, n, b.commas)
 	}
 	// A newer server may say more than we know.
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, out); err != nil {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -19,8 +20,8 @@ func (c *Client) Checkpoint(ctx context.Context) (checkpoint.Opened, error) {
 	return c.Open(note)
 }
 
-// Open verifies a checkpoint as a Config says, and keeps the note as it came: it may carry
-// cosignatures of witnesses that we do not know and others do.
+// Open verifies a checkpoint as a Config says, and keeps the note as it came: it
+// may carry cosignatures of witnesses that we do not know and others do.
 func (c *Client) Open(note []byte) (checkpoint.Opened, error) {
 	var o checkpoint.Opened
 	var err error
@@ -61,10 +62,30 @@ func (c *Client) Keys(ctx context.Context) ([]checkpoint.Verifier, error) {
 }
 
 // Tile fetches a tile. Nothing vouches for its hashes until they have been
-// compared with a checkpoint, as package fsck does. Together with Entries it
-// makes a Client a source for package fsck.
+// compared with a checkpoint, as package fsck does.
 func (c *Client) Tile(ctx context.Context, t merkle.Tile) ([]byte, error) {
-	return c.do(ctx, request{method: http.MethodGet, path: "/" + t.Path(), limit: maxTile})
+	data, err := c.do(ctx, request{method: http.MethodGet, path: "/" + t.Path(), limit: maxTile})
+	if err == nil && len(data) != t.Width*merkle.HashSize {
+		return nil, fmt.Errorf("%w: %s has %d bytes; %d hashes have %d", ErrUntrusted, t.Path(), len(data), t.Width, t.Width*merkle.HashSize)
+	}
+	if !errors.Is(err, ErrNotFound) || t.Width == merkle.TileWidth {
+		return data, err
+	}
+	full, again := c.Tile(ctx, merkle.Tile{Level: t.Level, Index: t.Index, Width: merkle.TileWidth})
+	if again != nil {
+		return nil, notThere(err, again)
+	}
+	return full[:t.Width*merkle.HashSize], nil
+}
+
+// notThere is the error of a partial tile or bundle that is not there when the
+// full one could not be had either. SPEC: tlog-tiles: a log may delete what is
+// partial once it has become full.
+func notThere(partial, full error) error {
+	if errors.Is(full, ErrNotFound) {
+		return partial
+	}
+	return full
 }
 
 // Entries fetches the entries [start, end), which lie in one bundle and begin
@@ -74,6 +95,18 @@ func (c *Client) Entries(ctx context.Context, start, end int64) ([][]byte, error
 	if start%merkle.TileWidth != 0 || b.Width < 1 || b.Width > merkle.TileWidth {
 		return nil, fmt.Errorf("entries [%d, %d) do not begin a bundle", start, end)
 	}
+	entries, err := c.bundle(ctx, b)
+	if !errors.Is(err, ErrNotFound) || b.Width == merkle.TileWidth {
+		return entries, err
+	}
+	full, again := c.bundle(ctx, merkle.Bundle{Index: b.Index, Width: merkle.TileWidth})
+	if again != nil {
+		return nil, notThere(err, again)
+	}
+	return full[:b.Width], nil
+}
+
+func (c *Client) bundle(ctx context.Context, b merkle.Bundle) ([][]byte, error) {
 	data, err := c.do(ctx, request{method: http.MethodGet, path: "/" + b.Path(), limit: maxBundle})
 	if err != nil {
 		return nil, err
