@@ -2,21 +2,30 @@
 // every leaf hash, every full and partial tile, and the root, and compares them
 // with what the log has.
 //
-// It reads a log through a Source, be that a database or a server far away, and
-// needs memory for a few bundles only, whatever the log's size.
+// It reads a log through a Source, be that a database or a server far away:
+//
+//	0…255       tile/entries/000  ─► leaf hashes ─► tile/0/000 ─┐
+//	256…511     tile/entries/001  ─► leaf hashes ─► tile/0/001 ─┼─► tile/1/000.p/2 ─► root
+//	512…519     …/002.p/8         ─► leaf hashes ─► tile/0/002.p/8 ────────────────────┘
+//
+// A few bundles are fetched ahead, several at once, and audited in order: what
+// is found first is the first thing that is wrong. Memory is needed for these
+// few bundles only, whatever the log's size.
+//
+// The root is compared at the end, so a tree head that was never the log's
+// costs a whole reading to find out; a wrong entry or tile is found on the way.
 package fsck
 
 import (
 	"bytes"
 	"context"
 	"fmt"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"indelible/merkle"
 )
 
-// Source is where a log is read from.
+// Source is where a log is read from. Several goroutines call it at once.
 type Source interface {
 	// Entries returns the entries [start, end), which lie within one bundle.
 	Entries(ctx context.Context, start, end int64) ([][]byte, error)
@@ -42,23 +51,15 @@ type Problem struct {
 
 func (p *Problem) Error() string { return p.Where + ": " + p.What }
 
-// ahead is how many bundles are fetched at once.
+// ahead is how many bundles are being fetched, or wait to be audited, at most.
 const ahead = 8
 
 // Check audits the tree of a size, which must have the root. A *Problem says
 // what is wrong with the log; any other error, that it could not be read.
 func Check(ctx context.Context, src Source, size int64, root merkle.Hash, progress Progress) (Report, error) {
 	a := audit{src: src, size: size, progress: progress}
-	for a.edge.Size() < size {
-		parts, err := a.fetch(ctx)
-		if err != nil {
-			return a.report, err
-		}
-		for _, p := range parts {
-			if err := a.add(ctx, p); err != nil {
-				return a.report, err
-			}
-		}
+	if err := a.allParts(ctx); err != nil {
+		return a.report, err
 	}
 	if err := a.partialTiles(ctx); err != nil {
 		return a.report, err
@@ -83,21 +84,51 @@ type part struct {
 	tile    []byte
 }
 
-// fetch reads the next parts, several at once.
-func (a *audit) fetch(ctx context.Context) ([]part, error) {
-	parts := make([]part, 0, ahead)
-	for at := a.edge.Size(); at < a.size && len(parts) < ahead; at += merkle.TileWidth {
-		parts = append(parts, part{})
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	first := a.edge.Size() / merkle.TileWidth
-	for i := range parts {
-		g.Go(func() (err error) {
-			parts[i], err = a.part(ctx, first+int64(i))
+// fetched is a part, or why there is none.
+type fetched struct {
+	part
+	err error
+}
+
+// allParts audits the parts in order.
+func (a *audit) allParts(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var fetching sync.WaitGroup
+	defer fetching.Wait()
+	defer cancel()
+	for slot := range a.fetch(ctx, &fetching) {
+		f := <-slot
+		if f.err != nil {
+			return f.err
+		}
+		if err := a.add(ctx, f.part); err != nil {
 			return err
-		})
+		}
 	}
-	return parts, g.Wait()
+	return ctx.Err()
+}
+
+// fetch fetches the parts, several at once. It returns, in order, the slots
+// that they come into. With the one that the reader has taken out there are
+// never more than ahead of them.
+func (a *audit) fetch(ctx context.Context, fetching *sync.WaitGroup) <-chan chan fetched {
+	slots := make(chan chan fetched, ahead-1)
+	fetching.Go(func() {
+		defer close(slots)
+		for index := int64(0); index*merkle.TileWidth < a.size; index++ {
+			slot := make(chan fetched, 1)
+			select {
+			case slots <- slot:
+			case <-ctx.Done():
+				return
+			}
+			fetching.Go(func() {
+				p, err := a.part(ctx, index)
+				slot <- fetched{p, err}
+			})
+		}
+	})
+	return slots
 }
 
 // part reads one part.

@@ -231,6 +231,42 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// What is wrong first is what is reported, however much sooner a later part is
+// there.
+func TestTheFirstFaultIsReported(t *testing.T) {
+	s, root := newSource(t, 5*256)
+	later := make(chan struct{})
+	s.tile = func(at merkle.Tile, data []byte) ([]byte, error) {
+		switch at.Index {
+		case 1: // wrong, and slow
+			<-later
+			return make([]byte, len(data)), nil
+		case 3:
+			close(later)
+			return nil, errors.New("connection lost")
+		}
+		return data, nil
+	}
+	finds(t, s, root, "tile/0/001", "not that of entry 256")
+}
+
+// An audit that is called off says so, and leaves nothing running.
+func TestCalledOff(t *testing.T) {
+	s, root := newSource(t, 40*256)
+	ctx, cancel := context.WithCancel(t.Context())
+	report, err := Check(ctx, s, int64(len(s.entries)), root, func(done, _ int64) {
+		if done == 256 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || report.Entries < 256 || report.Entries == int64(len(s.entries)) {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if s.running != 0 {
+		t.Errorf("%d reads are still running", s.running)
+	}
+}
+
 type unreadable struct {
 	*source
 	err error
