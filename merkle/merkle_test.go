@@ -341,7 +341,7 @@ func TestPaths(t *testing.T) {
 		{Tile{63, 1234067, 1}, "tile/63/x001/x234/067.p/1"},
 		{Tile{3, 999, 255}, "tile/3/999.p/255"},
 		{Tile{1, 1000, 256}, "tile/1/x001/000"},
-		{Tile{0, 1<<63 - 1, 256}, "tile/0/x009/x223/x372/x036/x854/x775/807"},
+		{Tile{0, 1<<55 - 1, 255}, "tile/0/x036/x028/x797/x018/x963/967.p/255"},
 	} {
 		got, err := ParseTilePath(c.tile.Path())
 		if c.tile.Path() != c.path || err != nil || got != c.tile {
@@ -352,13 +352,16 @@ func TestPaths(t *testing.T) {
 		"", "tile", "tile/", "tile/0", "tile/0/", "tile/00/000", "tile/64/000", "tile/-1/000", "tile/0/5", "tile/0/0005", "tile/0/x000/005",
 		"tile/0/001/005", "tile/0/x001/x005", "tile/0/x1/005", "tile/0/005.p/0", "tile/0/005.p/256", "tile/0/005.p/01", "tile/0/005.p/",
 		"tile/0/005.p/+1", "tile/0/005/", "/tile/0/005", "tile/0//005", "tile/0/xx001/005", "tile/0/+05", "tile/0/x009/x223/x372/x036/x854/x775/808",
+		"tile/0/x036/x028/x797/x018/x963/968", "tile/0/x072/x057/x594/x037/x927/936", "tile/0/x009/x223/x372/x036/x854/x775/807",
 		"tile/entries/005", "tile/0/005.P/1", "tile/0/00a", "tile/+1/005", "tile/0/x001/234/067",
 	} {
 		if got, err := ParseTilePath(bad); err == nil {
 			t.Errorf("%q is %+v", bad, got)
 		}
 	}
-	for _, bad := range []string{"tile/entries/5", "tile/entries/x000/005", "tile/entries/005.p/256", "tile/entries", "tile/0/005", "tile/entries/005.p/1/"} {
+	for _, bad := range []string{"tile/entries/5", "tile/entries/x000/005", "tile/entries/005.p/256", "tile/entries", "tile/0/005", "tile/entries/005.p/1/",
+		"tile/entries/x072/x057/x594/x037/x927/936", "tile/entries/x072/x057/x594/x037/x927/936.p/1",
+	} {
 		if got, err := ParseBundlePath(bad); err == nil {
 			t.Errorf("%q is %+v", bad, got)
 		}

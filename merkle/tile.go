@@ -2,6 +2,7 @@ package merkle
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,10 @@ const (
 	TileWidth = 1 << TileHeight
 	// maxLevel is the highest level a path may name. SPEC: tlog-tiles, 0 to 63.
 	maxLevel = 63
+	// maxIndex is the highest index that a tile or bundle can have: a tree has
+	// at most 2^63-1 leaves. The hashes of any tile up to it are numbered
+	// without overflow.
+	maxIndex = math.MaxInt64 / TileWidth
 )
 
 // Tile names a hash tile. Width is 1 to 256; below 256 it is a partial tile.
@@ -99,9 +104,8 @@ func badPath(what, p string) error {
 	return fmt.Errorf("%q is not the path of a %s, such as tile/0/x001/067 or tile/entries/000.p/12", p, what)
 }
 
-// maxIndexPath bounds the work on a hostile path: the greatest index has seven
-// groups.
-const maxIndexPath = len("x009/x223/x372/x036/x854/x775/807.p/255")
+// maxIndexPath bounds the work on a hostile path: maxIndex has six groups.
+const maxIndexPath = len("x036/x028/x797/x018/x963/967.p/255")
 
 func parseIndexPath(p string) (index int64, width int, ok bool) {
 	if len(p) > maxIndexPath {
@@ -118,7 +122,7 @@ func parseIndexPath(p string) (index int64, width int, ok bool) {
 	}
 	digits := strings.ReplaceAll(strings.ReplaceAll(groups, "/", ""), "x", "")
 	index, err := strconv.ParseInt(digits, 10, 64)
-	return index, width, err == nil && index >= 0
+	return index, width, err == nil && index >= 0 && index <= maxIndex
 }
 
 // EncodeTile writes hashes one after the other.
