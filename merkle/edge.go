@@ -1,13 +1,24 @@
 package merkle
 
-import "fmt"
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+)
 
 // Edge is the right edge of a tree: of each level the hashes of its last, not
 // yet full tile. It is a value: Append makes a new one, and the old one goes on
 // being right. The zero Edge is that of the empty tree.
 type Edge struct {
 	size   int64
-	levels [][]Hash // by level; never modified, nor appended to in place
+	levels []partialTile
+}
+
+// partialTile is the last tile of a level, while it holds 0 to 255 hashes.
+// Edges share it: its slices are never modified, nor appended to in place.
+type partialTile struct {
+	hashes []Hash
+	roots  []Hash // of its perfect subtrees, the largest first
 }
 
 // FullTile is a tile of 256 hashes.
@@ -32,7 +43,8 @@ func NewEdge(size int64, partial func(level int) ([]Hash, error)) (Edge, error) 
 		if want := PartialWidth(level, size); len(hashes) != want {
 			return Edge{}, fmt.Errorf("the partial tile of level %d in a tree of size %d has %d hashes; it must have %d", level, size, len(hashes), want)
 		}
-		e.levels = append(e.levels, hashes)
+		p, _, _ := partialTile{}.grow(hashes)
+		e.levels = append(e.levels, p)
 	}
 	return e, nil
 }
@@ -49,73 +61,65 @@ func (e Edge) Partial(level int) []Hash {
 	if level >= len(e.levels) {
 		return nil
 	}
-	return e.levels[level]
+	return e.levels[level].hashes
 }
 
 // Append adds leaves, and returns the new edge and the tiles that were
 // completed, those of a lower level first.
 func (e Edge) Append(leaves []Hash) (Edge, []FullTile) {
-	next := Edge{size: e.size + int64(len(leaves))}
+	next := Edge{size: e.size + int64(len(leaves)), levels: slices.Clone(e.levels)}
 	var full []FullTile
 	up := leaves
-	for level := 0; level < len(e.levels) || len(up) > 0; level++ {
-		index := TilesAt(level, e.size)
-		hashes := append(append(make([]Hash, 0, len(e.Partial(level))+len(up)), e.Partial(level)...), up...)
-		up = nil
-		for len(hashes) >= TileWidth {
-			t := FullTile{Level: level, Index: index, Hashes: hashes[:TileWidth:TileWidth]}
-			full = append(full, t)
-			up = append(up, perfectRoot(t.Hashes))
-			hashes = hashes[TileWidth:]
-			index++
+	for level := 0; len(up) > 0; level++ {
+		if level == len(next.levels) {
+			next.levels = append(next.levels, partialTile{})
 		}
-		next.levels = append(next.levels, hashes[:len(hashes):len(hashes)])
+		index := TilesAt(level, e.size)
+		var tiles [][]Hash
+		next.levels[level], tiles, up = next.levels[level].grow(up)
+		for i, hashes := range tiles {
+			full = append(full, FullTile{Level: level, Index: index + int64(i), Hashes: hashes})
+		}
 	}
 	return next, full
 }
 
-// perfectRoot is the root over a full tile.
-func perfectRoot(hashes []Hash) Hash {
-	var row [TileWidth / 2]Hash
-	for i := range row {
-		row[i] = NodeHash(hashes[2*i], hashes[2*i+1])
-	}
-	for n := len(row) / 2; n > 0; n /= 2 {
-		for i := range n {
-			row[i] = NodeHash(row[2*i], row[2*i+1])
+// grow adds hashes, and returns what is left after the tiles that were
+// completed, these tiles, and their roots.
+func (p partialTile) grow(hashes []Hash) (rest partialTile, full [][]Hash, up []Hash) {
+	at := len(p.hashes)
+	all := slices.Concat(p.hashes, hashes)
+	roots := append(make([]Hash, 0, TileHeight), p.roots...)
+	for ; at < len(all); at++ {
+		h := all[at]
+		// As many perfect subtrees end here as there are ones at the end of at:
+		// all eight at the end of a tile.
+		for range bits.TrailingZeros8(^uint8(at)) {
+			h = NodeHash(roots[len(roots)-1], h)
+			roots = roots[:len(roots)-1]
 		}
+		if at%TileWidth < TileWidth-1 {
+			roots = append(roots, h)
+			continue
+		}
+		full = append(full, all[at+1-TileWidth:at+1:at+1])
+		up = append(up, h)
 	}
-	return row[0]
+	left := all[len(full)*TileWidth:]
+	if len(full) > 0 {
+		left = slices.Clone(left) // so that an edge does not hold on to full tiles
+	}
+	return partialTile{hashes: slices.Clip(left), roots: slices.Clip(roots)}, full, up
 }
 
 // Range is the compact range of the tree: the roots of its perfect subtrees,
 // the largest, leftmost, first.
 func (e Edge) Range() []Hash {
-	var rng []Hash
-	for level := len(e.levels) - 1; level >= 0; level-- {
-		rng = appendRange(rng, e.levels[level])
+	rng := make([]Hash, 0, bits.OnesCount64(uint64(e.size)))
+	for _, p := range slices.Backward(e.levels) {
+		rng = append(rng, p.roots...)
 	}
 	return rng
-}
-
-// appendRange adds the roots of the perfect subtrees of a partial tile.
-func appendRange(rng, hashes []Hash) []Hash {
-	for height := TileHeight - 1; height >= 0; height-- {
-		if n := 1 << height; len(hashes) >= n {
-			rng = append(rng, powerRoot(hashes[:n]))
-			hashes = hashes[n:]
-		}
-	}
-	return rng
-}
-
-// powerRoot is the root over a power of two of hashes.
-func powerRoot(hashes []Hash) Hash {
-	if len(hashes) == 1 {
-		return hashes[0]
-	}
-	half := len(hashes) / 2
-	return NodeHash(powerRoot(hashes[:half]), powerRoot(hashes[half:]))
 }
 
 // Root is the tree's root.

@@ -359,7 +359,8 @@ func TestPaths(t *testing.T) {
 			t.Errorf("%q is %+v", bad, got)
 		}
 	}
-	for _, bad := range []string{"tile/entries/5", "tile/entries/x000/005", "tile/entries/005.p/256", "tile/entries", "tile/0/005", "tile/entries/005.p/1/",
+	for _, bad := range []string{
+		"tile/entries/5", "tile/entries/x000/005", "tile/entries/005.p/256", "tile/entries", "tile/0/005", "tile/entries/005.p/1/",
 		"tile/entries/x072/x057/x594/x037/x927/936", "tile/entries/x072/x057/x594/x037/x927/936.p/1",
 	} {
 		if got, err := ParseBundlePath(bad); err == nil {

@@ -57,5 +57,5 @@ func (n *Nodes) At(height, index int) (Hash, bool) {
 	return n.hashes[offset(n.width, height)+index], true
 }
 
-// Encode returns the tile's first width hashes as bytes.
-func (n *Nodes) Encode(width int) []byte { return EncodeTile(n.hashes[:width]) }
+// Encode returns the tile's first width hashes as bytes; it must have as many.
+func (n *Nodes) Encode(width int) []byte { return EncodeTile(n.hashes[:n.width:n.width][:width]) }

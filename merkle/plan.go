@@ -2,6 +2,7 @@ package merkle
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
@@ -72,20 +73,21 @@ func (p Plan) Tiles() []Tile {
 	return tiles
 }
 
-// Compute makes the answer from the tiles that get returns. These may be wider
-// than asked: the perfect subtrees of the first hashes are the same.
+// Compute makes the answer from the tiles that get returns, each asked for
+// once. These may be wider than asked: the perfect subtrees of the first hashes
+// are the same.
 func (p Plan) Compute(get func(Tile) (*Nodes, error)) ([]Hash, error) {
 	hashes := make([]Hash, 0, len(p.nodes.IDs))
-	var tile Tile
-	var nodes *Nodes
+	held := make(tilesHeld, 0, 8)
 	for _, id := range p.nodes.IDs {
 		at := p.place(id)
-		if nodes == nil || at.tile != tile {
-			n, err := get(at.tile)
-			if err != nil {
+		nodes, ok := held.find(at.tile)
+		if !ok {
+			var err error
+			if nodes, err = get(at.tile); err != nil {
 				return nil, err
 			}
-			tile, nodes = at.tile, n
+			held = append(held, tileHeld{at.tile, nodes})
 		}
 		h, ok := nodes.At(at.height, at.index)
 		if !ok {
@@ -94,6 +96,24 @@ func (p Plan) Compute(get func(Tile) (*Nodes, error)) ([]Hash, error) {
 		hashes = append(hashes, h)
 	}
 	return p.rehash(hashes), nil
+}
+
+// tilesHeld are the tiles that an answer has fetched: few, so searched in turn.
+type tilesHeld []tileHeld
+
+type tileHeld struct {
+	tile  Tile
+	nodes *Nodes
+}
+
+// find looks at the newest first: most nodes lie in the tile of the one before.
+func (held tilesHeld) find(t Tile) (*Nodes, bool) {
+	for _, h := range slices.Backward(held) {
+		if h.tile == t {
+			return h.nodes, true
+		}
+	}
+	return nil, false
 }
 
 // rehash joins the nodes that together stand in for one the tree does not have

@@ -15,7 +15,7 @@ func VerifyInclusion(index, size int64, leaf Hash, hashes []Hash, root Hash) err
 	if index < 0 || index >= size {
 		return fmt.Errorf("index %d is not in a tree of size %d", index, size)
 	}
-	return proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(index), uint64(size), leaf[:], slicesOf(hashes), root[:])
+	return mismatch(proof.VerifyInclusion(rfc6962.DefaultHasher, uint64(index), uint64(size), leaf[:], slicesOf(hashes), root[:]))
 }
 
 // VerifyConsistency checks that the tree of size from is a prefix of that of
@@ -37,7 +37,17 @@ func VerifyConsistency(from, to int64, fromRoot, toRoot Hash, hashes []Hash) err
 		}
 		return nil
 	}
-	return proof.VerifyConsistency(rfc6962.DefaultHasher, uint64(from), uint64(to), slicesOf(hashes), fromRoot[:], toRoot[:])
+	return mismatch(proof.VerifyConsistency(rfc6962.DefaultHasher, uint64(from), uint64(to), slicesOf(hashes), fromRoot[:], toRoot[:]))
+}
+
+// mismatch says which roots differ, on one line and in hexadecimal: the
+// library's own words are two lists of 32 decimal numbers.
+func mismatch(err error) error {
+	var m proof.RootMismatchError
+	if errors.As(err, &m) {
+		return fmt.Errorf("the proof leads to the root %x; it must lead to %x", m.CalculatedRoot, m.ExpectedRoot)
+	}
+	return err
 }
 
 func slicesOf(hashes []Hash) [][]byte {
