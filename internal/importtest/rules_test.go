@@ -31,7 +31,13 @@ func rules() map[string]rule {
 		"client":                {[]string{"merkle", "checkpoint", api}, "embeddable: no server comes with it"},
 		"server":                {[]string{"log", "server/failure", api}, "REST around the native service"},
 		"server/failure":        {[]string{"entry", "log"}, "the table from our errors to the wire"},
-		"server/native":         {[]string{"log", "entry", "merkle", "server/failure", "internal/transport", api}, "one API; it knows no other, and no storage"},
+		"server/native":         {[]string{"log", "index", "entry", "merkle", "server/failure", "internal/transport", api}, "one API; it knows no other, and no storage"},
+		"server/rekorv1":        {[]string{"log", "entry", "merkle", "checkpoint", "index", "server/failure", "internal/transport", "internal/bytecache"}, "one API; it knows no other, and no storage"},
+		"server/rekorv2":        {[]string{"log", "entry", "merkle", "server/failure", "internal/transport"}, "one API; it knows no other, and no storage"},
+		"server/trust":          {[]string{"trust", "server/failure"}, "serves what package trust makes"},
+		"trust":                 {[]string{"checkpoint"}, "pure: keys in, Sigstore's files out"},
+		"doctor":                {[]string{"client", "verify", "trust", "entry", "merkle", "checkpoint", api}, "tries a log as its clients do"},
+		"index":                 {[]string{"log", "entry", "storage", "merkle"}, "follows the log; its rows are storage's"},
 		"server/tiles":          {[]string{"log", "entry", "merkle", "server/failure", "internal/transport", "internal/bytecache", api}, "one API; it knows no other, and no storage"},
 		"internal/bytecache":    {nil, "bytes by key"},
 		"internal/config":       {nil, "settings of any program"},
@@ -40,10 +46,10 @@ func rules() map[string]rule {
 		"internal/importtest":   {nil, "tests"},
 		"test/e2e":              {nil, "tests of the programs"},
 		"bench":                 {[]string{"merkle", "internal/mariadb", api}, "measures the program from outside"},
-		"cmd/logcli":            {[]string{"client", "verify", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
+		"cmd/logcli":            {[]string{"client", "verify", "trust", "doctor", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
-			"server", "server/native", "server/tiles", "internal/config", "internal/transport", api,
+			"index", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trust", "internal/config", "internal/transport", api,
 		}, "wires everything; what is a choice is a switch here"},
 	}
 }

@@ -1,0 +1,2 @@
+// Package rekorv1 is Rekor v1's REST API on the log.
+package rekorv1

@@ -1,0 +1,2 @@
+// Package trust serves what package trust of the product makes.
+package trust
