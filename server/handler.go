@@ -27,6 +27,7 @@ import (
 
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/server/failure"
+	"indelible/server/rest"
 )
 
 // DefaultMaxBody is the most bytes of a request's body: a batch of 1,024 signed
@@ -49,14 +50,14 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = DefaultMaxBody
 	}
-	rest, err := restHandler(ctx, cfg.Native)
+	native, err := restHandler(ctx, cfg.Native)
 	if err != nil {
 		return nil, err
 	}
 	vkeys := strings.Join(cfg.Keys, "\n") + "\n"
 	return &handler{
-		rest:  limitBody(rest, cfg.MaxBody),
-		tiles: cfg.Tiles,
+		native: rest.LimitBody(native, cfg.MaxBody),
+		tiles:  cfg.Tiles,
 		pages: map[string]http.HandlerFunc{
 			"/log.vkey":     text("text/plain; charset=utf-8", vkeys),
 			"/openapi.json": text("application/json", pb.OpenAPI()),
@@ -68,15 +69,15 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 // handler routes by the path as it was sent. http.ServeMux would clean it
 // first, and so give one tile many URLs.
 type handler struct {
-	rest, tiles http.Handler
-	pages       map[string]http.HandlerFunc
+	native, tiles http.Handler
+	pages         map[string]http.HandlerFunc
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	switch page := h.pages[path]; {
 	case strings.HasPrefix(path, "/v1/"):
-		h.rest.ServeHTTP(w, r)
+		h.native.ServeHTTP(w, r)
 	case path == "/checkpoint" || strings.HasPrefix(path, "/tile/"):
 		h.tiles.ServeHTTP(w, r)
 	case page == nil:

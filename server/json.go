@@ -1,16 +1,14 @@
 package server
 
 import (
-	"bytes"
-	"errors"
 	"io"
-	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	pb "indelible/api/proto/indelible/v1"
+	"indelible/server/rest"
 )
 
 // codec is the API's JSON.
@@ -19,10 +17,7 @@ type codec struct {
 }
 
 func newCodec() *codec {
-	return &codec{runtime.JSONPb{
-		MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
-		UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
-	}}
+	return &codec{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
 }
 
 // Marshal encodes one message.
@@ -39,7 +34,7 @@ func (c *codec) Marshal(v any) ([]byte, error) {
 // leave what follows it unread.
 func (c *codec) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
-		data, err := readBody(r)
+		data, err := rest.ReadBody(r)
 		if err != nil {
 			return err
 		}
@@ -52,32 +47,8 @@ func (c *codec) NewDecoder(r io.Reader) runtime.Decoder {
 
 // Unmarshal decodes one message.
 func (c *codec) Unmarshal(data []byte, v any) error {
-	msg, ok := v.(proto.Message)
-	if !ok {
-		return c.JSONPb.Unmarshal(data, v)
+	if msg, ok := v.(proto.Message); ok {
+		return rest.Decode(data, msg)
 	}
-	if err := c.UnmarshalOptions.Unmarshal(data, msg); err != nil {
-		return invalid(err)
-	}
-	return nil
-}
-
-// invalid is protojson's error without the spaces that it varies so that
-// nobody relies on its text.
-func invalid(err error) error {
-	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
-	return errors.New("invalid JSON " + strings.TrimPrefix(text, "proto: "))
-}
-
-// firstRead is how much memory a request's body gets before it arrives.
-const firstRead = 16 << 10
-
-func readBody(r io.Reader) ([]byte, error) {
-	var b bytes.Buffer
-	if body, ok := r.(*cappedBody); ok && body.length > 0 {
-		// Read wants room for the end of the file, too.
-		b.Grow(int(min(body.length, firstRead)) + bytes.MinRead)
-	}
-	_, err := b.ReadFrom(r)
-	return b.Bytes(), err
+	return c.JSONPb.Unmarshal(data, v)
 }

@@ -2,12 +2,9 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -18,6 +15,7 @@ import (
 
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/server/failure"
+	"indelible/server/rest"
 )
 
 // restHandler serves the native API as REST by direct calls: no socket lies
@@ -51,58 +49,9 @@ func (q strictQuery) Parse(msg proto.Message, values url.Values, filter *utiliti
 	return q.DefaultQueryParser.Parse(msg, values, filter)
 }
 
-// cappedBody is a request's body up to the limit. It remembers what went wrong
-// with reading it, which grpc-gateway turns into text.
-type cappedBody struct {
-	io.ReadCloser
-	length int64 // as the client said; -1: it did not
-	err    error
-}
-
-func (b *cappedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
-}
-
-func limitBody(next http.Handler, limit int64) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > limit {
-			tooLarge(w, limit)
-			return
-		}
-		// grpc-gateway would look for another marshaler by it, and write a line
-		// for one that it cannot read.
-		r.Header.Del("Content-Type")
-		r.Body = &cappedBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), length: r.ContentLength}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func tooLarge(w http.ResponseWriter, limit int64) {
-	w.Header().Set("Connection", "close")
-	failure.Write(w, http.StatusRequestEntityTooLarge, codes.InvalidArgument, fmt.Sprintf("the request's body is over the limit of %d bytes", limit))
-}
-
 // writeError writes the error of a call, or of reading its request.
 func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
-	body, _ := r.Body.(*cappedBody)
-	if body == nil || body.err == nil {
-		failure.WriteError(w, err)
-		return
-	}
-	var big *http.MaxBytesError
-	switch {
-	case errors.As(body.err, &big):
-		tooLarge(w, big.Limit)
-	case errors.Is(body.err, os.ErrDeadlineExceeded):
-		w.Header().Set("Connection", "close")
-		failure.Write(w, http.StatusRequestTimeout, codes.DeadlineExceeded, "the request's body did not arrive in time")
-	default:
-		failure.Write(w, http.StatusBadRequest, codes.InvalidArgument, "the request's body ended early")
-	}
+	rest.WriteError(w, r, err)
 }
 
 // writeRoutingError is for paths and methods that the API does not have.

@@ -1,0 +1,25 @@
+package rest
+
+import (
+	"errors"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// Decode reads one JSON value, and nothing after it, into a message. A field
+// that the message does not have, and one that is there twice, are errors.
+func Decode(data []byte, msg proto.Message) error {
+	if err := protojson.Unmarshal(data, msg); err != nil {
+		return invalid(err)
+	}
+	return nil
+}
+
+// invalid is protojson's error without the spaces that it varies so that
+// nobody relies on its text.
+func invalid(err error) error {
+	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
+	return errors.New("invalid JSON " + strings.TrimPrefix(text, "proto: "))
+}
