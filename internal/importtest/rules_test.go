@@ -35,7 +35,7 @@ func rules() map[string]rule {
 		"server/native":         {[]string{"log", "index", "entry", "merkle", "server/failure", "internal/transport", api}, "one API; it knows no other, and no storage"},
 		"server/rekorv1":        {[]string{"log", "entry", "merkle", "checkpoint", "index", "server/failure", "internal/transport", "internal/bytecache"}, "one API; it knows no other, and no storage"},
 		"server/rekorv2":        {[]string{"log", "entry", "merkle", "server/failure", "server/rest", "internal/transport"}, "one API; it knows no other, and no storage"},
-		"server/trust":          {[]string{"trust", "server/failure"}, "serves what package trust makes"},
+		"server/trustfiles":     {[]string{"trust", "server/failure"}, "serves what package trust makes"},
 		"trust":                 {[]string{"checkpoint"}, "pure: keys in, Sigstore's files out"},
 		"doctor":                {[]string{"client", "verify", "trust", "entry", "merkle", "checkpoint", api}, "tries a log as its clients do"},
 		"index":                 {[]string{"log", "entry", "storage", "merkle"}, "follows the log; its rows are storage's"},
@@ -50,7 +50,7 @@ func rules() map[string]rule {
 		"cmd/logcli":            {[]string{"client", "verify", "trust", "doctor", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
-			"index", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trust", "internal/config", "internal/transport", api,
+			"index", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,
 		}, "wires everything; what is a choice is a switch here"},
 	}
 }

@@ -1,2 +1,0 @@
-// Package trust serves what package trust of the product makes.
-package trust
