@@ -14,6 +14,9 @@
 //	checkpoints  the published checkpoint, guarded by a row version, and a thinned history of
 //	             those before.
 //	leases       who publishes at present: for liveness only, never for safety.
+//	facts        what was found out or decided once for a log, such as which key an API signs by.
+//	search       the index of a log: which entries say what. It is derived, with a cursor that
+//	             tells up to which size, and can be made again.
 //
 // # What is promised
 //
@@ -132,6 +135,21 @@ type Lease struct {
 	Epoch  int64  // grows by one each time the holder changes
 }
 
+// IndexState says how far the search index of a log is. Its zero value is that
+// of a log without one.
+type IndexState struct {
+	ID     int64 // tells one making of the index from the next
+	Format int   // of its keys: what the maker's program took from the entries
+	Size   int64 // the index has the entries [0, Size)
+}
+
+// IndexRow says that an entry has a key. Keys are hashes: different things may
+// have the same one.
+type IndexRow struct {
+	Key   int64
+	Index int64
+}
+
 // Store is one database with any number of logs. Its methods may be called
 // from many goroutines at once.
 type Store interface {
@@ -162,6 +180,9 @@ type Store interface {
 	LeafHashes(ctx context.Context, logID, start, end int64) ([]Hash, error)
 	// FindLeaves returns those of the hashes that are in the log, in no order.
 	FindLeaves(ctx context.Context, logID int64, hashes []Hash) ([]Leaf, error)
+	// EntriesAt returns the entries at up to 1,000 indexes, which ascend. One
+	// that is not there is ErrNotFound.
+	EntriesAt(ctx context.Context, logID int64, indexes []int64) ([]Entry, error)
 	// Tile returns a full tile's 8,192 bytes, or ErrNotFound.
 	Tile(ctx context.Context, logID int64, level int, index int64) ([]byte, error)
 	// Edge returns a level's partial tile, or ErrNotFound.
@@ -182,6 +203,27 @@ type Store interface {
 	Lease(ctx context.Context, logID int64, name, holder string, ttl time.Duration) (Lease, error)
 	// Unlease gives the lease up if holder holds it.
 	Unlease(ctx context.Context, logID int64, name, holder string) error
+
+	// SetOnce records a value under a name, unless there is one, and returns the
+	// one that stands.
+	SetOnce(ctx context.Context, logID int64, name, value string) (stands string, err error)
+
+	// IndexState returns how far the search index is.
+	IndexState(ctx context.Context, logID int64) (IndexState, error)
+	// IndexReset begins the index anew, in a format, if it is still the one of
+	// was.ID. ErrConflict if it is not. What it had is left to IndexSweep.
+	IndexReset(ctx context.Context, logID int64, was IndexState, format int) (IndexState, error)
+	// IndexAppend writes the rows of the entries [was.Size, to) and moves the
+	// index to that size, in one transaction, if the index is still the one of
+	// was.ID and of size was.Size. ErrConflict if it is not. The rows ascend by
+	// key and, of one key, by index.
+	IndexAppend(ctx context.Context, logID int64, was IndexState, to int64, rows []IndexRow) error
+	// IndexFind returns, by index, up to limit entries above after that have a
+	// key, and the state of the index that they are from: both of one moment.
+	IndexFind(ctx context.Context, logID, key, after int64, limit int) (IndexState, []int64, error)
+	// IndexSweep deletes up to about limit rows of indexes that were begun anew,
+	// of any log, and reports whether there may be more.
+	IndexSweep(ctx context.Context, limit int) (more bool, err error)
 
 	// Warnings says, one sentence each, where the database's settings weaken
 	// what the log promises (durability above all).

@@ -32,6 +32,8 @@ const (
 	Tile, Edge, Published, Publish, Lease, Unlease       Op = "Tile", "Edge", "Published", "Publish", "Lease", "Unlease"
 	BeginAppend, TxLeafHashes, TxFindLeaves              Op = "BeginAppend", "tx.LeafHashes", "tx.FindLeaves"
 	TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp Op = "tx.Tile", "tx.Edge", "tx.Write", "tx.Commit", "FindLog", "Poison"
+	EntriesAt, SetOnce, IndexState                       Op = "EntriesAt", "SetOnce", "IndexState"
+	IndexReset, IndexAppend, IndexFind, IndexSweep       Op = "IndexReset", "IndexAppend", "IndexFind", "IndexSweep"
 )
 
 // Ops are all operations that can fail.
@@ -39,6 +41,7 @@ func Ops() []Op {
 	return []Op{
 		Head, LockedHead, Entries, LeafHashes, FindLeaves, Tile, Edge, Published, Publish, Lease, Unlease,
 		BeginAppend, TxLeafHashes, TxFindLeaves, TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp,
+		EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep,
 	}
 }
 
@@ -117,6 +120,43 @@ func (s *Store) Lease(ctx context.Context, logID int64, name, holder string, ttl
 func (s *Store) Unlease(ctx context.Context, logID int64, name, holder string) error {
 	_, err := do(s.plan, Unlease, func() (struct{}, error) { return struct{}{}, s.Store.Unlease(ctx, logID, name, holder) })
 	return err
+}
+
+func (s *Store) EntriesAt(ctx context.Context, logID int64, indexes []int64) ([]storage.Entry, error) {
+	return do(s.plan, EntriesAt, func() ([]storage.Entry, error) { return s.Store.EntriesAt(ctx, logID, indexes) })
+}
+
+func (s *Store) SetOnce(ctx context.Context, logID int64, name, value string) (string, error) {
+	return do(s.plan, SetOnce, func() (string, error) { return s.Store.SetOnce(ctx, logID, name, value) })
+}
+
+func (s *Store) IndexState(ctx context.Context, logID int64) (storage.IndexState, error) {
+	return do(s.plan, IndexState, func() (storage.IndexState, error) { return s.Store.IndexState(ctx, logID) })
+}
+
+func (s *Store) IndexReset(ctx context.Context, logID int64, was storage.IndexState, format int) (storage.IndexState, error) {
+	return do(s.plan, IndexReset, func() (storage.IndexState, error) { return s.Store.IndexReset(ctx, logID, was, format) })
+}
+
+func (s *Store) IndexAppend(ctx context.Context, logID int64, was storage.IndexState, to int64, rows []storage.IndexRow) error {
+	_, err := do(s.plan, IndexAppend, func() (struct{}, error) { return struct{}{}, s.Store.IndexAppend(ctx, logID, was, to, rows) })
+	return err
+}
+
+func (s *Store) IndexFind(ctx context.Context, logID, key, after int64, limit int) (storage.IndexState, []int64, error) {
+	type found struct {
+		state   storage.IndexState
+		entries []int64
+	}
+	f, err := do(s.plan, IndexFind, func() (found, error) {
+		state, entries, err := s.Store.IndexFind(ctx, logID, key, after, limit)
+		return found{state, entries}, err
+	})
+	return f.state, f.entries, err
+}
+
+func (s *Store) IndexSweep(ctx context.Context, limit int) (bool, error) {
+	return do(s.plan, IndexSweep, func() (bool, error) { return s.Store.IndexSweep(ctx, limit) })
 }
 
 // BeginAppend implements storage.Store. A Persist fault here takes the lock and

@@ -21,8 +21,9 @@ import (
 
 // Store is a database in memory.
 type Store struct {
-	mu   sync.Mutex
-	logs []*log
+	mu      sync.Mutex
+	logs    []*log
+	indexes int64 // ids given to search indexes
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -39,6 +40,9 @@ type log struct {
 	published storage.Published
 	history   []storage.Published
 	leases    map[string]lease
+	facts     map[string]string
+	index     storage.IndexState
+	found     map[int64][]int64 // by key: the entries that have it, ascending
 }
 
 type tileKey struct {
@@ -68,6 +72,7 @@ func (s *Store) CreateLog(_ context.Context, l storage.Log, empty storage.Head) 
 	n := &log{
 		record: l, head: empty, lock: make(chan struct{}, 1),
 		leaves: map[storage.Hash]int64{}, tiles: map[tileKey][]byte{}, edges: map[int]storage.Edge{}, leases: map[string]lease{},
+		facts: map[string]string{},
 	}
 	n.lock <- struct{}{}
 	s.logs = append(s.logs, n)
@@ -170,6 +175,20 @@ func (l *log) rows(start, end int64) ([]storage.Entry, error) {
 		out[i].Body = bytes.Clone(out[i].Body)
 	}
 	return out, nil
+}
+
+func (s *Store) EntriesAt(ctx context.Context, logID int64, indexes []int64) (out []storage.Entry, err error) {
+	err = s.with(ctx, logID, func(l *log) error {
+		for _, index := range indexes {
+			row, err := l.rows(index, index+1)
+			if err != nil {
+				return err
+			}
+			out = append(out, row...)
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (s *Store) LeafHashes(ctx context.Context, logID, start, end int64) (out []storage.Hash, err error) {

@@ -70,6 +70,25 @@ func schema() rows.Schema {
 				epoch BIGINT NOT NULL,
 				expires_at BIGINT NOT NULL,
 				PRIMARY KEY (log_id, name)) ENGINE=InnoDB`,
+		}}, {Oldest: 1, Statements: []string{
+			`CREATE TABLE IF NOT EXISTS facts (
+				log_id BIGINT NOT NULL,
+				name VARBINARY(64) NOT NULL,
+				value BLOB NOT NULL,
+				PRIMARY KEY (log_id, name)) ENGINE=InnoDB`,
+			`CREATE TABLE IF NOT EXISTS search_indexes (
+				log_id BIGINT NOT NULL PRIMARY KEY,
+				index_id INT NOT NULL,
+				format INT NOT NULL,
+				size BIGINT NOT NULL,
+				UNIQUE KEY by_index (index_id)) ENGINE=InnoDB`,
+			`CREATE TABLE IF NOT EXISTS search_rows (
+				index_id INT NOT NULL,
+				key_hash BIGINT NOT NULL,
+				last_idx BIGINT NOT NULL,
+				earlier VARBINARY(1024) NOT NULL,
+				PRIMARY KEY (index_id, key_hash, last_idx)) ENGINE=InnoDB`,
+			`CREATE TABLE IF NOT EXISTS search_leftovers (index_id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB`,
 		}}},
 	}
 }

@@ -66,6 +66,24 @@ func schema() rows.Schema {
 				epoch INTEGER NOT NULL,
 				expires_at INTEGER NOT NULL,
 				PRIMARY KEY (log_id, name)) STRICT`,
+		}}, {Oldest: 1, Statements: []string{
+			`CREATE TABLE IF NOT EXISTS facts (
+				log_id INTEGER NOT NULL,
+				name TEXT NOT NULL,
+				value BLOB NOT NULL,
+				PRIMARY KEY (log_id, name)) STRICT`,
+			`CREATE TABLE IF NOT EXISTS search_indexes (
+				log_id INTEGER PRIMARY KEY,
+				index_id INTEGER NOT NULL UNIQUE,
+				format INTEGER NOT NULL,
+				size INTEGER NOT NULL) STRICT`,
+			`CREATE TABLE IF NOT EXISTS search_rows (
+				index_id INTEGER NOT NULL,
+				key_hash INTEGER NOT NULL,
+				last_idx INTEGER NOT NULL,
+				earlier BLOB NOT NULL,
+				PRIMARY KEY (index_id, key_hash, last_idx)) STRICT, WITHOUT ROWID`,
+			`CREATE TABLE IF NOT EXISTS search_leftovers (index_id INTEGER PRIMARY KEY) STRICT`,
 		}}},
 	}
 }

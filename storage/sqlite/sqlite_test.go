@@ -79,6 +79,7 @@ func TestDamagedRows(t *testing.T) {
 	entries := func(s *Store, id int64) error { _, err := s.Entries(ctx, id, 0, 4); return err }
 	hashes := func(s *Store, id int64) error { _, err := s.LeafHashes(ctx, id, 0, 4); return err }
 	head := func(s *Store, id int64) error { _, err := s.Head(ctx, id); return err }
+	find := func(s *Store, id int64) error { _, _, err := s.IndexFind(ctx, id, 7, -1, 10); return err }
 	for _, c := range []struct {
 		damage string
 		read   func(*Store, int64) error
@@ -102,6 +103,9 @@ func TestDamagedRows(t *testing.T) {
 			_, err := s.PublishedHistory(ctx, id, 0, 1)
 			return err
 		}, storage.ErrCorrupt},
+		{`UPDATE search_rows SET earlier = x'00'`, find, storage.ErrCorrupt},
+		{`UPDATE search_rows SET earlier = x'80'`, find, storage.ErrCorrupt},
+		{`UPDATE search_rows SET earlier = x'0105'`, find, storage.ErrCorrupt},
 		{`UPDATE logs SET vkeys = x'00'`, func(s *Store, id int64) error { _, err := s.FindLog(ctx, "a"); return err }, storage.ErrCorrupt},
 	} {
 		t.Run(c.damage, func(t *testing.T) {
@@ -157,7 +161,53 @@ func filled(t *testing.T) (*Store, *sql.DB, int64) {
 	if _, err := s.Publish(ctx, l.ID, storage.Published{Note: []byte("n"), Keep: true}); err != nil {
 		t.Fatal(err)
 	}
+	st, err := s.IndexReset(ctx, l.ID, storage.IndexState{}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.IndexAppend(ctx, l.ID, st, 4, []storage.IndexRow{{Key: 7, Index: 2}, {Key: 7, Index: 3}}); err != nil {
+		t.Fatal(err)
+	}
 	return s, db, l.ID
+}
+
+// What an index had that was begun anew is gone after the sweeps, and no more.
+func TestSweep(t *testing.T) {
+	ctx := t.Context()
+	s, db, id := filled(t)
+	rows := func() (n int) {
+		t.Helper()
+		if err := db.QueryRow(`SELECT (SELECT COUNT(*) FROM search_rows) + 100 * (SELECT COUNT(*) FROM search_leftovers)`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	was, err := s.IndexState(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old []storage.IndexRow
+	for i := range int64(9) {
+		old = append(old, storage.IndexRow{Key: 10 + i, Index: 4})
+	}
+	if err := s.IndexAppend(ctx, id, was, 5, old); err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.IndexReset(ctx, id, was, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.IndexAppend(ctx, id, st, 4, old[:2]); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{112, 108, 104, 2, 2} {
+		if got := rows(); got != want {
+			t.Fatalf("%d, not %d", got, want)
+		}
+		if more, err := s.IndexSweep(ctx, 4); err != nil || more != (want > 2) {
+			t.Fatal(more, err)
+		}
+	}
 }
 
 // A migration whose lease another process took stops, and one that ended half

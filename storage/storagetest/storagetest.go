@@ -41,6 +41,13 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"a log that is not there", (*suite).noLog},
 		{"of two that create a log one does", (*suite).createRace},
 		{"of two that publish one does", (*suite).publishRace},
+		{"entries are read by their indexes", (*suite).entriesAt},
+		{"a fact is set once", (*suite).setOnce},
+		{"the search index grows and is begun anew", (*suite).index},
+		{"the search index finds what a list finds", (*suite).indexFinds},
+		{"of two that write the search index one does", (*suite).indexRace},
+		{"a breach leaves the search index as it was", (*suite).indexBreaches},
+		{"old search indexes are swept", (*suite).indexSweep},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &suite{T: t, store: open(t)}

@@ -357,20 +357,27 @@ func (s *Store) LockedHead(ctx context.Context, logID int64) (h storage.Head, er
 // may end far beyond the log.
 const maxReserve = 4096
 
+const entryColumns = `SELECT idx, leaf_hash, integrated_at, body FROM entries `
+
+// scanEntry reads the row of the entry at an index.
+func scanEntry(scan func(...any) error, index int64) (e storage.Entry, err error) {
+	var hash []byte
+	if err := scan(&e.Index, &hash, &e.IntegratedAt, &e.Body); err != nil {
+		return e, err
+	}
+	e.LeafHash, err = rowHash(hash, e.Index, index)
+	return e, err
+}
+
 // Entries implements storage.Store.
 func (s *Store) Entries(ctx context.Context, logID, start, end int64) ([]storage.Entry, error) {
 	if start < 0 || start > end {
 		return nil, fmt.Errorf("entries [%d, %d): not a range", start, end)
 	}
 	entries := make([]storage.Entry, 0, min(end-start, maxReserve))
-	err := s.alone().each(ctx, `SELECT idx, leaf_hash, integrated_at, body FROM entries WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx`,
+	err := s.alone().each(ctx, entryColumns+`WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx`,
 		[]any{logID, start, end}, func(scan func(...any) error) error {
-			var e storage.Entry
-			var hash []byte
-			err := scan(&e.Index, &hash, &e.IntegratedAt, &e.Body)
-			if err == nil {
-				e.LeafHash, err = rowHash(hash, e.Index, start+int64(len(entries)))
-			}
+			e, err := scanEntry(scan, start+int64(len(entries)))
 			entries = append(entries, e)
 			return err
 		})
@@ -379,6 +386,34 @@ func (s *Store) Entries(ctx context.Context, logID, start, end int64) ([]storage
 	}
 	if err != nil {
 		return nil, fmt.Errorf("entries [%d, %d): %w", start, end, err)
+	}
+	return entries, nil
+}
+
+// EntriesAt implements storage.Store.
+func (s *Store) EntriesAt(ctx context.Context, logID int64, indexes []int64) ([]storage.Entry, error) {
+	entries := make([]storage.Entry, 0, len(indexes))
+	for chunk := range slices.Chunk(indexes, lookupSizes[0]) {
+		size := chunkSize(lookupSizes[:], len(chunk))
+		args := make([]any, 0, 1+size)
+		args = append(args, logID)
+		for i := range size {
+			args = append(args, chunk[min(i, len(chunk)-1)])
+		}
+		err := s.alone().each(ctx, entryColumns+`WHERE log_id = ? AND idx IN (?`+strings.Repeat(`, ?`, size-1)+`) ORDER BY idx`, args, func(scan func(...any) error) error {
+			if len(entries) == len(indexes) {
+				return fmt.Errorf("indexes that do not ascend: %w", storage.ErrCorrupt)
+			}
+			e, err := scanEntry(scan, indexes[len(entries)])
+			entries = append(entries, e)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%d entries by their indexes: %w", len(indexes), err)
+		}
+	}
+	if n := len(indexes) - len(entries); n > 0 {
+		return nil, fmt.Errorf("%d of %d entries by their indexes: %w", n, len(indexes), storage.ErrNotFound)
 	}
 	return entries, nil
 }
