@@ -63,6 +63,17 @@ func TestPages(t *testing.T) {
 			t.Errorf("the page does not say %q:\n%s", want, page)
 		}
 	}
+	for _, want := range []string{"/api/v2/", "/trust/"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not name %s:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "/api/v1/") {
+		t.Errorf("the page names an API that is off:\n%s", page)
+	}
+	w.refused(t, "GET", "/api/v1/log", nil, 404, "turned off on this server; its operator turns it on with --rekor-v1")
+	w.refused(t, "GET", "/ping", nil, 404, "--rekor-v1")
+	w.refused(t, "GET", "/trust/", nil, 404, "nothing")
 	evil := httptest.NewRequest("GET", "/", nil)
 	evil.Host = "<script>x</script>"
 	rec := httptest.NewRecorder()
@@ -86,7 +97,7 @@ func TestMetrics(t *testing.T) {
 	log.Retrying("append", nil)
 	log.Poisoned("reason")
 	h := transport.ObserveHTTP(newFakeWorld(t, &fakeLog{}).rest, requests.HTTP)
-	for _, target := range []string{"/checkpoint", "/v1/entries/5", "/v1/entries/6", "/tile/0/0", "/tile/entries/x", "/made/up", "/v1/made-up", "/v1/entries:lookup"} {
+	for _, target := range []string{"/checkpoint", "/v1/entries/5", "/v1/entries/6", "/tile/0/0", "/tile/entries/x", "/made/up", "/v1/made-up", "/v1/entries:lookup", "/api/v2/log/entries", "/api/v2/tile/0/0", "/api/v2/made-up"} {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", target, nil))
 	}
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("BREW", "/v1/entries", nil))
@@ -106,7 +117,9 @@ indelible_requests_total{api="http",code="200",method="GET /v1/entries/"} 2
 indelible_requests_total{api="http",code="400",method="GET /v1/entries:lookup"} 1
 indelible_requests_total{api="http",code="404",method="GET /tile/"} 1
 indelible_requests_total{api="http",code="404",method="GET /tile/entries/"} 1
-indelible_requests_total{api="http",code="404",method="GET other"} 2
+indelible_requests_total{api="http",code="404",method="GET other"} 3
+indelible_requests_total{api="http",code="404",method="GET /api/v2/tile/"} 1
+indelible_requests_total{api="http",code="405",method="GET /api/v2/log/entries"} 1
 indelible_requests_total{api="http",code="405",method="other"} 1
 indelible_append_entries_sum 15
 indelible_append_entries_count 2

@@ -2,6 +2,9 @@
 // REST, the tiles, and the pages for people who look.
 //
 //	/v1/…            the native API (server/native), by grpc-gateway, in process
+//	/api/v2/…        Rekor v2's (server/rekorv2)
+//	/api/v1/…        Rekor v1's (server/rekorv1), and its /ping
+//	/trust/…         the files with which clients trust the log (server/trust)
 //	/checkpoint      C2SP tlog-tiles (server/tiles)
 //	/tile/…
 //	/log.vkey        the log's verifier keys, one a line
@@ -39,6 +42,9 @@ const DefaultMaxBody = 8 << 20
 type Config struct {
 	Native  pb.LogServer
 	Tiles   http.Handler // serves /checkpoint and /tile/
+	RekorV2 http.Handler // serves /api/v2/; nil: it is turned off
+	RekorV1 http.Handler // serves /api/v1/ and /ping; nil: it is turned off
+	Trust   http.Handler // serves /trust/; nil: nothing is there
 	Origin  string
 	Keys    []string // vkeys
 	Size    func() int64
@@ -55,9 +61,17 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	vkeys := strings.Join(cfg.Keys, "\n") + "\n"
+	v1, v2 := orOff(cfg.RekorV1, "Rekor v1's API", "rekor-v1"), orOff(cfg.RekorV2, "Rekor v2's API", "rekor-v2")
 	return &handler{
-		native: rest.LimitBody(native, cfg.MaxBody),
-		tiles:  cfg.Tiles,
+		mounts: []mount{
+			{"/v1/", rest.LimitBody(native, cfg.MaxBody)},
+			{"/checkpoint", cfg.Tiles},
+			{"/tile/", cfg.Tiles},
+			{"/api/v2/", v2},
+			{"/api/v1/", v1},
+			{"/ping", v1},
+			{"/trust/", cfg.Trust},
+		},
 		pages: map[string]http.HandlerFunc{
 			"/log.vkey":     text("text/plain; charset=utf-8", vkeys),
 			"/openapi.json": text("application/json", pb.OpenAPI()),
@@ -66,20 +80,46 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	}, nil
 }
 
+// mount is a handler, and the path that it serves, or what is below where the
+// path ends in a slash.
+type mount struct {
+	path string
+	http.Handler
+}
+
+func (m mount) serves(path string) bool {
+	if m.Handler == nil {
+		return false
+	}
+	return path == m.path || strings.HasSuffix(m.path, "/") && strings.HasPrefix(path, m.path)
+}
+
+// orOff is h, or what an API answers that the operator turned off.
+func orOff(h http.Handler, api, setting string) http.Handler {
+	if h != nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		failure.Write(w, http.StatusNotFound, codes.NotFound, fmt.Sprintf("%s is turned off on this server; its operator turns it on with --%s", api, setting))
+	})
+}
+
 // handler routes by the path as it was sent. http.ServeMux would clean it
 // first, and so give one tile many URLs.
 type handler struct {
-	native, tiles http.Handler
-	pages         map[string]http.HandlerFunc
+	mounts []mount
+	pages  map[string]http.HandlerFunc
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
+	for _, m := range h.mounts {
+		if m.serves(path) {
+			m.ServeHTTP(w, r)
+			return
+		}
+	}
 	switch page := h.pages[path]; {
-	case strings.HasPrefix(path, "/v1/"):
-		h.native.ServeHTTP(w, r)
-	case path == "/checkpoint" || strings.HasPrefix(path, "/tile/"):
-		h.tiles.ServeHTTP(w, r)
 	case page == nil:
 		failure.Write(w, http.StatusNotFound, codes.NotFound, fmt.Sprintf("there is nothing at %.200q", path))
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:

@@ -30,7 +30,14 @@ const page = `<!doctype html>
 logcli verify FILE</pre>
 <p>Audit all of it:</p>
 <pre>logcli fsck --url {{.URL}}</pre>
-<p><a href="/checkpoint">checkpoint</a> · <a href="/v1/entries">entries</a> · <a href="/openapi.json">API</a> · <a href="/log.vkey">key</a></p>
+<p>What is served here:</p>
+<dl>
+ <dt>the log's own API, over REST</dt><dd><a href="/v1/entries">/v1/</a> (<a href="/openapi.json">described</a>)</dd>
+ <dt>C2SP tlog-tiles</dt><dd><a href="/checkpoint">/checkpoint</a>, /tile/</dd>
+ {{if .RekorV2}}<dt>Rekor v2, for cosign and other Sigstore clients</dt><dd>/api/v2/</dd>{{end}}
+ {{if .RekorV1}}<dt>Rekor v1, for their older versions and rekor-cli</dt><dd><a href="/api/v1/log">/api/v1/</a></dd>{{end}}
+ <dt>what to trust: keys, and configuration for clients</dt><dd><a href="/trust/">/trust/</a>, <a href="/log.vkey">/log.vkey</a></dd>
+</dl>
 </html>
 `
 
@@ -45,10 +52,11 @@ func landing(cfg Config) http.HandlerFunc {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		w.Header().Set("Cache-Control", "no-store")
 		tmpl.Execute(w, struct {
-			Origin, URL string
-			Keys        []string
-			Size        string
-		}{cfg.Origin, scheme + "://" + r.Host, cfg.Keys, grouped(cfg.Size())})
+			Origin, URL      string
+			Keys             []string
+			Size             string
+			RekorV1, RekorV2 bool
+		}{cfg.Origin, scheme + "://" + r.Host, cfg.Keys, grouped(cfg.Size()), cfg.RekorV1 != nil, cfg.RekorV2 != nil})
 	}
 }
 

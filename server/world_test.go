@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	rekorpb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
@@ -31,6 +33,7 @@ import (
 	"indelible/merkle"
 	"indelible/server"
 	"indelible/server/native"
+	"indelible/server/rekorv2"
 	"indelible/server/tiles"
 	"indelible/storage"
 	"indelible/storage/memory"
@@ -38,12 +41,16 @@ import (
 
 const origin = "log.example.com"
 
+// keyID is Rekor v2's name of the log; the log's own tests say how it is made.
+var keyID = sha256.Sum256([]byte("the log"))
+
 // world is a log over a database in memory, and both of its servers.
 type world struct {
 	store storage.Store
 	log   *translog.Log
 	rest  http.Handler
 	grpc  pb.LogClient
+	rekor rekorpb.RekorClient
 	fault []error // that clients were not shown
 }
 
@@ -105,28 +112,32 @@ func newFakeWorld(t *testing.T, log anyLog) *world {
 func (w *world) serve(t *testing.T, log anyLog, keys []string) {
 	t.Helper()
 	var mu sync.Mutex
-	service := native.New(native.Config{Log: log, Kinds: allKinds, Timeout: time.Minute, Fault: func(err error) {
+	fault := func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		w.fault = append(w.fault, err)
-	}})
+	}
+	static := tiles.New(log, 1<<20)
+	service := native.New(native.Config{Log: log, Kinds: allKinds, Timeout: time.Minute, Fault: fault})
+	v2 := rekorv2.New(rekorv2.Config{Log: log, KeyID: keyID, Kinds: allKinds, Timeout: time.Minute, Tiles: static, MaxBody: 2 << 20, Fault: fault})
 	var err error
 	w.rest, err = server.Handler(t.Context(), server.Config{
-		Native: service, Tiles: tiles.New(log, 1<<20), Origin: origin, Keys: keys, MaxBody: 2 << 20,
+		Native: service, Tiles: static, RekorV2: v2.Handler(), Origin: origin, Keys: keys, MaxBody: 2 << 20,
 		Size: func() int64 { p, _ := log.Published(); return p.Size },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.grpc = dial(t, service)
+	conn := dial(t, func(s *grpc.Server) { pb.RegisterLogServer(s, service); rekorpb.RegisterRekorServer(s, v2) })
+	w.grpc, w.rekor = pb.NewLogClient(conn), rekorpb.NewRekorClient(conn)
 }
 
 // dial serves over gRPC without a network until the test ends.
-func dial(t *testing.T, service pb.LogServer) pb.LogClient {
+func dial(t *testing.T, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := grpc.NewServer(transport.GRPCOptions(ctx, transport.GRPCConfig{MaxMessage: 2 << 20, Log: slog.New(slog.DiscardHandler)})...)
-	pb.RegisterLogServer(s, service)
+	register(s)
 	on := bufconn.Listen(1 << 20)
 	done := make(chan error, 1)
 	go func() { done <- transport.Servers{GRPC: s, GRPCOn: on, Grace: 10 * time.Second}.Run(ctx) }()
@@ -142,7 +153,7 @@ func dial(t *testing.T, service pb.LogServer) pb.LogClient {
 			t.Error(err)
 		}
 	})
-	return pb.NewLogClient(conn)
+	return conn
 }
 
 // deadline is far beyond what any step takes; it only ends a test that hangs.

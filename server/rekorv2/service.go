@@ -59,7 +59,7 @@ const version = "0.0.2"
 // Config is what a Service is made from.
 type Config struct {
 	Log     Log
-	KeyID   [32]byte      // logId.keyId, as KeyID makes it
+	KeyID   [32]byte      // logId.keyId: all of the key id in a checkpoint's signature line
 	Kinds   []entry.Kind  // the kinds that may be added; others than hashedrekord and dsse are of no use here
 	Timeout time.Duration // how long an add may wait; 20 s, and Sigstore's clients wait 30 s
 	Tiles   http.Handler  // serves /checkpoint and /tile/
