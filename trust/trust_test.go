@@ -1,0 +1,382 @@
+package trust_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	common "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	trustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"indelible/checkpoint"
+	"indelible/trust"
+)
+
+func verifier(t *testing.T, name string, pub crypto.PublicKey) checkpoint.Verifier {
+	t.Helper()
+	v, err := checkpoint.NewVerifier(name, pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func ed25519Key(seed byte) ed25519.PublicKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+}
+
+func ecdsaKey(t *testing.T, curve elliptic.Curve) *ecdsa.PublicKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &key.PublicKey
+}
+
+func spki(t *testing.T, pub crypto.PublicKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+const origin = "log.example.com"
+
+func both(t *testing.T) trust.Log {
+	return trust.Log{
+		URL: "https://log.example.com/", Origin: origin, Keys: []string{verifier(t, origin, ed25519Key(1)).String()},
+		RekorV1Key: spki(t, ecdsaKey(t, elliptic.P256())), RekorV2: true,
+		Since: time.Date(2026, 3, 4, 5, 6, 7, 890, time.FixedZone("", 3600)),
+	}
+}
+
+func files(t *testing.T, l trust.Log) map[string][]byte {
+	t.Helper()
+	list, err := trust.Files(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string][]byte{}
+	for _, f := range list {
+		if f.Name == "" || f.Type == "" || !strings.HasSuffix(f.About, ".") || len(f.Data) == 0 || f.Data[len(f.Data)-1] != '\n' {
+			t.Errorf("file %q of type %q, about %q, is not whole: %q", f.Name, f.Type, f.About, f.Data)
+		}
+		m[f.Name] = f.Data
+	}
+	if len(m) != len(list) {
+		t.Error("two files have one name")
+	}
+	return m
+}
+
+func names(m map[string][]byte) string {
+	var list []string
+	for name := range m {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+// same decodes JSON as Sigstore's clients do, which refuse unknown fields, and
+// compares what it says.
+func same[M proto.Message](t *testing.T, data []byte, got, want M) {
+	t.Helper()
+	if err := protojson.Unmarshal(data, got); err != nil {
+		t.Fatalf("%v in\n%s", err, data)
+	}
+	if !proto.Equal(got, want) {
+		t.Errorf("it says\n%s\nand not\n%s", protojson.Format(got), protojson.Format(want))
+	}
+}
+
+func TestTrustedRootIsWhatSigstoreReads(t *testing.T) {
+	l := both(t)
+	id := func(b []byte) *common.LogId { return &common.LogId{KeyId: b} }
+	start := &common.TimeRange{Start: timestamppb.New(time.Date(2026, 3, 4, 4, 6, 7, 0, time.UTC))}
+	log := func(der []byte, details common.PublicKeyDetails, keyID [32]byte) *trustroot.TransparencyLogInstance {
+		return &trustroot.TransparencyLogInstance{
+			BaseUrl: "https://log.example.com", HashAlgorithm: common.HashAlgorithm_SHA2_256,
+			PublicKey: &common.PublicKey{RawBytes: der, KeyDetails: details, ValidFor: start}, LogId: id(keyID[:]),
+		}
+	}
+	same(t, files(t, l)["trusted_root.json"], new(trustroot.TrustedRoot), &trustroot.TrustedRoot{
+		MediaType: "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+		Tlogs: []*trustroot.TransparencyLogInstance{
+			log(spki(t, ed25519Key(1)), common.PublicKeyDetails_PKIX_ED25519, sha256.Sum256(append([]byte(origin+"\n\x01"), ed25519Key(1)...))),
+			log(l.RekorV1Key, common.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256, sha256.Sum256(l.RekorV1Key)),
+		},
+	})
+}
+
+func TestSigningConfigIsWhatSigstoreReads(t *testing.T) {
+	service := func(version uint32, start time.Time, operator string) *trustroot.Service {
+		return &trustroot.Service{Url: "https://log.example.com", MajorApiVersion: version, ValidFor: &common.TimeRange{Start: timestamppb.New(start)}, Operator: operator}
+	}
+	config := func(services ...*trustroot.Service) *trustroot.SigningConfig {
+		return &trustroot.SigningConfig{
+			MediaType: "application/vnd.dev.sigstore.signingconfig.v0.2+json", RekorTlogUrls: services,
+			RekorTlogConfig: &trustroot.ServiceConfiguration{Selector: trustroot.ServiceSelector_ANY}, TsaConfig: &trustroot.ServiceConfiguration{},
+		}
+	}
+	l := both(t)
+	at := time.Date(2026, 3, 4, 4, 6, 7, 0, time.UTC)
+	same(t, files(t, l)["signing_config.json"], new(trustroot.SigningConfig), config(service(2, at, origin), service(1, at, origin)))
+	l.Since, l.RekorV1Key, l.Operator = time.Time{}, nil, "example.org"
+	same(t, files(t, l)["signing_config.json"], new(trustroot.SigningConfig), config(service(2, time.Unix(0, 0), "example.org")))
+	l.RekorV1Key, l.RekorV2 = spki(t, ecdsaKey(t, elliptic.P256())), false
+	same(t, files(t, l)["signing_config.json"], new(trustroot.SigningConfig), config(service(1, time.Unix(0, 0), "example.org")))
+}
+
+func TestWhichFilesThereAre(t *testing.T) {
+	l := both(t)
+	const always = "cosign.txt kyverno.yaml log.vkey logcli.txt policy-controller.yaml rekor-v1.pem rekor-v2.pem signing_config.json trusted_root.json"
+	if got := names(files(t, l)); got != always {
+		t.Errorf("with both APIs: %s", got)
+	}
+	l.RekorV1Key = nil
+	if got := names(files(t, l)); got != "cosign.txt log.vkey logcli.txt rekor-v2.pem signing_config.json trusted_root.json" {
+		t.Errorf("without v1: %s", got)
+	}
+	l.RekorV2 = false
+	if got := names(files(t, l)); got != "cosign.txt log.vkey logcli.txt rekor-v2.pem trusted_root.json" {
+		t.Errorf("without any: %s", got)
+	}
+}
+
+// The id of the public Rekor v2 log, as Sigstore's trusted root has it, and
+// checkpoint's own key ids, which are the first four bytes.
+func TestLogID(t *testing.T) {
+	der, err := base64.StdEncoding.DecodeString("MCowBQYDK2VwAyEAt8rlp1knGwjfbcXAYPYAkn0XiLz1x8O4t0YkEhie244=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.ParsePKIXPublicKey(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := trust.LogID(verifier(t, "log2025-1.rekor.sigstore.dev", public))
+	if got := base64.StdEncoding.EncodeToString(id[:]); err != nil || got != "zxGZFVvd0FEmjR8WrFwMdcAJ9vtaY/QXf44Y1wUeP6A=" {
+		t.Errorf("the public log's id is %s, %v", got, err)
+	}
+	for _, pub := range []crypto.PublicKey{ed25519Key(1), ecdsaKey(t, elliptic.P256()), ecdsaKey(t, elliptic.P384())} {
+		v := verifier(t, origin, pub)
+		id, err := trust.LogID(v)
+		if got := binary.BigEndian.Uint32(id[:]); err != nil || got != v.KeyHash() {
+			t.Errorf("%s: the id begins with %08x, %v", v, got, err)
+		}
+	}
+}
+
+func TestPEMAndVkeys(t *testing.T) {
+	l := both(t)
+	second := ecdsaKey(t, elliptic.P256())
+	l.Keys = append(l.Keys, verifier(t, origin, ecdsaKey(t, elliptic.P384())).String(), verifier(t, origin, second).String())
+	m := files(t, l)
+	if got := string(m["log.vkey"]); got != strings.Join(l.Keys, "\n")+"\n" {
+		t.Errorf("log.vkey is %q", got)
+	}
+	for name, want := range map[string][][]byte{"rekor-v1.pem": {l.RekorV1Key}, "rekor-v2.pem": {spki(t, ed25519Key(1)), spki(t, second)}} {
+		rest, got := m[name], [][]byte(nil)
+		for block := new(pem.Block); block != nil; {
+			if block, rest = pem.Decode(rest); block != nil && block.Type == "PUBLIC KEY" {
+				got = append(got, block.Bytes)
+			}
+		}
+		if !slices.EqualFunc(got, want, bytes.Equal) || len(rest) > 0 {
+			t.Errorf("%s is not the keys:\n%s", name, m[name])
+		}
+	}
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	key := ecdsaKey(t, elliptic.P256())
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vkey := func(name string, pub crypto.PublicKey) []string { return []string{verifier(t, name, pub).String()} }
+	for name, c := range map[string]struct {
+		change func(*trust.Log)
+		says   string
+	}{
+		"no URL":            {func(l *trust.Log) { l.URL = "" }, "must begin with http://"},
+		"no scheme":         {func(l *trust.Log) { l.URL = "log.example.com" }, "must begin with http://"},
+		"other scheme":      {func(l *trust.Log) { l.URL = "ftp://log.example.com" }, "must begin with http://"},
+		"no host":           {func(l *trust.Log) { l.URL = "https:///x" }, "and a host"},
+		"password":          {func(l *trust.Log) { l.URL = "https://me:secret@log.example.com" }, "no user"},
+		"query":             {func(l *trust.Log) { l.URL = "https://log.example.com/?a=b" }, "query"},
+		"shell":             {func(l *trust.Log) { l.URL = "https://log.example.com/$(reboot)" }, `'$'`},
+		"line break":        {func(l *trust.Log) { l.URL = "https://log.example.com/\nrun: x" }, "is none"},
+		"origin":            {func(l *trust.Log) { l.Origin = "a b" }, `"a b"`},
+		"no key":            {func(l *trust.Log) { l.Keys = nil }, "none of the log's 0 keys"},
+		"damaged key":       {func(l *trust.Log) { l.Keys[0] += "x" }, "malformed"},
+		"another log's key": {func(l *trust.Log) { l.Keys = vkey("other.example.com", ed25519Key(1)) }, `not of the log "log.example.com"`},
+		"P-384":             {func(l *trust.Log) { l.Keys = vkey(origin, ecdsaKey(t, elliptic.P384())) }, "P-384"},
+		"v1 damaged":        {func(l *trust.Log) { l.RekorV1Key = []byte("x") }, "the key of Rekor v1"},
+		"v1 of RSA":         {func(l *trust.Log) { l.RekorV1Key = spki(t, &rsaKey.PublicKey) }, "not on P-256"},
+		"v1 on P-384":       {func(l *trust.Log) { l.RekorV1Key = spki(t, ecdsaKey(t, elliptic.P384())) }, "not on P-256"},
+		"one key for both":  {func(l *trust.Log) { l.Keys, l.RekorV1Key = vkey(origin, key), spki(t, key) }, "is the log's own"},
+	} {
+		l := both(t)
+		c.change(&l)
+		_, err := trust.Files(l)
+		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, and not %q", name, err, c.says)
+		}
+	}
+}
+
+func TestMisfits(t *testing.T) {
+	for _, c := range []struct {
+		url, origin string
+		fatal, more string // a word of the one and of the other, or none
+	}{
+		{"https://log.example.com", "log.example.com", "", ""},
+		{"https://log.example.com/", "log.example.com", "", ""},
+		{"https://log.example.com:8443", "log.example.com", "", "rekor-monitor"},
+		{"https://example.com/log", "example.com", "", "rekor-monitor"},
+		{"https://example.com/log", "example.com/log", "cosign", "rekor-monitor"},
+		{"https://10.0.0.1", "log.example.com", "https://log.example.com", ""},
+		{"http://log.example.com", "log.example.com", "", "https"},
+		{"http://127.0.0.1", "127.0.0.1", "", ""},
+		{"http://[::1]:8080", "::1", "", "rekor-monitor"},
+		{"nothing", "log.example.com", "must begin with", ""},
+	} {
+		fatal, more := "", ""
+		for _, m := range trust.Misfits(trust.Log{URL: c.url, Origin: c.origin}) {
+			if m.What == "" || m.Do == "" {
+				t.Errorf("%s: a misfit without words: %+v", c.url, m)
+			}
+			if m.Fatal {
+				fatal += m.What + m.Do
+			} else {
+				more += m.What + m.Do
+			}
+		}
+		if (fatal == "") != (c.fatal == "") || !strings.Contains(fatal, c.fatal) || (more == "") != (c.more == "") || !strings.Contains(more, c.more) {
+			t.Errorf("%s of %s: %q and %q, and not %q and %q", c.url, c.origin, fatal, more, c.fatal, c.more)
+		}
+	}
+}
+
+// The snippets must be what they are for, whatever the log is called.
+func TestSnippetsAreShell(t *testing.T) {
+	l := both(t)
+	l.Origin = "$(reboot)`reboot`'\"\\;&|>x"
+	l.Keys = []string{verifier(t, l.Origin, ed25519Key(1)).String()}
+	m := files(t, l)
+	for _, name := range []string{"cosign.txt", "logcli.txt"} {
+		sh := exec.Command("sh", "-n")
+		sh.Stdin = bytes.NewReader(m[name])
+		if out, err := sh.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+		for line := range strings.Lines(string(m[name])) {
+			if !strings.HasPrefix(line, "#") && strings.Contains(line, "reboot") {
+				t.Errorf("%s has the origin in a command: %s", name, line)
+			}
+			if len(line) > 81 && !strings.Contains(line, l.Origin) {
+				t.Errorf("%s has a line wider than a terminal: %s", name, line)
+			}
+		}
+	}
+}
+
+func TestPoliciesAreYAML(t *testing.T) {
+	l := both(t)
+	l.Origin = "a:#'\"{}-x"
+	l.Keys = []string{verifier(t, l.Origin, ed25519Key(1)).String()}
+	m := files(t, l)
+	want := string(m["rekor-v1.pem"])
+
+	kyverno := documents(t, m["kyverno.yaml"])
+	rekor := dig(kyverno[0], "spec", "rules", 0, "verifyImages", 0, "attestors", 0, "entries", 0, "keys", "rekor")
+	if len(kyverno) != 1 || dig(rekor, "url") != "https://log.example.com" || dig(rekor, "pubkey") != strings.TrimSpace(want) {
+		t.Errorf("Kyverno is told %v", rekor)
+	}
+	controller := documents(t, m["policy-controller.yaml"])
+	tlog := dig(controller[0], "spec", "sigstoreKeys", "tLogs", 0)
+	pubkey, err := base64.StdEncoding.DecodeString(fmt.Sprint(dig(tlog, "publicKey")))
+	if err != nil || string(pubkey) != want || dig(tlog, "baseURL") != "https://log.example.com" {
+		t.Errorf("policy-controller is told %v", tlog)
+	}
+	if ref := dig(controller[1], "spec", "authorities", 0, "ctlog", "trustRootRef"); len(controller) != 2 || ref != dig(controller[0], "metadata", "name") {
+		t.Errorf("the policy refers to the trust root %v", ref)
+	}
+}
+
+func documents(t *testing.T, data []byte) []any {
+	t.Helper()
+	var list []any
+	for d := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var doc any
+		err := d.Decode(&doc)
+		if err == io.EOF {
+			return list
+		}
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, data)
+		}
+		list = append(list, doc)
+	}
+}
+
+// dig follows names and indexes into decoded YAML; nil where there is nothing.
+func dig(v any, path ...any) any {
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[step]
+		case int:
+			list, _ := v.([]any)
+			if step >= len(list) {
+				return nil
+			}
+			v = list[step]
+		}
+	}
+	return v
+}
+
+func FuzzBaseURL(f *testing.F) {
+	for _, s := range []string{"https://log.example.com/", "http://[::1]:8080/a", "http://a/%2e%2e", "http://a/$(x)", "https://u:p@h", "http://a//"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		base, err := trust.BaseURL(s)
+		if err != nil {
+			return
+		}
+		if strings.ContainsAny(base, " \n\t'\"`$&;|<>(){}\\*?#!,") || strings.HasSuffix(base, "/") {
+			t.Errorf("%q became %q, which is not harmless", s, base)
+		}
+		if again, err := trust.BaseURL(base); err != nil || again != base {
+			t.Errorf("%q became %q and that %q, %v", s, base, again, err)
+		}
+	})
+}
