@@ -1,0 +1,277 @@
+package entry
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// IndexBy says what an entry is searched by.
+type IndexBy string
+
+// What entries are searched by: only what the stored bytes say.
+const (
+	ByArtifact  IndexBy = "artifact"  // digest of what was signed: "sha256:", "sha384:" or "sha512:" and hex digits
+	ByPublicKey IndexBy = "publicKey" // hex SHA-256 of the key's SubjectPublicKeyInfo in DER, be it bare or in a certificate
+	BySubject   IndexBy = "subject"   // e-mail address, DNS name or URI in a certificate, in small letters
+	ByIssuer    IndexBy = "issuer"    // OIDC issuer in a certificate of Fulcio's
+	ByPayload   IndexBy = "payload"   // digest of a DSSE envelope's payload: "sha256:" and hex digits
+	ByEnvelope  IndexBy = "envelope"  // digest of a DSSE envelope's JSON, the same, in the kinds that have it
+)
+
+// IndexedBy is everything that entries are searched by.
+func IndexedBy() []IndexBy {
+	return []IndexBy{ByArtifact, ByPublicKey, BySubject, ByIssuer, ByPayload, ByEnvelope}
+}
+
+// IndexFormat changes whenever IndexKeys gives other keys for the same bytes:
+// an index of another format is made anew.
+const IndexFormat = 1
+
+// IndexKey is one thing that an entry can be found by.
+type IndexKey struct {
+	By    IndexBy
+	Value string
+}
+
+// NewIndexKey is the key of what somebody asks for, which may be written in
+// capitals where those make no difference.
+func NewIndexKey(by IndexBy, value string) (IndexKey, error) {
+	k := IndexKey{by, value}
+	var err error
+	switch by {
+	case ByArtifact, ByPayload, ByEnvelope:
+		k.Value = strings.ToLower(value)
+		err = checkDigest(k.Value)
+	case ByPublicKey:
+		k.Value = strings.ToLower(value)
+		if raw, hexErr := hex.DecodeString(value); hexErr != nil || len(raw) != sha256.Size {
+			err = fmt.Errorf("%q is not the fingerprint of a public key: give the SHA-256 of its SubjectPublicKeyInfo in DER, 64 hex digits", value)
+		}
+	case BySubject:
+		k.Value = strings.ToLower(value)
+	case ByIssuer:
+	default:
+		err = fmt.Errorf("entries are not searched by %q, but by one of %v", by, IndexedBy())
+	}
+	if err == nil && value == "" {
+		err = fmt.Errorf("the %s to search by is empty", by)
+	}
+	if err != nil {
+		return IndexKey{}, invalid(err)
+	}
+	return k, nil
+}
+
+// checkDigest checks a digest with its algorithm, in small letters.
+func checkDigest(value string) error {
+	algorithm, digits, _ := strings.Cut(value, ":")
+	want, ok := map[string]int{"sha256": 32, "sha384": 48, "sha512": 64}[algorithm]
+	if raw, err := hex.DecodeString(digits); !ok || err != nil || len(raw) != want {
+		return fmt.Errorf("%q is not a digest: give sha256: and 64 hex digits (or sha384: and 96, sha512: and 128)", value)
+	}
+	return nil
+}
+
+// IndexKeys returns what an entry can be found by, sorted, each once. A raw
+// entry has nothing; bytes that Parse does not take are an error. It is for
+// bytes that stand in a log: of a hashedrekord or dsse that was admitted once it
+// does not check again that its keys are such as are allowed.
+func IndexKeys(canonical []byte) ([]IndexKey, error) {
+	if keys, ok := scanKeys(canonical); ok {
+		return sortKeys(keys), nil
+	}
+	p, err := Parse(canonical)
+	if err != nil {
+		return nil, err
+	}
+	return sortKeys(p.indexKeys()), nil
+}
+
+func sortKeys(keys []IndexKey) []IndexKey {
+	slices.SortFunc(keys, func(a, b IndexKey) int {
+		if a.By != b.By {
+			return strings.Compare(string(a.By), string(b.By))
+		}
+		return strings.Compare(a.Value, b.Value)
+	})
+	return slices.Compact(keys)
+}
+
+func (p Parsed) indexKeys() (keys []IndexKey) {
+	if h := p.HashedRekord; h != nil {
+		keys = append(keys, IndexKey{ByArtifact, digestValue(h.Algorithm, h.Digest)})
+	}
+	if d := p.DSSE; d != nil {
+		keys = append(keys, IndexKey{ByPayload, digestValue(d.PayloadAlgorithm, d.PayloadDigest)})
+	}
+	for _, s := range p.Signers() {
+		keys = append(keys, keyOf(s.SPKI))
+		if s.Certificate != nil {
+			keys = appendCertificate(keys, s.Certificate)
+		}
+	}
+	return keys
+}
+
+// digestValue writes a digest whose algorithm has Sigstore's name.
+func digestValue(algorithm string, digest []byte) string {
+	name := "sha" + strings.TrimPrefix(algorithm, "SHA2_") + ":"
+	b := make([]byte, 0, len(name)+2*sha256.Size)
+	return string(hex.AppendEncode(append(b, name...), digest))
+}
+
+func keyOf(spki []byte) IndexKey {
+	sum := sha256.Sum256(spki)
+	return IndexKey{ByPublicKey, hex.EncodeToString(sum[:])}
+}
+
+func appendCertificate(keys []IndexKey, c *x509.Certificate) []IndexKey {
+	for _, name := range identities(c) {
+		if name != "" {
+			keys = append(keys, IndexKey{BySubject, strings.ToLower(name)})
+		}
+	}
+	for _, name := range issuers(c) {
+		if name != "" {
+			keys = append(keys, IndexKey{ByIssuer, name})
+		}
+	}
+	return keys
+}
+
+// identities are a certificate's subject alternative names.
+func identities(c *x509.Certificate) []string {
+	names := slices.Concat(c.EmailAddresses, c.DNSNames)
+	for _, u := range c.URIs {
+		names = append(names, u.String())
+	}
+	return names
+}
+
+// issuers are the OIDC issuers that a certificate names, in one form or both.
+// SPEC: Fulcio, oid-info.md: 1.3.6.1.4.1.57264.1.8 holds a DER string,
+// 1.3.6.1.4.1.57264.1.1, which is older, the bare text.
+func issuers(c *x509.Certificate) (names []string) {
+	for _, e := range c.Extensions {
+		switch {
+		case e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}):
+			names = append(names, string(e.Value))
+		case e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}):
+			var s string
+			if rest, err := asn1.Unmarshal(e.Value, &s); err == nil && len(rest) == 0 {
+				names = append(names, s)
+			}
+		}
+	}
+	return names
+}
+
+// scanKeys reads the kinds that a log has most of, without the work of Parse:
+// what was logged has one form, to the byte. It takes everything of these kinds
+// that Parse takes, and reports false for whatever looks otherwise.
+func scanKeys(canonical []byte) ([]IndexKey, bool) {
+	s := scanner{rest: canonical, ok: true}
+	switch {
+	case bytes.HasPrefix(canonical, []byte(hashedRekordPrefix)):
+		s.skip(hashedRekordPrefix + `"data":`)
+		s.digest(ByArtifact)
+		s.skip(`,"signature":`)
+		s.signature()
+	case bytes.HasPrefix(canonical, []byte(dssePrefix)):
+		s.skip(dssePrefix + `"payloadHash":`)
+		s.digest(ByPayload)
+		s.skip(`,"signatures":[`)
+		for s.signature(); s.ok && s.rest[0] == ','; s.signature() {
+			s.skip(`,`)
+		}
+		s.skip(`]`)
+	default:
+		return nil, false
+	}
+	s.skip(`}}}`)
+	return s.keys, s.ok && len(s.rest) == 0
+}
+
+// scanner reads canonical bytes from the front, and collects keys. After the
+// first thing that is not as it should be it is not ok.
+type scanner struct {
+	rest []byte
+	keys []IndexKey
+	ok   bool
+}
+
+func (s *scanner) skip(literal string) {
+	if s.ok = s.ok && bytes.HasPrefix(s.rest, []byte(literal)); s.ok {
+		s.rest = s.rest[len(literal):]
+	}
+}
+
+// text reads up to the quote that ends a string, of which there is something
+// left behind it.
+func (s *scanner) text() []byte {
+	n := bytes.IndexByte(s.rest, '"')
+	if s.ok = s.ok && n >= 0; !s.ok {
+		return nil
+	}
+	text := s.rest[:n]
+	s.rest = s.rest[n:]
+	return text
+}
+
+func (s *scanner) bytes() []byte {
+	text := s.text()
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Strict().Decode(b, text)
+	s.ok = s.ok && err == nil
+	return b[:n]
+}
+
+func (s *scanner) digest(by IndexBy) {
+	s.skip(`{"algorithm":"`)
+	algorithm := string(s.text())
+	s.skip(`","digest":"`)
+	digest := s.bytes()
+	s.skip(`"}`)
+	hash, known := hashByName(algorithm)
+	if s.ok = s.ok && known && len(digest) == hash.Size(); s.ok {
+		s.keys = append(s.keys, IndexKey{by, digestValue(algorithm, digest)})
+	}
+}
+
+func (s *scanner) signature() {
+	s.skip(`{"content":"`)
+	s.text()
+	s.skip(`","verifier":{"keyDetails":"`)
+	s.text()
+	if s.ok && bytes.HasPrefix(s.rest, []byte(`","publicKey":`)) {
+		s.skip(`","publicKey":{"rawBytes":"`)
+		s.keys = append(s.keys, keyOf(s.bytes()))
+	} else {
+		s.skip(`","x509Certificate":{"rawBytes":"`)
+		s.certificate(s.bytes())
+	}
+	s.skip(`"}}}`)
+	s.ok = s.ok && len(s.rest) > 0
+}
+
+func (s *scanner) certificate(der []byte) {
+	if !s.ok {
+		return
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		s.ok = false
+		return
+	}
+	spki, err := x509.MarshalPKIXPublicKey(c.PublicKey)
+	if s.ok = err == nil; s.ok {
+		s.keys = appendCertificate(append(s.keys, keyOf(spki)), c)
+	}
+}
