@@ -474,7 +474,7 @@ func (s *Store) FindLeaves(ctx context.Context, logID int64, hashes []storage.Ha
 
 // lookupSizes are the lengths that IN lists are padded to, so that there are
 // few statements. MariaDB turns a list of 1,000 and more into a join.
-var lookupSizes = [...]int{512, 128, 32, 8, 1}
+var lookupSizes = [...]int{512, 256, 128, 64, 32, 16, 8, 4, 2, 1}
 
 // leafKey is the narrow key that leaf hashes are indexed by.
 func leafKey(h storage.Hash) int64 { return int64(binary.BigEndian.Uint64(h[:8])) }
