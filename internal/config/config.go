@@ -35,6 +35,7 @@ const (
 	Size     Type = "size"     // bytes: 65536, 64KiB, 8MiB, 1GiB
 	Number   Type = "number"
 	List     Type = "list" // a,b,c
+	Bool     Type = "bool" // true or false; the flag alone is true
 )
 
 // Setting is one row of the table.
@@ -68,7 +69,10 @@ type Values struct{ list []Value }
 func AddFlags(fs *pflag.FlagSet, table []Setting) {
 	for _, s := range table {
 		v := flagValue{setting: s, text: s.Default}
-		fs.Var(&v, s.Name, fmt.Sprintf("%s (%s)", s.Help, s.Env()))
+		flag := fs.VarPF(&v, s.Name, "", fmt.Sprintf("%s (%s)", s.Help, s.Env()))
+		if s.Type == Bool {
+			flag.NoOptDefVal = "true"
+		}
 	}
 }
 
@@ -180,6 +184,10 @@ func (v Value) check() error {
 		if n, bad := strconv.Atoi(v.Text); bad != nil || n < 0 {
 			err = fmt.Errorf("%q is not a whole number from 0 up", v.Text)
 		}
+	case Bool:
+		if v.Text != "true" && v.Text != "false" {
+			err = fmt.Errorf("%q is not true or false", v.Text)
+		}
 	}
 	if err != nil || len(v.OneOf) == 0 {
 		return err
@@ -256,6 +264,9 @@ func (v Values) Number(name string) int {
 	n, _ := strconv.Atoi(v.get(name).Text) // checked by Load
 	return n
 }
+
+// Bool returns a setting of that type.
+func (v Values) Bool(name string) bool { return v.get(name).Text == "true" }
 
 // List returns a setting's parts.
 func (v Values) List(name string) []string { return splitList(v.get(name).Text) }

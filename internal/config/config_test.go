@@ -16,6 +16,8 @@ func table() []Setting {
 		{Name: "wait", Type: Duration, Default: "1s"},
 		{Name: "max-size", Type: Size, Default: "8MiB"},
 		{Name: "count", Type: Number, Default: "3"},
+		{Name: "on", Type: Bool, Default: "true"},
+		{Name: "off", Type: Bool, Default: "false"},
 		{Name: "kinds", Type: List, Default: "a,b", OneOf: []string{"a", "b", "c"}},
 	}
 }
@@ -66,6 +68,10 @@ func TestRefused(t *testing.T) {
 		"count: -1":          "not a whole number",
 		"kinds: [a, z]":      "not one of a, b, c",
 		"text: [":            "yaml",
+		"on: yes":            "not true or false",
+		"on: 1":              "not true or false",
+		"on: TRUE":           "not true or false",
+		"on:":                "not true or false",
 	} {
 		_, err := load(t, file, nil)
 		if says == "" {
@@ -80,6 +86,29 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := load(t, "", map[string]string{"INDELIBLE_COUNT": "many"}); err == nil || !strings.Contains(err.Error(), "INDELIBLE_COUNT") {
 		t.Errorf("a fault in the environment: %v", err)
+	}
+}
+
+func TestBool(t *testing.T) {
+	for _, c := range []struct {
+		file    string
+		env     map[string]string
+		args    []string
+		on, off bool
+	}{
+		{on: true},
+		{args: []string{"--off"}, on: true, off: true},
+		{args: []string{"--on=false", "--off=true"}, off: true},
+		{file: "on: false\noff: true\n", off: true},
+		{env: map[string]string{"INDELIBLE_ON": "false"}},
+	} {
+		v, err := load(t, c.file, c.env, c.args...)
+		if err != nil || v.Bool("on") != c.on || v.Bool("off") != c.off {
+			t.Errorf("%+v: %v, %v, %v", c, v.Bool("on"), v.Bool("off"), err)
+		}
+	}
+	if _, err := load(t, "", nil, "--on=perhaps"); err == nil || !strings.Contains(err.Error(), `"perhaps" is not true or false`) {
+		t.Errorf("%v", err)
 	}
 }
 
