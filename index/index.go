@@ -1,4 +1,140 @@
 // Package index finds entries by what they say: the digest of an artifact, a
-// key, a name in a certificate. It follows the log with a cursor of its own,
-// can be dropped and made again, and never slows an add.
+// key, a name in a certificate (entry.IndexKeys). It follows the log with a
+// cursor of its own, can be dropped and made again, and never slows an add.
+//
+// # Complete by construction
+//
+// The index has the entries [0, size) and no others. The rows of some thousand
+// entries and the cursor that says so move in one transaction, and only from
+// where the cursor was: however many follow at once, and wherever one is
+// killed, no entry is passed over or entered twice. Only published entries are
+// indexed. Each answer says up to which size it is complete; what is published
+// and not yet indexed is at most about a second's worth while the database keeps
+// up.
+//
+// # Rows
+//
+// A row has the first 8 bytes of SHA-256(by || 0x00 || value) and an entry's
+// index. What it points at is read from the log, and its keys are taken from
+// the entry anew, before it is an answer: of two things whose hashes begin
+// alike, or of a damaged row, nobody hears.
+//
+// # A new format
+//
+// When a program takes other keys from the entries than the one that made the
+// index (entry.IndexFormat), it makes the index anew, from the first entry,
+// and answers with what it has meanwhile. A program that is older than the
+// index lets it be, and can promise nothing of it: complete up to 0.
 package index
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	translog "indelible/log"
+	"indelible/storage"
+)
+
+// Log is what the index needs of a log.
+type Log interface {
+	Published() (translog.Published, error)
+	AwaitNewer(ctx context.Context, than int64) (translog.Published, error)
+}
+
+var _ Log = (*translog.Log)(nil)
+
+// Config is what an Index is made from. A field's zero value means the default
+// that its comment names.
+type Config struct {
+	Store   storage.Store // required
+	LogID   int64         // required: the log's id in the store
+	Log     Log           // required
+	Replica string        // names this process among the log's replicas; random
+
+	// Gather is how long entries are gathered, while many are added, before
+	// they are indexed together; 300 ms. The first after a pause do not wait.
+	Gather time.Duration
+	// LeaseTTL is after what time another replica follows on for one that
+	// vanished; 3 s.
+	LeaseTTL time.Duration
+	Events   Events
+}
+
+// Events are called when something happened; each may be nil. They are called
+// from Run and must return at once.
+type Events struct {
+	Indexed  func(size int64, entries, rows int, took time.Duration) // this replica indexed some entries
+	Reset    func(format int)                                        // the index is made anew, in this format
+	Newer    func(format int)                                        // a newer program made the index; it is left alone
+	Retrying func(what string, err error)                            // a step failed and will be tried again
+}
+
+// Index finds the entries of one log. Open makes one and Run makes it follow;
+// searches may come from any number of goroutines.
+type Index struct {
+	cfg   Config
+	known atomic.Int64
+}
+
+// Open makes an Index. It starts nothing and reads nothing.
+func Open(cfg Config) (*Index, error) {
+	switch {
+	case cfg.Store == nil:
+		return nil, errors.New("index: no store is given")
+	case cfg.Log == nil:
+		return nil, errors.New("index: no log is given")
+	case cfg.Gather < 0 || cfg.LeaseTTL < 0:
+		return nil, errors.New("index: a duration is negative")
+	}
+	if cfg.Replica == "" {
+		cfg.Replica = rand.Text()
+	}
+	if cfg.Gather == 0 {
+		cfg.Gather = 300 * time.Millisecond
+	}
+	if cfg.LeaseTTL == 0 {
+		cfg.LeaseTTL = 3 * time.Second
+	}
+	return &Index{cfg: cfg}, nil
+}
+
+// Known is the size up to which the index was complete when this replica last
+// saw it.
+func (x *Index) Known() int64 { return x.known.Load() }
+
+// see remembers a state, and returns up to which size it is complete.
+func (x *Index) see(st storage.IndexState) int64 {
+	size := st.Size
+	if st.Format != format {
+		size = 0
+	}
+	x.known.Store(size)
+	return size
+}
+
+func (e Events) indexed(size int64, entries, rows int, took time.Duration) {
+	if e.Indexed != nil {
+		e.Indexed(size, entries, rows, took)
+	}
+}
+
+func (e Events) reset(format int) {
+	if e.Reset != nil {
+		e.Reset(format)
+	}
+}
+
+func (e Events) newer(format int) {
+	if e.Newer != nil {
+		e.Newer(format)
+	}
+}
+
+func (e Events) retrying(what string, err error) {
+	if e.Retrying != nil {
+		e.Retrying(what, err)
+	}
+}

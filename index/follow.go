@@ -1,0 +1,212 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"indelible/storage"
+)
+
+const (
+	leaseName = "index"
+	// sweepRows is about how many rows of an old index are deleted at once.
+	sweepRows = 5000
+	// After a failure the follower waits, longer each time.
+	firstPause, longestPause = 100 * time.Millisecond, 5 * time.Second
+	// releaseTimeout bounds giving the lease up at the end.
+	releaseTimeout = 2 * time.Second
+)
+
+// Run follows the log until ctx ends, and returns nil. Of the replicas of a log
+// one follows, by a lease: for economy only, since two would not harm the index.
+func (x *Index) Run(ctx context.Context) error {
+	f := &follower{x: x, leftovers: true}
+	defer f.release(context.WithoutCancel(ctx))
+	failed := time.Duration(0)
+	for ctx.Err() == nil {
+		wait, err := f.step(ctx)
+		switch {
+		case err == nil:
+			failed = 0
+		case ctx.Err() != nil:
+		case errors.Is(err, storage.ErrConflict): // another replica was faster
+			f.stale, wait = true, x.cfg.Gather
+		default:
+			x.cfg.Events.retrying("follow the log", err)
+			failed = min(max(firstPause, 2*failed), longestPause)
+			f.stale, wait = true, failed
+		}
+		pause(ctx, wait)
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// follower is what Run owns.
+type follower struct {
+	x          *Index
+	state      storage.IndexState
+	seen       bool // state was read
+	stale      bool // state may have changed
+	told       int  // the newer format that the operator was told of
+	leftovers  bool // there may be rows of old indexes
+	last       time.Time
+	held       bool
+	epoch      int64
+	leaseUntil time.Time // by our clock, from before we asked: never too late
+	rows       []storage.IndexRow
+}
+
+// step does the next thing that is to do, and returns how long to wait after it.
+// It waits itself while there is nothing to do.
+func (f *follower) step(ctx context.Context) (time.Duration, error) {
+	if err := f.look(ctx); err != nil {
+		return 0, err
+	}
+	cfg := &f.x.cfg
+	if f.state.Format > format {
+		if f.told != f.state.Format {
+			f.told = f.state.Format
+			cfg.Events.newer(f.state.Format)
+		}
+		f.stale = true
+		return cfg.LeaseTTL, nil
+	}
+	current := f.seen && f.state.ID != 0 && f.state.Format == format
+	published := int64(0)
+	if current {
+		p, err := f.await(ctx)
+		if err != nil {
+			return 0, err
+		}
+		published = p
+	}
+	held, err := f.hold(ctx)
+	switch {
+	case err != nil:
+		return 0, err
+	case f.stale: // whoever held it before us may have gone on
+		return 0, nil
+	case !held: // its holder goes on; we look how far it is
+		f.stale = true
+		return cfg.LeaseTTL / 3, nil
+	case !current:
+		return 0, f.reset(ctx)
+	case published > f.state.Size:
+		if early := cfg.Gather - time.Since(f.last); early > 0 && published-f.state.Size < maxBatch {
+			return early, nil
+		}
+		return 0, f.index(ctx, published)
+	}
+	return 0, f.sweep(ctx)
+}
+
+// look reads the state, if it may be another than the one known.
+func (f *follower) look(ctx context.Context) error {
+	if f.seen && !f.stale {
+		return nil
+	}
+	st, err := f.x.cfg.Store.IndexState(ctx, f.x.cfg.LogID)
+	if err != nil {
+		return err
+	}
+	f.state, f.seen, f.stale = st, true, false
+	f.x.see(st)
+	return nil
+}
+
+// await waits for something to do, and returns the published size.
+func (f *follower) await(ctx context.Context) (int64, error) {
+	than := f.state.Size
+	if f.leftovers {
+		than = -1 // there is something to do in any case
+	}
+	p, err := f.x.cfg.Log.AwaitNewer(ctx, than)
+	return p.Size, err
+}
+
+// hold takes or renews the lease, and reports whether it is ours.
+func (f *follower) hold(ctx context.Context) (bool, error) {
+	cfg, now := &f.x.cfg, time.Now()
+	if f.held && now.Before(f.leaseUntil.Add(-cfg.LeaseTTL*2/3)) {
+		return true, nil
+	}
+	lease, err := cfg.Store.Lease(ctx, cfg.LogID, leaseName, cfg.Replica, cfg.LeaseTTL)
+	if err != nil {
+		f.held = false
+		return false, fmt.Errorf("ask for the lease: %w", err)
+	}
+	f.stale = f.stale || lease.Held && lease.Epoch != f.epoch
+	f.held, f.epoch, f.leaseUntil = lease.Held, lease.Epoch, now.Add(cfg.LeaseTTL)
+	return f.held, nil
+}
+
+// release gives the lease up. If that fails it runs out by itself.
+func (f *follower) release(ctx context.Context) {
+	if !f.held {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	if err := f.x.cfg.Store.Unlease(ctx, f.x.cfg.LogID, leaseName, f.x.cfg.Replica); err != nil {
+		f.x.cfg.Events.retrying("give up the lease", err)
+	}
+}
+
+func (f *follower) reset(ctx context.Context) error {
+	st, err := f.x.cfg.Store.IndexReset(ctx, f.x.cfg.LogID, f.state, format)
+	if err != nil {
+		return err
+	}
+	if f.state.ID != 0 {
+		f.x.cfg.Events.reset(format)
+	}
+	f.state, f.leftovers = st, true
+	f.x.see(st)
+	return nil
+}
+
+// index indexes what is published, or as much of it as one transaction takes.
+func (f *follower) index(ctx context.Context, published int64) error {
+	cfg, begin := &f.x.cfg, time.Now()
+	next, all, err := advance(ctx, cfg.Store, cfg.LogID, f.state, published, f.rows)
+	if err != nil {
+		return err
+	}
+	cfg.Events.indexed(next.Size, int(next.Size-f.state.Size), len(all), time.Since(begin))
+	f.state, f.rows, f.last = next, all, time.Now()
+	f.x.see(next)
+	if f.leftovers {
+		return f.sweep(ctx)
+	}
+	return nil
+}
+
+// advance indexes the entries from a state on up to a size, at most maxBatch.
+func advance(ctx context.Context, store storage.Store, logID int64, st storage.IndexState, size int64, into []storage.IndexRow) (storage.IndexState, []storage.IndexRow, error) {
+	next := st
+	next.Size = min(size, st.Size+maxBatch)
+	all, err := rows(ctx, store, logID, st.Size, next.Size, into)
+	if err == nil {
+		err = store.IndexAppend(ctx, logID, st, next.Size, all)
+	}
+	return next, all, err
+}
+
+func (f *follower) sweep(ctx context.Context) (err error) {
+	f.leftovers, err = f.x.cfg.Store.IndexSweep(ctx, sweepRows)
+	return err
+}

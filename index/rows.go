@@ -1,0 +1,67 @@
+package index
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+
+	"indelible/entry"
+	"indelible/storage"
+)
+
+// format is the format of the index that this program makes.
+const format = entry.IndexFormat
+
+const (
+	// maxBatch is the most entries that one transaction indexes: its locks and
+	// its undo log stay small, and a commit is cheap beside it.
+	maxBatch = 4096
+	// readEntries is how many entries are read at once. They have up to 64 KiB.
+	readEntries = 256
+)
+
+// keyHash is the key of a row.
+func keyHash(k entry.IndexKey) int64 {
+	b := make([]byte, 0, 160)
+	b = append(b, k.By...)
+	b = append(b, 0)
+	b = append(b, k.Value...)
+	sum := sha256.Sum256(b)
+	return int64(binary.BigEndian.Uint64(sum[:8]))
+}
+
+// rows makes the rows of the entries [start, end), into the array given.
+func rows(ctx context.Context, store storage.Store, logID, start, end int64, into []storage.IndexRow) ([]storage.IndexRow, error) {
+	all := into[:0]
+	for ; start < end; start += readEntries {
+		entries, err := store.Entries(ctx, logID, start, min(end, start+readEntries))
+		if err != nil {
+			return nil, err
+		}
+		for i := range entries {
+			all = appendRows(all, &entries[i])
+		}
+	}
+	slices.SortFunc(all, func(a, b storage.IndexRow) int {
+		if a.Key != b.Key {
+			return cmp.Compare(a.Key, b.Key)
+		}
+		return cmp.Compare(a.Index, b.Index)
+	})
+	return slices.Compact(all), nil
+}
+
+// appendRows appends the rows of one entry. One that this program cannot read
+// says nothing to be found by.
+func appendRows(all []storage.IndexRow, e *storage.Entry) []storage.IndexRow {
+	keys, err := entry.IndexKeys(e.Body)
+	if err != nil {
+		return all
+	}
+	for _, k := range keys {
+		all = append(all, storage.IndexRow{Key: keyHash(k), Index: e.Index})
+	}
+	return all
+}
