@@ -33,6 +33,11 @@ type Options struct {
 	Migrate bool
 	// Readers is how many connections read at once; 16. A few more write.
 	Readers int
+	// Abandoned is after what time the server ends the transaction of a client
+	// that says nothing more, and gives its locks back; a minute, to the second.
+	// A machine that vanished never closes its connection, and by the server's
+	// own setting it would keep the tree head locked for hours.
+	Abandoned time.Duration
 }
 
 // writers is how many connections append and publish at once. An append waits
@@ -49,10 +54,16 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.Readers == 0 {
 		o.Readers = 16
 	}
+	if o.Abandoned == 0 {
+		o.Abandoned = time.Minute
+	}
 	read, err := connect(cfg, o.Readers)
 	if err != nil {
 		return nil, err
 	}
+	// A variable of the session, and yet nothing that a statement relies on: if a
+	// proxy does not pass it on, the server's own value holds.
+	cfg.Params = map[string]string{"wait_timeout": fmt.Sprintf("%.0f", o.Abandoned.Seconds())}
 	write, err := connect(cfg, writers)
 	if err != nil {
 		return nil, errors.Join(err, read.Close())

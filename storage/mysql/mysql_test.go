@@ -219,6 +219,31 @@ func TestLockTimeout(t *testing.T) {
 	tx.Rollback()
 }
 
+// A client that vanished does not hold the log up for ever.
+func TestAbandonedLock(t *testing.T) {
+	server := start(t)
+	dsn := database(t, server, "test")
+	s := open(t, dsn)
+	defer s.Close()
+	l, err := s.CreateLog(t.Context(), storage.Log{Origin: "a", Instance: "i", Register: "r"}, storage.Head{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := Open(t.Context(), dsn, Options{Abandoned: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.BeginAppend(t.Context(), l.ID); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.BeginAppend(t.Context(), l.ID) // waits until the server has given other up
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx.Rollback()
+}
+
 func TestDSN(t *testing.T) {
 	const secret = "s3cret"
 	for _, bad := range []string{
