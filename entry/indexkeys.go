@@ -60,11 +60,11 @@ func NewIndexKey(by IndexBy, value string) (IndexKey, error) {
 	default:
 		err = fmt.Errorf("entries are not searched by %q, but by one of %v", by, IndexedBy())
 	}
-	if err == nil && value == "" {
+	if value == "" {
 		err = fmt.Errorf("the %s to search by is empty", by)
 	}
 	if err != nil {
-		return IndexKey{}, invalid(err)
+		return IndexKey{}, err
 	}
 	return k, nil
 }

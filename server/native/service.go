@@ -51,6 +51,7 @@ type Config struct {
 	Log     Log
 	Kinds   []entry.Kind  // the kinds that may be added
 	Timeout time.Duration // how long an add may wait; 30 s
+	Search  Search        // nil: there is none
 	// Fault is called with the errors that clients are not shown; it may be nil.
 	Fault func(error)
 }

@@ -1226,6 +1226,186 @@ func (x *ListEntriesResponse) GetTreeSize() int64 {
 	return 0
 }
 
+type SearchEntriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Digest of what was signed: "sha256:", "sha384:" or "sha512:" and hex digits, by the algorithm of the signing key.
+	Artifact string `protobuf:"bytes,1,opt,name=artifact,proto3" json:"artifact,omitempty"`
+	// SHA-256 of the signing key's SubjectPublicKeyInfo in DER, 64 hex digits; the key may be bare or in a certificate.
+	PublicKey string `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// E-mail address, DNS name or URI in the signer's certificate. Capitals make no difference.
+	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	// OIDC issuer in the signer's certificate, as it is written there.
+	Issuer string `protobuf:"bytes,4,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Digest of a DSSE envelope's payload: "sha256:" and hex digits.
+	Payload string `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Digest of a DSSE envelope's JSON, the same. Only entries of Rekor v1's kinds have it.
+	Envelope string `protobuf:"bytes,6,opt,name=envelope,proto3" json:"envelope,omitempty"`
+	// The most entries to return, 1 to 256; 0 means 100. The answer may hold fewer.
+	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: next_page_token of the answer before, to the same question.
+	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchEntriesRequest) Reset() {
+	*x = SearchEntriesRequest{}
+	mi := &file_indelible_v1_log_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchEntriesRequest) ProtoMessage() {}
+
+func (x *SearchEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_indelible_v1_log_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchEntriesRequest.ProtoReflect.Descriptor instead.
+func (*SearchEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_indelible_v1_log_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SearchEntriesRequest) GetArtifact() string {
+	if x != nil {
+		return x.Artifact
+	}
+	return ""
+}
+
+func (x *SearchEntriesRequest) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *SearchEntriesRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *SearchEntriesRequest) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *SearchEntriesRequest) GetPayload() string {
+	if x != nil {
+		return x.Payload
+	}
+	return ""
+}
+
+func (x *SearchEntriesRequest) GetEnvelope() string {
+	if x != nil {
+		return x.Envelope
+	}
+	return ""
+}
+
+func (x *SearchEntriesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *SearchEntriesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type SearchEntriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By index.
+	Entries []*LoggedEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Asks for the entries after these; empty when there are no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Every entry with an index below this was searched. The entries above it are not indexed yet.
+	CompleteTo int64 `protobuf:"varint,3,opt,name=complete_to,json=completeTo,proto3" json:"complete_to,omitempty"`
+	// The published size.
+	TreeSize      int64 `protobuf:"varint,4,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchEntriesResponse) Reset() {
+	*x = SearchEntriesResponse{}
+	mi := &file_indelible_v1_log_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchEntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchEntriesResponse) ProtoMessage() {}
+
+func (x *SearchEntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_indelible_v1_log_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchEntriesResponse.ProtoReflect.Descriptor instead.
+func (*SearchEntriesResponse) Descriptor() ([]byte, []int) {
+	return file_indelible_v1_log_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SearchEntriesResponse) GetEntries() []*LoggedEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *SearchEntriesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *SearchEntriesResponse) GetCompleteTo() int64 {
+	if x != nil {
+		return x.CompleteTo
+	}
+	return 0
+}
+
+func (x *SearchEntriesResponse) GetTreeSize() int64 {
+	if x != nil {
+		return x.TreeSize
+	}
+	return 0
+}
+
 type GetCheckpointRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1234,7 +1414,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_indelible_v1_log_proto_msgTypes[19]
+	mi := &file_indelible_v1_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1426,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_indelible_v1_log_proto_msgTypes[19]
+	mi := &file_indelible_v1_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1439,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_indelible_v1_log_proto_rawDescGZIP(), []int{19}
+	return file_indelible_v1_log_proto_rawDescGZIP(), []int{21}
 }
 
 type GetInclusionProofRequest struct {
@@ -1273,7 +1453,7 @@ type GetInclusionProofRequest struct {
 
 func (x *GetInclusionProofRequest) Reset() {
 	*x = GetInclusionProofRequest{}
-	mi := &file_indelible_v1_log_proto_msgTypes[20]
+	mi := &file_indelible_v1_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1465,7 @@ func (x *GetInclusionProofRequest) String() string {
 func (*GetInclusionProofRequest) ProtoMessage() {}
 
 func (x *GetInclusionProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_indelible_v1_log_proto_msgTypes[20]
+	mi := &file_indelible_v1_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1478,7 @@ func (x *GetInclusionProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInclusionProofRequest.ProtoReflect.Descriptor instead.
 func (*GetInclusionProofRequest) Descriptor() ([]byte, []int) {
-	return file_indelible_v1_log_proto_rawDescGZIP(), []int{20}
+	return file_indelible_v1_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetInclusionProofRequest) GetIndex() int64 {
@@ -1326,7 +1506,7 @@ type GetConsistencyProofRequest struct {
 
 func (x *GetConsistencyProofRequest) Reset() {
 	*x = GetConsistencyProofRequest{}
-	mi := &file_indelible_v1_log_proto_msgTypes[21]
+	mi := &file_indelible_v1_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1518,7 @@ func (x *GetConsistencyProofRequest) String() string {
 func (*GetConsistencyProofRequest) ProtoMessage() {}
 
 func (x *GetConsistencyProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_indelible_v1_log_proto_msgTypes[21]
+	mi := &file_indelible_v1_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1531,7 @@ func (x *GetConsistencyProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConsistencyProofRequest.ProtoReflect.Descriptor instead.
 func (*GetConsistencyProofRequest) Descriptor() ([]byte, []int) {
-	return file_indelible_v1_log_proto_rawDescGZIP(), []int{21}
+	return file_indelible_v1_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetConsistencyProofRequest) GetFrom() int64 {
@@ -1376,7 +1556,7 @@ type WatchCheckpointsRequest struct {
 
 func (x *WatchCheckpointsRequest) Reset() {
 	*x = WatchCheckpointsRequest{}
-	mi := &file_indelible_v1_log_proto_msgTypes[22]
+	mi := &file_indelible_v1_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1568,7 @@ func (x *WatchCheckpointsRequest) String() string {
 func (*WatchCheckpointsRequest) ProtoMessage() {}
 
 func (x *WatchCheckpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_indelible_v1_log_proto_msgTypes[22]
+	mi := &file_indelible_v1_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1581,7 @@ func (x *WatchCheckpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCheckpointsRequest.ProtoReflect.Descriptor instead.
 func (*WatchCheckpointsRequest) Descriptor() ([]byte, []int) {
-	return file_indelible_v1_log_proto_rawDescGZIP(), []int{22}
+	return file_indelible_v1_log_proto_rawDescGZIP(), []int{24}
 }
 
 var File_indelible_v1_log_proto protoreflect.FileDescriptor
@@ -1492,7 +1672,24 @@ const file_indelible_v1_log_proto_rawDesc = "" +
 	"\x13ListEntriesResponse\x123\n" +
 	"\aentries\x18\x01 \x03(\v2\x19.indelible.v1.LoggedEntryR\aentries\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x03R\x04next\x12\x1b\n" +
-	"\ttree_size\x18\x03 \x01(\x03R\btreeSize\"\x16\n" +
+	"\ttree_size\x18\x03 \x01(\x03R\btreeSize\"\xf5\x01\n" +
+	"\x14SearchEntriesRequest\x12\x1a\n" +
+	"\bartifact\x18\x01 \x01(\tR\bartifact\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x02 \x01(\tR\tpublicKey\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12\x16\n" +
+	"\x06issuer\x18\x04 \x01(\tR\x06issuer\x12\x18\n" +
+	"\apayload\x18\x05 \x01(\tR\apayload\x12\x1a\n" +
+	"\benvelope\x18\x06 \x01(\tR\benvelope\x12\x1b\n" +
+	"\tpage_size\x18\a \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\b \x01(\tR\tpageToken\"\xb2\x01\n" +
+	"\x15SearchEntriesResponse\x123\n" +
+	"\aentries\x18\x01 \x03(\v2\x19.indelible.v1.LoggedEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1f\n" +
+	"\vcomplete_to\x18\x03 \x01(\x03R\n" +
+	"completeTo\x12\x1b\n" +
+	"\ttree_size\x18\x04 \x01(\x03R\btreeSize\"\x16\n" +
 	"\x14GetCheckpointRequest\"M\n" +
 	"\x18GetInclusionProofRequest\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x03R\x05index\x12\x1b\n" +
@@ -1500,14 +1697,15 @@ const file_indelible_v1_log_proto_rawDesc = "" +
 	"\x1aGetConsistencyProofRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x03R\x02to\"\x19\n" +
-	"\x17WatchCheckpointsRequest2\xcd\a\n" +
+	"\x17WatchCheckpointsRequest2\xc3\b\n" +
 	"\x03Log\x12a\n" +
 	"\bAddEntry\x12\x1d.indelible.v1.AddEntryRequest\x1a\x1e.indelible.v1.AddEntryResponse\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/entries\x12m\n" +
 	"\n" +
 	"AddEntries\x12\x1f.indelible.v1.AddEntriesRequest\x1a .indelible.v1.AddEntriesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/entries:batch\x12f\n" +
 	"\bGetEntry\x12\x1d.indelible.v1.GetEntryRequest\x1a\x1e.indelible.v1.GetEntryResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/entries/{index}\x12k\n" +
 	"\vLookupEntry\x12 .indelible.v1.LookupEntryRequest\x1a\x1e.indelible.v1.GetEntryResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/entries:lookup\x12g\n" +
-	"\vListEntries\x12 .indelible.v1.ListEntriesRequest\x1a!.indelible.v1.ListEntriesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/entries\x12e\n" +
+	"\vListEntries\x12 .indelible.v1.ListEntriesRequest\x1a!.indelible.v1.ListEntriesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/entries\x12t\n" +
+	"\rSearchEntries\x12\".indelible.v1.SearchEntriesRequest\x1a#.indelible.v1.SearchEntriesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/entries:search\x12e\n" +
 	"\rGetCheckpoint\x12\".indelible.v1.GetCheckpointRequest\x1a\x18.indelible.v1.Checkpoint\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/checkpoint\x12w\n" +
 	"\x11GetInclusionProof\x12&.indelible.v1.GetInclusionProofRequest\x1a\x1c.indelible.v1.InclusionProof\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/proofs/inclusion\x12\x7f\n" +
 	"\x13GetConsistencyProof\x12(.indelible.v1.GetConsistencyProofRequest\x1a\x1e.indelible.v1.ConsistencyProof\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/proofs/consistency\x12U\n" +
@@ -1525,7 +1723,7 @@ func file_indelible_v1_log_proto_rawDescGZIP() []byte {
 	return file_indelible_v1_log_proto_rawDescData
 }
 
-var file_indelible_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_indelible_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_indelible_v1_log_proto_goTypes = []any{
 	(*Entry)(nil),                      // 0: indelible.v1.Entry
 	(*HashedRekord)(nil),               // 1: indelible.v1.HashedRekord
@@ -1546,10 +1744,12 @@ var file_indelible_v1_log_proto_goTypes = []any{
 	(*LookupEntryRequest)(nil),         // 16: indelible.v1.LookupEntryRequest
 	(*ListEntriesRequest)(nil),         // 17: indelible.v1.ListEntriesRequest
 	(*ListEntriesResponse)(nil),        // 18: indelible.v1.ListEntriesResponse
-	(*GetCheckpointRequest)(nil),       // 19: indelible.v1.GetCheckpointRequest
-	(*GetInclusionProofRequest)(nil),   // 20: indelible.v1.GetInclusionProofRequest
-	(*GetConsistencyProofRequest)(nil), // 21: indelible.v1.GetConsistencyProofRequest
-	(*WatchCheckpointsRequest)(nil),    // 22: indelible.v1.WatchCheckpointsRequest
+	(*SearchEntriesRequest)(nil),       // 19: indelible.v1.SearchEntriesRequest
+	(*SearchEntriesResponse)(nil),      // 20: indelible.v1.SearchEntriesResponse
+	(*GetCheckpointRequest)(nil),       // 21: indelible.v1.GetCheckpointRequest
+	(*GetInclusionProofRequest)(nil),   // 22: indelible.v1.GetInclusionProofRequest
+	(*GetConsistencyProofRequest)(nil), // 23: indelible.v1.GetConsistencyProofRequest
+	(*WatchCheckpointsRequest)(nil),    // 24: indelible.v1.WatchCheckpointsRequest
 }
 var file_indelible_v1_log_proto_depIdxs = []int32{
 	1,  // 0: indelible.v1.Entry.hashed_rekord:type_name -> indelible.v1.HashedRekord
@@ -1570,29 +1770,32 @@ var file_indelible_v1_log_proto_depIdxs = []int32{
 	11, // 15: indelible.v1.GetEntryResponse.proof:type_name -> indelible.v1.InclusionProof
 	13, // 16: indelible.v1.GetEntryResponse.checkpoint:type_name -> indelible.v1.Checkpoint
 	10, // 17: indelible.v1.ListEntriesResponse.entries:type_name -> indelible.v1.LoggedEntry
-	4,  // 18: indelible.v1.Log.AddEntry:input_type -> indelible.v1.AddEntryRequest
-	6,  // 19: indelible.v1.Log.AddEntries:input_type -> indelible.v1.AddEntriesRequest
-	14, // 20: indelible.v1.Log.GetEntry:input_type -> indelible.v1.GetEntryRequest
-	16, // 21: indelible.v1.Log.LookupEntry:input_type -> indelible.v1.LookupEntryRequest
-	17, // 22: indelible.v1.Log.ListEntries:input_type -> indelible.v1.ListEntriesRequest
-	19, // 23: indelible.v1.Log.GetCheckpoint:input_type -> indelible.v1.GetCheckpointRequest
-	20, // 24: indelible.v1.Log.GetInclusionProof:input_type -> indelible.v1.GetInclusionProofRequest
-	21, // 25: indelible.v1.Log.GetConsistencyProof:input_type -> indelible.v1.GetConsistencyProofRequest
-	22, // 26: indelible.v1.Log.WatchCheckpoints:input_type -> indelible.v1.WatchCheckpointsRequest
-	5,  // 27: indelible.v1.Log.AddEntry:output_type -> indelible.v1.AddEntryResponse
-	7,  // 28: indelible.v1.Log.AddEntries:output_type -> indelible.v1.AddEntriesResponse
-	15, // 29: indelible.v1.Log.GetEntry:output_type -> indelible.v1.GetEntryResponse
-	15, // 30: indelible.v1.Log.LookupEntry:output_type -> indelible.v1.GetEntryResponse
-	18, // 31: indelible.v1.Log.ListEntries:output_type -> indelible.v1.ListEntriesResponse
-	13, // 32: indelible.v1.Log.GetCheckpoint:output_type -> indelible.v1.Checkpoint
-	11, // 33: indelible.v1.Log.GetInclusionProof:output_type -> indelible.v1.InclusionProof
-	12, // 34: indelible.v1.Log.GetConsistencyProof:output_type -> indelible.v1.ConsistencyProof
-	13, // 35: indelible.v1.Log.WatchCheckpoints:output_type -> indelible.v1.Checkpoint
-	27, // [27:36] is the sub-list for method output_type
-	18, // [18:27] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	10, // 18: indelible.v1.SearchEntriesResponse.entries:type_name -> indelible.v1.LoggedEntry
+	4,  // 19: indelible.v1.Log.AddEntry:input_type -> indelible.v1.AddEntryRequest
+	6,  // 20: indelible.v1.Log.AddEntries:input_type -> indelible.v1.AddEntriesRequest
+	14, // 21: indelible.v1.Log.GetEntry:input_type -> indelible.v1.GetEntryRequest
+	16, // 22: indelible.v1.Log.LookupEntry:input_type -> indelible.v1.LookupEntryRequest
+	17, // 23: indelible.v1.Log.ListEntries:input_type -> indelible.v1.ListEntriesRequest
+	19, // 24: indelible.v1.Log.SearchEntries:input_type -> indelible.v1.SearchEntriesRequest
+	21, // 25: indelible.v1.Log.GetCheckpoint:input_type -> indelible.v1.GetCheckpointRequest
+	22, // 26: indelible.v1.Log.GetInclusionProof:input_type -> indelible.v1.GetInclusionProofRequest
+	23, // 27: indelible.v1.Log.GetConsistencyProof:input_type -> indelible.v1.GetConsistencyProofRequest
+	24, // 28: indelible.v1.Log.WatchCheckpoints:input_type -> indelible.v1.WatchCheckpointsRequest
+	5,  // 29: indelible.v1.Log.AddEntry:output_type -> indelible.v1.AddEntryResponse
+	7,  // 30: indelible.v1.Log.AddEntries:output_type -> indelible.v1.AddEntriesResponse
+	15, // 31: indelible.v1.Log.GetEntry:output_type -> indelible.v1.GetEntryResponse
+	15, // 32: indelible.v1.Log.LookupEntry:output_type -> indelible.v1.GetEntryResponse
+	18, // 33: indelible.v1.Log.ListEntries:output_type -> indelible.v1.ListEntriesResponse
+	20, // 34: indelible.v1.Log.SearchEntries:output_type -> indelible.v1.SearchEntriesResponse
+	13, // 35: indelible.v1.Log.GetCheckpoint:output_type -> indelible.v1.Checkpoint
+	11, // 36: indelible.v1.Log.GetInclusionProof:output_type -> indelible.v1.InclusionProof
+	12, // 37: indelible.v1.Log.GetConsistencyProof:output_type -> indelible.v1.ConsistencyProof
+	13, // 38: indelible.v1.Log.WatchCheckpoints:output_type -> indelible.v1.Checkpoint
+	29, // [29:39] is the sub-list for method output_type
+	19, // [19:29] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_indelible_v1_log_proto_init() }
@@ -1615,7 +1818,7 @@ func file_indelible_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_indelible_v1_log_proto_rawDesc), len(file_indelible_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

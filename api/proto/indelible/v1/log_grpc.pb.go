@@ -28,6 +28,7 @@ const (
 	Log_GetEntry_FullMethodName            = "/indelible.v1.Log/GetEntry"
 	Log_LookupEntry_FullMethodName         = "/indelible.v1.Log/LookupEntry"
 	Log_ListEntries_FullMethodName         = "/indelible.v1.Log/ListEntries"
+	Log_SearchEntries_FullMethodName       = "/indelible.v1.Log/SearchEntries"
 	Log_GetCheckpoint_FullMethodName       = "/indelible.v1.Log/GetCheckpoint"
 	Log_GetInclusionProof_FullMethodName   = "/indelible.v1.Log/GetInclusionProof"
 	Log_GetConsistencyProof_FullMethodName = "/indelible.v1.Log/GetConsistencyProof"
@@ -52,6 +53,9 @@ type LogClient interface {
 	LookupEntry(ctx context.Context, in *LookupEntryRequest, opts ...grpc.CallOption) (*GetEntryResponse, error)
 	// ListEntries returns consecutive entries, without proofs.
 	ListEntries(ctx context.Context, in *ListEntriesRequest, opts ...grpc.CallOption) (*ListEntriesResponse, error)
+	// SearchEntries returns the entries that say something: all of them up to the size that the answer names. Exactly
+	// one of artifact, public_key, subject, issuer, payload and envelope is given.
+	SearchEntries(ctx context.Context, in *SearchEntriesRequest, opts ...grpc.CallOption) (*SearchEntriesResponse, error)
 	// GetCheckpoint returns the newest published checkpoint.
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*Checkpoint, error)
 	// GetInclusionProof proves that the entry at an index is in the tree of a size.
@@ -115,6 +119,16 @@ func (c *logClient) ListEntries(ctx context.Context, in *ListEntriesRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListEntriesResponse)
 	err := c.cc.Invoke(ctx, Log_ListEntries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *logClient) SearchEntries(ctx context.Context, in *SearchEntriesRequest, opts ...grpc.CallOption) (*SearchEntriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SearchEntriesResponse)
+	err := c.cc.Invoke(ctx, Log_SearchEntries_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +202,9 @@ type LogServer interface {
 	LookupEntry(context.Context, *LookupEntryRequest) (*GetEntryResponse, error)
 	// ListEntries returns consecutive entries, without proofs.
 	ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error)
+	// SearchEntries returns the entries that say something: all of them up to the size that the answer names. Exactly
+	// one of artifact, public_key, subject, issuer, payload and envelope is given.
+	SearchEntries(context.Context, *SearchEntriesRequest) (*SearchEntriesResponse, error)
 	// GetCheckpoint returns the newest published checkpoint.
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*Checkpoint, error)
 	// GetInclusionProof proves that the entry at an index is in the tree of a size.
@@ -221,6 +238,9 @@ func (UnimplementedLogServer) LookupEntry(context.Context, *LookupEntryRequest) 
 }
 func (UnimplementedLogServer) ListEntries(context.Context, *ListEntriesRequest) (*ListEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEntries not implemented")
+}
+func (UnimplementedLogServer) SearchEntries(context.Context, *SearchEntriesRequest) (*SearchEntriesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SearchEntries not implemented")
 }
 func (UnimplementedLogServer) GetCheckpoint(context.Context, *GetCheckpointRequest) (*Checkpoint, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCheckpoint not implemented")
@@ -345,6 +365,24 @@ func _Log_ListEntries_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Log_SearchEntries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SearchEntriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LogServer).SearchEntries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Log_SearchEntries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LogServer).SearchEntries(ctx, req.(*SearchEntriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Log_GetCheckpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetCheckpointRequest)
 	if err := dec(in); err != nil {
@@ -436,6 +474,10 @@ var Log_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListEntries",
 			Handler:    _Log_ListEntries_Handler,
+		},
+		{
+			MethodName: "SearchEntries",
+			Handler:    _Log_SearchEntries_Handler,
 		},
 		{
 			MethodName: "GetCheckpoint",
