@@ -19,13 +19,21 @@ func (v Verifier) verifyCosignature(text, blob []byte) bool {
 	}
 	sig := blob[timestampSize:]
 	if v.alg == CosignatureV1Ed25519 {
-		return ed25519.Verify(v.key, cosignedText(seconds, text), sig)
+		return v.verifyMessage(cosignedText(seconds, text), sig)
 	}
 	c, err := ParseText(text)
-	if err != nil || len(c.Origin) > math.MaxUint8 || len(v.name) > math.MaxUint8 {
+	if err != nil || checkCosigned(c.Origin) != nil || len(v.name) > math.MaxUint8 {
 		return false
 	}
-	return mldsa.Verify(v.mldsa, cosignedSubtree(v.name, seconds, c), sig, nil) == nil
+	return v.verifyMessage(cosignedSubtree(v.name, seconds, c.Origin, Subtree{End: c.Size, Root: c.Root}), sig)
+}
+
+// verifyMessage checks a bare signature of a cosigner's key.
+func (v Verifier) verifyMessage(message, sig []byte) bool {
+	if v.alg == CosignatureV1Ed25519 {
+		return ed25519.Verify(v.key, message, sig)
+	}
+	return mldsa.Verify(v.mldsa, message, sig, nil) == nil
 }
 
 // cosignatureTime reads the timestamp of a cosignature, in POSIX seconds.
@@ -46,19 +54,19 @@ func cosignedText(seconds int64, text []byte) []byte {
 	return append(fmt.Appendf(nil, "cosignature/v1\ntime %d\n", seconds), text...)
 }
 
-// cosignedSubtree is the message of an ML-DSA-44 cosignature of a checkpoint.
-// Both names must be at most 255 bytes.
+// cosignedSubtree is the message of an ML-DSA-44 cosignature. A checkpoint is
+// the subtree from 0 to its size. Both names must be at most 255 bytes.
 //
 // SPEC: tlog-cosignature: label, u8-prefixed cosigner name, timestamp,
-// u8-prefixed origin, start 0, end = size, root.
-func cosignedSubtree(cosigner string, seconds int64, c Checkpoint) []byte {
+// u8-prefixed origin, start, end, hash.
+func cosignedSubtree(cosigner string, seconds int64, origin string, t Subtree) []byte {
 	m := []byte("subtree/v1\n\x00")
 	m = append(m, byte(len(cosigner)))
 	m = append(m, cosigner...)
 	m = binary.BigEndian.AppendUint64(m, uint64(seconds))
-	m = append(m, byte(len(c.Origin)))
-	m = append(m, c.Origin...)
-	m = binary.BigEndian.AppendUint64(m, 0)
-	m = binary.BigEndian.AppendUint64(m, uint64(c.Size))
-	return append(m, c.Root[:]...)
+	m = append(m, byte(len(origin)))
+	m = append(m, origin...)
+	m = binary.BigEndian.AppendUint64(m, uint64(t.Start))
+	m = binary.BigEndian.AppendUint64(m, uint64(t.End))
+	return append(m, t.Root[:]...)
 }

@@ -76,7 +76,7 @@ func (w witness) Sign(text []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		sig, err := key.SignDeterministic(cosignedSubtree(w.v.name, w.seconds, c), nil)
+		sig, err := key.SignDeterministic(cosignedSubtree(w.v.name, w.seconds, c.Origin, Subtree{End: c.Size, Root: c.Root}), nil)
 		return append(blob, sig...), err
 	}
 	sig, err := w.key.Sign(nil, cosignedText(w.seconds, text), crypto.Hash(0))

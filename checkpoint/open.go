@@ -24,6 +24,20 @@ type Opened struct {
 // name is the checkpoint's origin. Cosigners need not have signed; those that
 // did are in Verified.
 func Open(note []byte, log []Verifier, cosigners ...Verifier) (Opened, error) {
+	return open(note, "", log, cosigners)
+}
+
+// OpenAs is Open for a log whose keys have another name than its origin.
+func OpenAs(origin string, note []byte, log []Verifier, cosigners ...Verifier) (Opened, error) {
+	o, err := open(note, origin, log, cosigners)
+	if err == nil && o.Origin != origin {
+		return Opened{}, unverified("the checkpoint is of the log %q, and not of %q", o.Origin, origin)
+	}
+	return o, err
+}
+
+// open is Open; the keys of the log origin may have any name.
+func open(note []byte, origin string, log, cosigners []Verifier) (Opened, error) {
 	n, err := ParseNote(note)
 	if err != nil {
 		return Opened{}, err
@@ -40,7 +54,7 @@ func Open(note []byte, log []Verifier, cosigners ...Verifier) (Opened, error) {
 	if o.Verified, o.signatures, err = known.verify(n); err != nil {
 		return Opened{}, err
 	}
-	if !slices.ContainsFunc(log, func(v Verifier) bool { return v.name == c.Origin && o.VerifiedBy(v) }) {
+	if !slices.ContainsFunc(log, func(v Verifier) bool { return (v.name == c.Origin || c.Origin == origin) && o.VerifiedBy(v) }) {
 		return Opened{}, noLogSignature(c.Origin, log)
 	}
 	o.Note = Note{Text: c.Text(), Signatures: o.signatures}.Marshal()

@@ -27,6 +27,9 @@ type vectors struct {
 	VkeyWitness04      string `json:"vkey_witness_04"`
 	VkeyWitness06      string `json:"vkey_witness_06"`
 	SubtreeLine        string `json:"subtree_line"`
+	Subtree            string `json:"subtree_8_13"`
+	SHA256SubtreeMLDSA string `json:"sha256_mldsa_sig_subtree_witness"`
+	SeedWitnessEd25519 string `json:"seed_witness_ed25519"`
 }
 
 const vectorTime = 1679315147
@@ -105,7 +108,7 @@ func TestVectorsMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	message := cosignedSubtree("witness.example/w1", vectorTime, c)
+	message := cosignedSubtree("witness.example/w1", vectorTime, c.Origin, Subtree{End: c.Size, Root: c.Root})
 	if hex.EncodeToString(message) != vec.CosignedSubtree {
 		t.Errorf("ML-DSA message %x", message)
 	}
