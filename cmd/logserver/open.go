@@ -18,6 +18,7 @@ import (
 	"indelible/storage"
 	"indelible/storage/mysql"
 	"indelible/storage/sqlite"
+	"indelible/trust"
 )
 
 // check finds what is wrong with settings taken together.
@@ -33,9 +34,22 @@ func check(v config.Values) error {
 	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
 		return errors.New("give both --tls-cert and --tls-key, or neither")
 	}
-	if o := v.Text("origin"); o != "" {
-		if err := checkpoint.ValidateOrigin(o); err != nil {
-			return fmt.Errorf("--origin: %w", err)
+	return checkNames(v)
+}
+
+// checkNames finds what is wrong with the names that clients will know the log
+// by.
+func checkNames(v config.Values) error {
+	for _, setting := range []string{"origin"} {
+		if name := v.Text(setting); name != "" {
+			if err := checkpoint.ValidateOrigin(name); err != nil {
+				return fmt.Errorf("--%s: %w", setting, err)
+			}
+		}
+	}
+	if u := v.Text("public-url"); u != "" {
+		if _, err := trust.BaseURL(u); err != nil {
+			return fmt.Errorf("--public-url: %w", err)
 		}
 	}
 	return nil
@@ -46,14 +60,16 @@ type paths struct{ dir, db, key, register string }
 
 func pathsOf(v config.Values) paths {
 	dir := v.Text("data-dir")
-	p := paths{dir: dir, db: filepath.Join(dir, "log.db"), key: v.Text("log-key"), register: v.Text("register")}
-	if p.key == "" {
-		p.key = filepath.Join(dir, "log.key")
+	in := func(setting, name string) string {
+		if path := v.Text(setting); path != "" {
+			return path
+		}
+		return filepath.Join(dir, name)
 	}
-	if p.register == "" {
-		p.register = filepath.Join(dir, "register")
+	return paths{
+		dir: dir, db: filepath.Join(dir, "log.db"),
+		key: in("log-key", "log.key"), register: in("register", "register"),
 	}
-	return p
 }
 
 // secret reads a file that holds one secret line and that only we may read.
@@ -235,8 +251,8 @@ func has(list []string, s string) bool {
 	return false
 }
 
-func password(v config.Values) ([]byte, error) {
-	file := v.Text("log-key-password-file")
+func password(v config.Values, setting string) ([]byte, error) {
+	file := v.Text(setting)
 	if file == "" {
 		return nil, nil
 	}
@@ -245,7 +261,7 @@ func password(v config.Values) ([]byte, error) {
 }
 
 func loadKey(v config.Values, p paths) (crypto.Signer, error) {
-	pw, err := password(v)
+	pw, err := password(v, "log-key-password-file")
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +339,7 @@ func newKey(v config.Values, p paths) (crypto.Signer, error) {
 	if _, err := os.Stat(p.key); err == nil {
 		return loadKey(v, p)
 	}
-	pw, err := password(v)
+	pw, err := password(v, "log-key-password-file")
 	if err != nil {
 		return nil, err
 	}

@@ -13,19 +13,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/entry"
+	"indelible/index"
 	"indelible/internal/config"
 	"indelible/internal/transport"
 	translog "indelible/log"
 	"indelible/server"
-	"indelible/server/native"
-	"indelible/server/tiles"
 )
 
 // serve runs the log until ctx ends.
@@ -48,23 +47,35 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	if err != nil {
 		return err
 	}
-	servers, err := p.listen(ctx, v, l, parts, metrics, logger)
+	x, err := newIndex(v, l, parts, metrics, logger)
+	if err != nil {
+		return err
+	}
+	a, err := newAPIs(v, l, x, parts, logger)
+	if err != nil {
+		return err
+	}
+	servers, err := p.listen(ctx, v, l, a, parts, metrics, logger)
 	if err != nil {
 		return err
 	}
 	p.banner(v, parts, servers)
-	return runAll(ctx, l, servers)
+	return runAll(ctx, l, x, servers)
 }
 
-// runAll runs the log for as long as the servers run, and a little longer: the
-// requests that are running at the end need it.
-func runAll(ctx context.Context, l *translog.Log, servers transport.Servers) error {
+// runAll runs the log and its index (which may be nil) for as long as the
+// servers run, and a little longer: the requests that are running at the end
+// need them.
+func runAll(ctx context.Context, l *translog.Log, x *index.Index, servers transport.Servers) error {
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	go func() { done <- l.Run(logCtx) }()
+	var running errgroup.Group
+	running.Go(func() error { return l.Run(logCtx) })
+	if x != nil {
+		running.Go(func() error { return x.Run(logCtx) })
+	}
 	err := servers.Run(ctx)
 	stopLog()
-	return errors.Join(err, <-done)
+	return errors.Join(err, running.Wait())
 }
 
 func logConfig(v config.Values, parts *opened, events translog.Events) translog.Config {
@@ -131,7 +142,7 @@ func isTerminal(w io.Writer) bool {
 }
 
 // listen makes the three servers.
-func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, parts *opened, metrics *prometheus.Registry, logger *slog.Logger) (s transport.Servers, err error) {
+func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, a apis, parts *opened, metrics *prometheus.Registry, logger *slog.Logger) (s transport.Servers, err error) {
 	defer func() {
 		if err != nil {
 			for _, on := range []net.Listener{s.HTTPOn, s.GRPCOn, s.AdminOn} {
@@ -153,14 +164,7 @@ func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, 
 		return s, err
 	}
 	requests := server.NewRequests(metrics)
-	fault := func(err error) { logger.Error("a fault that clients are not shown", "error", err) }
-	service := native.New(native.Config{Log: l, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Fault: fault})
-	static := tiles.New(l, v.Size("response-cache"))
-	static.Fault = fault
-	handler, err := server.Handler(ctx, server.Config{
-		Native: service, Tiles: static, Origin: l.Origin(), Keys: parts.record.Keys,
-		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, MaxBody: v.Size("max-body"),
-	})
+	handler, err := a.handler(ctx, v, l, parts)
 	if err != nil {
 		return s, err
 	}
@@ -169,7 +173,7 @@ func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, 
 	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics), logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
 	s.GRPC = grpc.NewServer(transport.GRPCOptions(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Log: logger, Seen: requests.GRPC})...)
-	pb.RegisterLogServer(s.GRPC, service)
+	a.register(s.GRPC)
 	healthpb.RegisterHealthServer(s.GRPC, healthService{ready: ready})
 	reflection.Register(s.GRPC)
 	return s, nil
@@ -195,6 +199,15 @@ func kinds(v config.Values) []entry.Kind {
 	return list
 }
 
+// endpoints are what the HTTP port serves.
+func endpoints(v config.Values) []string {
+	list := []string{"/v1/ (its own)", "/checkpoint, /tile/ (C2SP tlog-tiles)"}
+	if v.Bool("rekor-v2") {
+		list = append(list, "/api/v2/ (Rekor v2)")
+	}
+	return append(list, "/trust/ (keys and configuration for clients)")
+}
+
 // banner says what runs where, and what to try.
 func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 	scheme := "http"
@@ -209,12 +222,14 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 	}
 	fmt.Fprintf(&b, "%s %q\n\n", verb, parts.record.Origin)
 	fmt.Fprintf(&b, "  HTTP      %s\n  gRPC      %s\n  admin     http://%s\n", url, s.GRPCOn.Addr(), s.AdminOn.Addr())
+	fmt.Fprintf(&b, "  APIs      %s\n", strings.Join(endpoints(v), "\n            "))
 	fmt.Fprintf(&b, "  vkey      %s\n", strings.Join(parts.record.Keys, "\n            "))
 	paths := pathsOf(v)
 	if v.Text("storage") == "sqlite" {
 		fmt.Fprintf(&b, "  database  %s\n", paths.db)
 	}
-	fmt.Fprintf(&b, "  key       %s\n  register  %s\n\n", paths.key, paths.register)
+	fmt.Fprintf(&b, "  key       %s\n", paths.key)
+	fmt.Fprintf(&b, "  register  %s\n\n", paths.register)
 	cli, at := "go run ./cmd/logcli", ""
 	if url != "http://127.0.0.1:8080" {
 		at = " --url " + url

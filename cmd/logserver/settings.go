@@ -11,10 +11,10 @@ import (
 // from.
 func settings() []config.Setting {
 	return []config.Setting{
-		{Name: "http", Type: config.Text, Default: "127.0.0.1:8080", Help: "Address of the HTTP port: REST API and tiles."},
+		{Name: "http", Type: config.Text, Default: "127.0.0.1:8080", Help: "Address of the HTTP port: REST APIs and tiles."},
 		{Name: "grpc", Type: config.Text, Default: "127.0.0.1:8081", Help: "Address of the gRPC port."},
 		{Name: "admin", Type: config.Text, Default: "127.0.0.1:8082", Help: "Address of the operator's port: health, metrics, profiles. Keep it private."},
-		{Name: "data-dir", Type: config.File, Default: "./indelible-data", Help: "Directory of the SQLite database, the log key and the register."},
+		{Name: "data-dir", Type: config.File, Default: "./indelible-data", Help: "Directory of the SQLite database, the keys and the register."},
 		{Name: "origin", Type: config.Text, Help: "The log's name, first line of every checkpoint; fixed when the log is created. Default: this host's name."},
 		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 8, MariaDB 10.11 and later)."},
 		{Name: "mysql-dsn-file", Type: config.File, Help: "File with the DSN, user:password@tcp(host:3306)/database; readable to nobody else."},
@@ -23,6 +23,9 @@ func settings() []config.Setting {
 		{Name: "log-key-password-file", Type: config.File, Help: "File with the password of an encrypted log key."},
 		{Name: "register", Type: config.File, Help: "File of the register, the log's memory outside its database; best on another disk. Default: register in the data directory."},
 		{Name: "entry-kinds", Type: config.List, Default: "hashedrekord,dsse", OneOf: []string{"hashedrekord", "dsse", "raw"}, Help: "Which kinds of entries may be added. raw entries are opaque bytes that nobody signed."},
+		{Name: "rekor-v2", Type: config.Bool, Default: "true", Help: "Serve Rekor v2's API, for cosign and other Sigstore clients, below /api/v2/ and over gRPC."},
+		{Name: "search", Type: config.Bool, Default: "true", Help: "Keep a search index, and answer searches."},
+		{Name: "public-url", Type: config.Text, Help: "The log's URL as clients reach it, such as https://log.example.com, for the files below /trust/. Default: the one each client used."},
 		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM) for the HTTP and gRPC ports; read again when it changes."},
 		{Name: "tls-key", Type: config.File, Help: "Its private key."},
 		{Name: "max-body", Type: config.Size, Default: "8MiB", Help: "Most bytes of a request."},

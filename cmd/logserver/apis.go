@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	rekorpb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+	"google.golang.org/grpc"
+
+	pb "indelible/api/proto/indelible/v1"
+	"indelible/index"
+	"indelible/internal/config"
+	translog "indelible/log"
+	"indelible/server"
+	"indelible/server/native"
+	"indelible/server/rekorv2"
+	"indelible/server/tiles"
+	"indelible/server/trustfiles"
+	"indelible/trust"
+)
+
+// apis are what the log answers. Those that are turned off are nil.
+type apis struct {
+	native  *native.Service
+	static  *tiles.Handler
+	rekorV2 *rekorv2.Service
+	trust   http.Handler
+}
+
+func newAPIs(v config.Values, l *translog.Log, x *index.Index, parts *opened, logger *slog.Logger) (a apis, err error) {
+	fault := func(err error) { logger.Error("a fault that clients are not shown", "error", err) }
+	own := native.Config{Log: l, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Fault: fault}
+	if x != nil { // an interface that holds a nil pointer is not nil
+		own.Search = x
+	}
+	a.native = native.New(own)
+	a.static = tiles.New(l, v.Size("response-cache"))
+	a.static.Fault = fault
+	if v.Bool("rekor-v2") {
+		keyID, err := trust.LogID(parts.signer.Verifier())
+		if err != nil {
+			return a, err
+		}
+		a.rekorV2 = rekorv2.New(rekorv2.Config{
+			Log: l, KeyID: keyID, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Tiles: a.static, MaxBody: v.Size("max-body"), Fault: fault,
+		})
+	}
+	a.trust = trustHandler(v, parts)
+	return a, nil
+}
+
+// trustHandler serves the files with which clients trust the log.
+func trustHandler(v config.Values, parts *opened) http.Handler {
+	l := trust.Log{
+		Origin: parts.record.Origin, Keys: parts.record.Keys, RekorV2: v.Bool("rekor-v2"),
+		// The day, since clients compare it with times of whole seconds, and with
+		// those of other replicas' clocks.
+		Since: parts.record.CreatedAt.Truncate(24 * time.Hour),
+	}
+	return trustfiles.New(func(url string) ([]trust.File, error) {
+		l := l
+		l.URL = url
+		return trust.Files(l)
+	}, v.Text("public-url"))
+}
+
+// handler is the HTTP port's.
+func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, parts *opened) (http.Handler, error) {
+	cfg := server.Config{
+		Native: a.native, Tiles: a.static, Trust: a.trust, Origin: l.Origin(), Keys: parts.record.Keys,
+		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, MaxBody: v.Size("max-body"),
+	}
+	if a.rekorV2 != nil {
+		cfg.RekorV2 = a.rekorV2.Handler()
+	}
+	return server.Handler(ctx, cfg)
+}
+
+// register adds the services of the gRPC port.
+func (a apis) register(s *grpc.Server) {
+	pb.RegisterLogServer(s, a.native)
+	if a.rekorV2 != nil {
+		rekorpb.RegisterRekorServer(s, a.rekorV2)
+	}
+}
