@@ -1,0 +1,251 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"indelible/checkpoint"
+	"indelible/client"
+	"indelible/merkle"
+)
+
+// How long the log may take until everybody is shown what was added, and until
+// it is found by searching; and how often to ask.
+const (
+	freshWithin  = 5 * time.Second
+	searchWithin = 2 * time.Second
+	askEvery     = 100 * time.Millisecond
+)
+
+// until asks again and again, until an answer is good or time is up. What ask
+// returns says what is not good yet.
+func until(ctx context.Context, within time.Duration, ask func() error) error {
+	deadline := time.Now().Add(within)
+	for {
+		err := ask()
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		wait := time.NewTimer(askEvery)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+		}
+	}
+}
+
+// trustFiles compares the URL that the log tells clients with the one they use.
+func (e *examination) trustFiles(ctx context.Context) {
+	const name, path = "trust files", "/trust/signing_config.json"
+	got, err := e.asker.ask(ctx, http.MethodGet, path, nil)
+	var said struct {
+		RekorTlogURLs []struct {
+			URL string `json:"url"`
+		} `json:"rekorTlogUrls"`
+	}
+	switch {
+	case err != nil:
+		e.failed(name, "", err)
+		return
+	case got.status == http.StatusNotFound:
+		e.skipped(name, "", "the log serves none at %s", path)
+		return
+	case got.status != http.StatusOK || json.Unmarshal(got.body, &said) != nil:
+		e.failed(name, "", fmt.Errorf("GET %s%s: %s", e.asker.url, path, got.says()))
+		return
+	}
+	for _, s := range said.RekorTlogURLs {
+		if s.URL != strings.TrimRight(e.cfg.PublicURL, "/") {
+			e.warn(name, "Tell the server the URL (logserver --public-url), or say here which one clients use (--public-url).",
+				"the files at %s/trust/ send clients to %s, and not to %s", e.asker.url, s.URL, e.cfg.PublicURL)
+			return
+		}
+	}
+	e.passed(name, "%s/trust/ has them, for %s", e.asker.url, e.cfg.PublicURL)
+}
+
+// native looks an entry up by the native API.
+func (e *examination) native(ctx context.Context) {
+	const name = "native"
+	if len(e.keys) == 0 {
+		e.skipped(name, "", "no key of the log is known")
+		return
+	}
+	var logged client.Logged
+	var err error
+	switch {
+	case len(e.added) > 0:
+		logged, err = e.client.Lookup(ctx, merkle.LeafHash(e.added[0].canonical))
+		if err == nil && logged.Index != e.added[0].index {
+			err = fmt.Errorf("entry %d is found as %d", e.added[0].index, logged.Index)
+		}
+	case e.report.Size > 0:
+		logged, err = e.client.Get(ctx, e.report.Size-1)
+	default:
+		_, err = e.asker.get(ctx, "/v1/checkpoint")
+	}
+	switch {
+	case errors.Is(err, client.ErrNotFound) && len(e.added) == 0:
+		e.warn(name, "", "there is none (%v): logcli can read this log, and not add to it", err)
+	case err != nil:
+		e.failed(name, "Does the proxy in front let /v1/ through?", err)
+	case logged.Canonical == nil:
+		e.passed(name, "answers; the log is empty")
+	default:
+		e.passed(name, "entry %d is proven", logged.Index)
+	}
+}
+
+// search looks for what was added by the digest that it is of.
+func (e *examination) search(ctx context.Context) {
+	const name = "search"
+	var want []string
+	for _, a := range e.added {
+		if a.uuid != "" {
+			want = append(want, a.uuid)
+		}
+	}
+	if len(want) == 0 {
+		e.skipped(name, "", "it is tried with an entry added by Rekor v1")
+		return
+	}
+	off := false
+	err := until(ctx, searchWithin, func() error {
+		found, err := e.find(ctx)
+		var status *statusError
+		if errors.As(err, &status) && (status.status == http.StatusNotImplemented || status.status == http.StatusNotFound) {
+			off = true
+			return nil
+		}
+		if err == nil && !slices.Contains(found, want[0]) {
+			err = fmt.Errorf("entry %s is not found by its digest after %s; found: %d", want[0], searchWithin, len(found))
+		}
+		return err
+	})
+	switch {
+	case off:
+		e.skipped(name, "To search, let the log keep an index (logserver --search).", "the log does not serve it")
+	case err != nil:
+		e.failed(name, "The server's log says how far its index is, and why; logserver index rebuild makes it anew.", err)
+	default:
+		e.passed(name, "the entry is found by its digest")
+	}
+}
+
+// statusError is an answer that is not 200.
+type statusError struct {
+	status int
+	says   string
+}
+
+func (s *statusError) Error() string { return s.says }
+
+// find searches by the sample's digest, as rekor-cli does.
+func (e *examination) find(ctx context.Context) ([]string, error) {
+	const path = "/api/v1/index/retrieve"
+	got, err := e.asker.ask(ctx, http.MethodPost, path, fmt.Appendf(nil, `{"hash":"sha256:%x"}`, e.sample.digest))
+	if err != nil {
+		return nil, err
+	}
+	if got.status != http.StatusOK {
+		return nil, &statusError{got.status, fmt.Sprintf("POST %s%s: %s", e.asker.url, path, got.says())}
+	}
+	var found []string
+	return found, json.Unmarshal(got.body, &found)
+}
+
+// fresh waits for the checkpoint that everybody is shown to cover what was
+// added. A cache in front would keep an old one.
+func (e *examination) fresh(ctx context.Context) {
+	const name = "fresh"
+	if len(e.added) == 0 || len(e.keys) == 0 {
+		return // there is nothing to compare with
+	}
+	last := slices.Max(e.report.Wrote)
+	err := until(ctx, freshWithin, func() error {
+		o, err := e.client.Checkpoint(ctx)
+		if err == nil && o.Size <= last {
+			err = fmt.Errorf("entry %d was logged %s ago, and the checkpoint that the log shows is of size %d still", last, freshWithin, o.Size)
+		}
+		return err
+	})
+	if err != nil {
+		e.failed(name, "Something in front of the log keeps /checkpoint: let it keep what has Cache-Control: immutable, and nothing else.", err)
+		return
+	}
+	e.passed(name, "the checkpoint covers entry %d", last)
+}
+
+// tiles compares tiles and entry bundles with the entries that were added, or
+// with each other.
+func (e *examination) tiles(ctx context.Context) {
+	const name = "tiles"
+	if len(e.keys) == 0 {
+		e.skipped(name, "", "no key of the log is known")
+		return
+	}
+	o, err := e.client.Checkpoint(ctx)
+	if err != nil || o.Size == 0 {
+		e.skipped(name, "", "the log is empty, or has no checkpoint")
+		return
+	}
+	list := e.added
+	if len(list) == 0 {
+		list = []addition{{index: o.Size - 1}}
+	}
+	for _, a := range list {
+		if a.index >= o.Size {
+			continue // said by fresh
+		}
+		if err := e.tile(ctx, o, a); err != nil {
+			e.failed(name, "Does a cache in front keep tiles of another log? logcli fsck looks at all of them.", fmt.Errorf("entry %d: %w", a.index, err))
+			return
+		}
+	}
+	e.passed(name, "they have the entries (%d looked at)", len(list))
+}
+
+func (e *examination) tile(ctx context.Context, o checkpoint.Opened, a addition) error {
+	start := a.index / merkle.TileWidth * merkle.TileWidth
+	end := min(start+merkle.TileWidth, o.Size)
+	entries, err := e.client.Entries(ctx, start, end)
+	if err != nil {
+		return err
+	}
+	got := entries[a.index-start]
+	if a.canonical != nil && !bytes.Equal(got, a.canonical) {
+		return fmt.Errorf("the entry bundle has another: %.300q", got)
+	}
+	data, err := e.client.Tile(ctx, merkle.Tile{Index: start / merkle.TileWidth, Width: int(end - start)})
+	if err != nil {
+		return err
+	}
+	leaf := merkle.LeafHash(got)
+	if there := data[(a.index-start)*merkle.HashSize:][:merkle.HashSize]; !bytes.Equal(there, leaf[:]) {
+		return fmt.Errorf("the tile has the hash %x, and the entry bundle's entry %x", there, leaf)
+	}
+	return nil
+}
+
+// browsers asks as a page of another site would.
+func (e *examination) browsers(ctx context.Context) {
+	const name = "browsers"
+	got, err := e.asker.get(ctx, "/checkpoint")
+	if err == nil && got.header.Get("Access-Control-Allow-Origin") == "" {
+		e.warn(name, "Let the proxy in front pass the header on.", "/checkpoint has no Access-Control-Allow-Origin: web pages elsewhere cannot read the log")
+		return
+	}
+	if err != nil {
+		e.failed(name, "", err)
+		return
+	}
+	e.passed(name, "web pages elsewhere may read the log")
+}
