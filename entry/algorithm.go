@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"fmt"
+	"math/big"
 )
 
 // KeyDetails names a type of key and the hash that goes with it, as Sigstore
@@ -22,7 +23,11 @@ const (
 	RSA3072SHA256   KeyDetails = "PKIX_RSA_PKCS1V15_3072_SHA256"
 	RSA4096SHA256   KeyDetails = "PKIX_RSA_PKCS1V15_4096_SHA256"
 	Ed25519ph       KeyDetails = "PKIX_ED25519_PH"
-	Ed25519         KeyDetails = "PKIX_ED25519" // of DSSE envelopes only
+	Ed25519         KeyDetails = "PKIX_ED25519" // of DSSE envelopes and whole artifacts only
+
+	// Rekor v1's kinds that sign a message do it with SHA-256, whatever the key.
+	ECDSAP384SHA256 KeyDetails = "PKIX_ECDSA_P384_SHA_256"
+	ECDSAP521SHA256 KeyDetails = "PKIX_ECDSA_P521_SHA_256"
 )
 
 // hash is the hash that an algorithm signs; 0 for one that signs the message.
@@ -120,19 +125,22 @@ func chooseDetails(pub crypto.PublicKey, asked KeyDetails, kind Kind) (KeyDetail
 // P1363 form; one signature would have several encodings, each an entry of its
 // own. They also cost 17 allocations more for each entry.
 func (s Signer) verifyDigest(digest, sig []byte) error {
-	ok := false
-	switch pub := s.PublicKey.(type) {
-	case *ecdsa.PublicKey:
-		ok = ecdsa.VerifyASN1(pub, digest, sig)
-	case *rsa.PublicKey:
-		ok = rsa.VerifyPKCS1v15(pub, s.KeyDetails.hash(), digest, sig) == nil
-	case ed25519.PublicKey:
-		ok = s.KeyDetails == Ed25519ph && ed25519.VerifyWithOptions(pub, digest, sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
-	}
-	if !ok {
+	if s.KeyDetails == Ed25519 || !s.verifyHash(s.KeyDetails.hash(), digest, sig) {
 		return ErrSignature
 	}
 	return nil
+}
+
+func (s Signer) verifyHash(h crypto.Hash, digest, sig []byte) bool {
+	switch pub := s.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(pub, digest, sig)
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(pub, h, digest, sig) == nil
+	case ed25519.PublicKey:
+		return h == crypto.SHA512 && ed25519.VerifyWithOptions(pub, digest, sig, &ed25519.Options{Hash: h}) == nil
+	}
+	return false
 }
 
 // verifyMessage checks a signature over a message, which the algorithm hashes.
@@ -146,4 +154,40 @@ func (s Signer) verifyMessage(message, sig []byte) error {
 		return ErrSignature
 	}
 	return nil
+}
+
+// explainDigest says how a signature over a digest was made, if it is a good one
+// of a form that is not taken. Others accept some of them.
+func (s Signer) explainDigest(h crypto.Hash, digest, sig []byte) string {
+	switch pub := s.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		r, v := new(big.Int).SetBytes(sig[:len(sig)/2]), new(big.Int).SetBytes(sig[len(sig)/2:])
+		if ecdsa.Verify(pub, digest, r, v) {
+			return ": it is in IEEE P1363 form; write it in ASN.1 DER, since one signature must not make two entries"
+		}
+	case *rsa.PublicKey:
+		if rsa.VerifyPSS(pub, h, digest, sig, nil) == nil {
+			return ": it is RSA-PSS; sign with PKCS#1 v1.5"
+		}
+	}
+	return ""
+}
+
+// explainMessage is explainDigest of a message, which may also have been hashed
+// otherwise.
+func (s Signer) explainMessage(message, sig []byte) string {
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+		hash := h.New()
+		hash.Write(message)
+		digest := hash.Sum(nil)
+		switch why := s.explainDigest(h, digest, sig); {
+		case why != "":
+			return why
+		case s.verifyHash(h, digest, sig) && s.KeyDetails == Ed25519:
+			return ": it is Ed25519ph; sign the message itself"
+		case s.verifyHash(h, digest, sig):
+			return fmt.Sprintf(": it is over the %s digest; sign the %s digest, as %s says", h, s.KeyDetails.hash(), s.KeyDetails)
+		}
+	}
+	return ""
 }

@@ -23,14 +23,22 @@ func NewDSSE(d DSSE) (Entry, error) {
 	if err != nil {
 		return Entry{}, invalid(fmt.Errorf("envelope: %w", err))
 	}
-	signed, err := matchSignatures(e, d.Verifiers)
+	signers, err := envelopeSigners(d.Verifiers)
 	if err != nil {
 		return Entry{}, invalid(err)
+	}
+	by, err := matchSignatures(e, signers)
+	if err != nil {
+		return Entry{}, invalid(err)
+	}
+	var signed []signatureJSON
+	for i, s := range by {
+		signed = append(signed, signatureJSON{Content: e.signatures[i], Verifier: s.json()})
 	}
 	// Rekor v2 orders them by the bytes of the signature.
 	slices.SortFunc(signed, bySignature)
 	sum := sha256.Sum256(e.payload)
-	return newEntry(KindDSSE, canonicalDSSE(dsseV002{
+	return newEntry(KindDSSE, version002, canonicalDSSE(dsseV002{
 		PayloadHash: hashJSON{Algorithm: "SHA2_256", Digest: sum[:]}, Signatures: signed,
 	}))
 }
@@ -44,28 +52,24 @@ func PAE(payloadType string, payload []byte) []byte {
 	return append(pae, payload...)
 }
 
-// matchSignatures finds for each signature the verifier that it is by.
-func matchSignatures(e envelope, verifiers []Verifier) ([]signatureJSON, error) {
-	signers, err := envelopeSigners(verifiers)
-	if err != nil {
-		return nil, err
-	}
+// matchSignatures finds who made each signature.
+func matchSignatures(e envelope, signers []Signer) ([]Signer, error) {
 	message := PAE(e.payloadType, e.payload)
 	used := make([]bool, len(signers))
-	var out []signatureJSON
+	var by []Signer
 	for i, sig := range e.signatures {
 		at := slices.IndexFunc(signers, func(s Signer) bool { return s.verifyMessage(message, sig) == nil })
 		if at < 0 {
-			return nil, fmt.Errorf("%w: signature %d of the envelope, with any of the %d verifiers", ErrSignature, i, len(signers))
+			return nil, fmt.Errorf("%w: signature %d of the envelope, with any of the %d verifiers%s", ErrSignature, i, len(signers), signers[0].explainMessage(message, sig))
 		}
 		used[at] = true
-		out = append(out, signatureJSON{Content: sig, Verifier: signers[at].json()})
+		by = append(by, signers[at])
 	}
 	// Rekor v2 drops such a verifier; a client should not believe it logged.
 	if i := slices.Index(used, false); i >= 0 {
 		return nil, fmt.Errorf("verifier %d verifies none of the envelope's signatures; leave it out", i)
 	}
-	return out, nil
+	return by, nil
 }
 
 func envelopeSigners(verifiers []Verifier) ([]Signer, error) {
@@ -78,20 +82,34 @@ func envelopeSigners(verifiers []Verifier) ([]Signer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("verifier %d: %w", i, err)
 		}
-		same := func(o Signer) bool { return bytes.Equal(o.SPKI, s.SPKI) }
-		if at := slices.IndexFunc(signers, same); at >= 0 {
-			return nil, fmt.Errorf("verifiers %d and %d are the same key; give it once, as a key or in a certificate", at, i)
-		}
 		signers = append(signers, s)
 	}
-	return signers, nil
+	return signers, distinct(signers)
+}
+
+func distinct(signers []Signer) error {
+	for i, s := range signers {
+		same := func(o Signer) bool { return bytes.Equal(o.SPKI, s.SPKI) }
+		if at := slices.IndexFunc(signers[:i], same); at >= 0 {
+			return fmt.Errorf("verifiers %d and %d are the same key; give it once, as a key or in a certificate", at, i)
+		}
+	}
+	return nil
 }
 
 // DSSEBody is what the canonical bytes of a dsse entry say.
 type DSSEBody struct {
 	PayloadAlgorithm string // SHA2_256
 	PayloadDigest    []byte
+	EnvelopeDigest   []byte // SHA-256 of the envelope as it was sent, to the byte; nil in version 0.0.2
 	Signatures       []DSSESignature
+}
+
+func (b *DSSEBody) signers() (all []Signer) {
+	for _, s := range b.Signatures {
+		all = append(all, s.Signer)
+	}
+	return all
 }
 
 // DSSESignature is one signature of an envelope.
@@ -106,7 +124,8 @@ func (s DSSESignature) Verify(pae []byte) error {
 }
 
 // VerifyEnvelope checks that the entry is of this envelope, by its payload, and
-// that every logged signature verifies over it and is in it.
+// that every logged signature verifies over it and is in it. The envelope may be
+// written in another way than the one that was sent.
 func (b *DSSEBody) VerifyEnvelope(data []byte) error {
 	e, err := parseEnvelope(data)
 	if err != nil {

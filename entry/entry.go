@@ -48,6 +48,8 @@ type Kind string
 const (
 	KindHashedRekord Kind = "hashedrekord"
 	KindDSSE         Kind = "dsse"
+	KindIntoto       Kind = "intoto"
+	KindRekord       Kind = "rekord"
 	KindRaw          Kind = "raw"
 )
 
@@ -68,6 +70,7 @@ var (
 // package make it, and nothing else does.
 type Entry struct {
 	kind      Kind
+	version   string
 	canonical []byte
 	leaf      merkle.Hash
 }
@@ -75,17 +78,20 @@ type Entry struct {
 // Kind is what the entry is.
 func (e Entry) Kind() Kind { return e.kind }
 
+// Version is the kind's version, such as 0.0.2; a raw entry has none.
+func (e Entry) Version() string { return e.version }
+
 // Canonical is the bytes to be logged. They must not be modified.
 func (e Entry) Canonical() []byte { return e.canonical }
 
 // LeafHash is the hash of the leaf that they make.
 func (e Entry) LeafHash() merkle.Hash { return e.leaf }
 
-func newEntry(kind Kind, canonical []byte) (Entry, error) {
+func newEntry(kind Kind, version string, canonical []byte) (Entry, error) {
 	if len(canonical) > MaxCanonical {
 		return Entry{}, invalid(tooLarge(len(canonical)))
 	}
-	return Entry{kind: kind, canonical: canonical, leaf: merkle.LeafHash(canonical)}, nil
+	return Entry{kind: kind, version: version, canonical: canonical, leaf: merkle.LeafHash(canonical)}, nil
 }
 
 func tooLarge(size int) error {

@@ -16,6 +16,7 @@ type envelope struct {
 	payloadType string
 	payload     []byte
 	signatures  [][]byte
+	encoded     []string // the signatures as they were written
 }
 
 // envelopeJSON is what an envelope's JSON says. Pointers tell an empty member
@@ -45,7 +46,7 @@ func parseEnvelope(data []byte) (e envelope, err error) {
 		if at := slices.IndexFunc(e.signatures, func(have []byte) bool { return bytes.Equal(have, sig) }); at >= 0 {
 			return e, fmt.Errorf("its signature %d is there twice: signature %d is the same", at, i)
 		}
-		e.signatures = append(e.signatures, sig)
+		e.signatures, e.encoded = append(e.signatures, sig), append(e.encoded, *s)
 	}
 	return e, nil
 }
@@ -149,10 +150,18 @@ func readObject(data []byte, members []member) error {
 			seen[at], into = true, m.into
 		}
 		if err := d.Decode(into); err != nil {
-			return fmt.Errorf("its member %q: %w", name, err)
+			return fmt.Errorf("its member %q: %w", name, jsonError(err))
 		}
 	}
 	return nil
+}
+
+// jsonError says what JSON is wrong without speaking of Go.
+func jsonError(err error) error {
+	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("it is a %s, and must be a %s", t.Value, t.Type)
+	}
+	return err
 }
 
 // decodeBase64 takes both alphabets, with padding.

@@ -20,7 +20,7 @@ func NewHashedRekord(r HashedRekord) (Entry, error) {
 	if err != nil {
 		return Entry{}, invalid(err)
 	}
-	return newEntry(KindHashedRekord, canonicalHashedRekord(hashedRekordV002{
+	return newEntry(KindHashedRekord, version002, canonicalHashedRekord(hashedRekordV002{
 		Data:      hashJSON{Algorithm: hashName(signer.KeyDetails.hash()), Digest: r.Digest},
 		Signature: signatureJSON{Content: r.Signature, Verifier: signer.json()},
 	}))

@@ -11,14 +11,38 @@ import (
 // set, by Kind; for a raw entry Raw is.
 type Parsed struct {
 	Kind         Kind
+	Version      string // 0.0.1 of Rekor v1's kinds but for intoto, 0.0.2 of Rekor v2's; a raw entry has none
 	HashedRekord *HashedRekordBody
 	DSSE         *DSSEBody
+	Intoto       *IntotoBody
+	Rekord       *RekordBody
 	Raw          []byte
 }
 
+// KindOf tells the kind and the version of the canonical bytes of an entry that
+// was admitted, by how they begin. Of other bytes it says what they would be.
+func KindOf(canonical []byte) (kind Kind, version string) {
+	for _, k := range []struct {
+		prefix, version string
+		kind            Kind
+	}{
+		{hashedRekordPrefix, version002, KindHashedRekord},
+		{hashedRekordV1Prefix, version001, KindHashedRekord},
+		{dssePrefix, version002, KindDSSE},
+		{dsseV1Prefix, version001, KindDSSE},
+		{intotoPrefix, version002, KindIntoto},
+		{rekordPrefix, version001, KindRekord},
+	} {
+		if len(canonical) > len(k.prefix) && string(canonical[:len(k.prefix)]) == k.prefix {
+			return k.kind, k.version
+		}
+	}
+	return KindRaw, ""
+}
+
 // Parse reads canonical bytes. It takes exactly what this package writes: bytes
-// that are neither a hashedrekord's nor a dsse's are a raw entry, unless they
-// could pass for one. Signatures are not verified here.
+// that are of no other kind are a raw entry, unless they could pass for one.
+// Signatures are not verified here.
 func Parse(canonical []byte) (Parsed, error) {
 	p, err := parse(canonical)
 	if err != nil {
@@ -27,24 +51,32 @@ func Parse(canonical []byte) (Parsed, error) {
 	return p, nil
 }
 
-func parse(canonical []byte) (Parsed, error) {
-	switch {
-	case len(canonical) > MaxCanonical:
-		return Parsed{}, tooLarge(len(canonical))
-	case bytes.HasPrefix(canonical, []byte(hashedRekordPrefix)):
-		b, err := parseHashedRekord(canonical)
-		if err != nil {
-			err = fmt.Errorf("hashedrekord: %w", err)
-		}
-		return Parsed{Kind: KindHashedRekord, HashedRekord: b}, err
-	case bytes.HasPrefix(canonical, []byte(dssePrefix)):
-		b, err := parseDSSE(canonical)
-		if err != nil {
-			err = fmt.Errorf("dsse: %w", err)
-		}
-		return Parsed{Kind: KindDSSE, DSSE: b}, err
+func parse(canonical []byte) (p Parsed, err error) {
+	if len(canonical) > MaxCanonical {
+		return p, tooLarge(len(canonical))
 	}
-	return Parsed{Kind: KindRaw, Raw: canonical}, checkRaw(canonical)
+	p.Kind, p.Version = KindOf(canonical)
+	switch {
+	case p.Kind == KindRaw:
+		p.Raw = canonical
+		return p, checkRaw(canonical)
+	case p.Kind == KindHashedRekord && p.Version == version001:
+		p.HashedRekord, err = parseHashedRekordV1(canonical)
+	case p.Kind == KindHashedRekord:
+		p.HashedRekord, err = parseHashedRekord(canonical)
+	case p.Kind == KindDSSE && p.Version == version001:
+		p.DSSE, err = parseDSSEV1(canonical)
+	case p.Kind == KindDSSE:
+		p.DSSE, err = parseDSSE(canonical)
+	case p.Kind == KindIntoto:
+		p.Intoto, err = parseIntoto(canonical)
+	case p.Kind == KindRekord:
+		p.Rekord, err = parseRekord(canonical)
+	}
+	if err != nil {
+		return p, fmt.Errorf("%s %s: %w", p.Kind, p.Version, err)
+	}
+	return p, nil
 }
 
 var errNotCanonical = errors.New("these are not its canonical bytes")
@@ -121,12 +153,12 @@ func (p Parsed) Signers() []Signer {
 	switch {
 	case p.HashedRekord != nil:
 		return []Signer{p.HashedRekord.Signer}
+	case p.Rekord != nil:
+		return []Signer{p.Rekord.Signer}
 	case p.DSSE != nil:
-		var all []Signer
-		for _, s := range p.DSSE.Signatures {
-			all = append(all, s.Signer)
-		}
-		return all
+		return p.DSSE.signers()
+	case p.Intoto != nil:
+		return p.Intoto.signers()
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a key on P-224", edit(rekord, key, p224), "P-224"},
 		{"a key for a certificate", edit(certified, between(certified, `"x509Certificate":{"rawBytes":"`, `"`), key), "not an X.509 certificate"},
 		{"both", edit(certified, `,"x509Certificate"`, `,"publicKey":{"rawBytes":"`+key+`"},"x509Certificate"`), "not its canonical bytes"},
-		{"another apiVersion", edit(rekord, "0.0.2", "0.0.1"), "could pass for"},
+		{"another apiVersion", edit(rekord, "0.0.2", "0.0.1"), "hashedrekord 0.0.1: these are not its canonical bytes"},
 		{"the other kind's name", edit(rekord, "hashedrekord", "dsse"), "could pass for"},
 		{"dsse, signatures in another order", edit(dsse, sigs, second+","+first), "not in order"},
 		{"dsse, a signature twice", edit(dsse, sigs, first+","+first), "not in order"},

@@ -26,7 +26,7 @@ func NewRaw(b []byte) (Entry, error) {
 	if err := checkRaw(b); err != nil {
 		return Entry{}, invalid(err)
 	}
-	return newEntry(KindRaw, bytes.Clone(b))
+	return newEntry(KindRaw, "", bytes.Clone(b))
 }
 
 func checkRaw(b []byte) error {

@@ -20,8 +20,9 @@ type Verifier struct {
 type Signer struct {
 	KeyDetails  KeyDetails
 	PublicKey   crypto.PublicKey
-	SPKI        []byte            // the key, DER
-	Certificate *x509.Certificate // nil for a bare key
+	SPKI        []byte              // the key, DER
+	Certificate *x509.Certificate   // nil for a bare key
+	Chain       []*x509.Certificate // those above it, which only Rekor v1's kinds have
 }
 
 // signer parses a verifier. The certificate is not validated: what is logged is

@@ -247,18 +247,10 @@ func (s *Service) checkpoint(p translog.Published) *pb.Checkpoint {
 }
 
 func logged(r translog.Record) *pb.LoggedEntry {
-	l := loggedEntry(r.Index, r.LeafHash, r.IntegratedAt, kindOfBody(r.Canonical))
+	kind, _ := entry.KindOf(r.Canonical)
+	l := loggedEntry(r.Index, r.LeafHash, r.IntegratedAt, kind)
 	l.Canonical = r.Canonical
 	return l
-}
-
-// kindOfBody tells the kind of stored bytes, which were admitted once.
-func kindOfBody(canonical []byte) entry.Kind {
-	p, err := entry.Parse(canonical)
-	if err != nil {
-		return entry.KindRaw
-	}
-	return p.Kind
 }
 
 func loggedEntry(index int64, leaf merkle.Hash, at time.Time, kind entry.Kind) *pb.LoggedEntry {

@@ -1,0 +1,87 @@
+package entry
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/json"
+	"fmt"
+)
+
+// formatX509 is Rekor v1's name of PEM keys and certificates.
+const formatX509 = "x509"
+
+func admitRekord(spec json.RawMessage) ([]byte, error) {
+	r := &specReader{kind: KindRekord}
+	var data, hash, signature, key, dataURL, sigURL, keyURL json.RawMessage
+	var format, artifact, sig, keyContent *string
+	r.object("spec", spec, member{"data", &data}, member{"signature", &signature})
+	r.object("spec.data", data, member{"hash", &hash}, member{"content", &artifact}, member{"url", &dataURL})
+	r.object("spec.signature", signature, member{"format", &format}, member{"content", &sig}, member{"publicKey", &key}, member{"url", &sigURL})
+	r.object("spec.signature.publicKey", key, member{"content", &keyContent}, member{"url", &keyURL})
+	r.noURL("spec.data", dataURL)
+	r.noURL("spec.signature", sigURL)
+	r.noURL("spec.signature.publicKey", keyURL)
+	var j rekordV1
+	if j.Signature.Format = r.text("spec.signature.format", format); j.Signature.Format != formatX509 {
+		r.fail("spec.signature.format", "is %.40q; only %q is served: a PEM public key or certificate", j.Signature.Format, formatX509)
+	}
+	j.Signature.Content = r.bytes("spec.signature.content", sig)
+	content := r.bytes("spec.data.content", artifact)
+	signer, _ := r.signer("spec.signature.publicKey.content", keyContent)
+	j.Data.Hash = r.artifactHash(hash, content)
+	if r.err == nil {
+		r.err = signer.verifyWhole(content, j.Signature.Content)
+	}
+	j.Signature.PublicKey.Content = signer.pem()
+	return canonicalRekordV1(rekordPrefix, j), r.err
+}
+
+// noURL refuses what the first clients of Rekor could write in place of a
+// content. A log that fetched it would be told by anybody what to ask whom.
+func (r *specReader) noURL(path string, url json.RawMessage) {
+	if has(url) {
+		r.fail(path+".url", "is %.100q: this log fetches nothing; give %s.content", url, path)
+	}
+}
+
+// artifactHash returns the hash of an artifact, which must be the one that the
+// client gave, if it did.
+func (r *specReader) artifactHash(raw json.RawMessage, content []byte) hashV1 {
+	h := crypto.SHA256.New()
+	h.Write(content)
+	sum := h.Sum(nil)
+	if has(raw) {
+		if hash, digest := r.digest("spec.data.hash", raw); r.err == nil && (hash != crypto.SHA256 || !bytes.Equal(digest, sum)) {
+			r.fail("spec.data.hash", "is %s:%x; the %d bytes of spec.data.content have sha256:%x", hashNameV1(hash), digest, len(content), sum)
+		}
+	}
+	return newHashV1(crypto.SHA256, sum)
+}
+
+func (s Signer) verifyWhole(content, sig []byte) error {
+	if err := s.verifyChain(); err != nil {
+		return fmt.Errorf("spec.signature.publicKey.content is wrong: %w", err)
+	}
+	if err := s.verifyMessage(content, sig); err != nil {
+		return fmt.Errorf("spec.signature.content is wrong: %w over the %d bytes of spec.data.content with the %s key in spec.signature.publicKey%s",
+			err, len(content), s.KeyDetails, s.explainMessage(content, sig))
+	}
+	return nil
+}
+
+// RekordBody is what the canonical bytes of a rekord say.
+type RekordBody struct {
+	Algorithm string // of the digest: SHA2_256
+	Digest    []byte
+	Signature []byte // over the artifact, not over the digest
+	Signer    Signer
+}
+
+// VerifyArtifact checks that the entry is of this artifact, and the signature
+// over it.
+func (b *RekordBody) VerifyArtifact(artifact []byte) error {
+	if err := matchDigest(bytes.NewReader(artifact), b.Algorithm, b.Digest); err != nil {
+		return err
+	}
+	return b.Signer.verifyMessage(artifact, b.Signature)
+}

@@ -1,0 +1,221 @@
+package entry
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// The versions of kinds.
+const (
+	version001 = "0.0.1"
+	version002 = "0.0.2"
+)
+
+// NewRekorV1 admits what a client of Rekor v1 proposes, a JSON object with an
+// apiVersion, a kind and a spec. It takes hashedrekord 0.0.1, dsse 0.0.1, intoto
+// 0.0.2 and rekord 0.0.1. The memory it needs is proportional to what is
+// proposed, which the caller limits.
+func NewRekorV1(proposed []byte) (Entry, error) {
+	p, err := readProposal(proposed)
+	if err != nil {
+		return Entry{}, invalid(err)
+	}
+	admit := p.admitter()
+	if admit == nil {
+		return Entry{}, invalid(fmt.Errorf("the kind %.40q with the apiVersion %.40q is not served; %s", string(p.kind), p.version, servedV1))
+	}
+	canonical, err := admit(p.spec)
+	if err != nil {
+		return Entry{}, invalid(fmt.Errorf("%s %s: %w", p.kind, p.version, err))
+	}
+	return newEntry(p.kind, p.version, canonical)
+}
+
+// proposal is what a client of Rekor v1 proposes.
+type proposal struct {
+	kind    Kind
+	version string
+	spec    json.RawMessage
+}
+
+func readProposal(data []byte) (p proposal, err error) {
+	if !utf8.Valid(data) {
+		return p, errors.New("the proposed entry is not UTF-8")
+	}
+	var syntax json.RawMessage
+	if err := json.Unmarshal(data, &syntax); err != nil {
+		return p, fmt.Errorf("the proposed entry is not JSON: %w", err)
+	}
+	var kind, version *string
+	if err := readObject(data, []member{{"kind", &kind}, {"apiVersion", &version}, {"spec", &p.spec}}); err != nil {
+		return p, fmt.Errorf("the proposed entry: %w", err)
+	}
+	switch {
+	case kind == nil:
+		return p, errors.New("the proposed entry has no kind; " + servedV1)
+	case version == nil:
+		return p, errors.New("the proposed entry has no apiVersion; " + servedV1)
+	}
+	p.kind, p.version = Kind(*kind), *version
+	return p, nil
+}
+
+const servedV1 = "served are hashedrekord 0.0.1, dsse 0.0.1, intoto 0.0.2 and rekord 0.0.1"
+
+func (p proposal) admitter() func(spec json.RawMessage) ([]byte, error) {
+	switch {
+	case p.kind == KindHashedRekord && p.version == version001:
+		return admitHashedRekordV1
+	case p.kind == KindDSSE && p.version == version001:
+		return admitDSSEV1
+	case p.kind == KindIntoto && p.version == version002:
+		return admitIntoto
+	case p.kind == KindRekord && p.version == version001:
+		return admitRekord
+	}
+	return nil
+}
+
+// specReader reads the members of a spec, until one is wrong. Its errors begin
+// with where that member is.
+type specReader struct {
+	kind Kind
+	err  error
+}
+
+func (r *specReader) fail(path, format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf(path+" "+format, args...)
+	}
+}
+
+// has reports whether an optional member is there.
+func has(raw json.RawMessage) bool { return len(raw) > 0 && !bytes.Equal(raw, []byte("null")) }
+
+func (r *specReader) object(path string, raw json.RawMessage, members ...member) {
+	switch {
+	case r.err != nil:
+	case !has(raw):
+		r.fail(path, "is missing")
+	default:
+		if err := readObject(raw, members); err != nil {
+			r.fail(path, "is wrong: %w", err)
+		}
+	}
+}
+
+func (r *specReader) text(path string, s *string) string {
+	if s == nil || *s == "" {
+		r.fail(path, "is missing")
+		return ""
+	}
+	return *s
+}
+
+// bytes reads standard base64. Line breaks and stray bits in it do not matter,
+// since it is written anew.
+func (r *specReader) bytes(path string, s *string) []byte {
+	b, err := base64.StdEncoding.DecodeString(r.text(path, s))
+	switch {
+	case err != nil:
+		r.fail(path, "is not standard base64 with padding: %w", err)
+	case len(b) == 0:
+		r.fail(path, "is empty")
+	}
+	return b
+}
+
+func (r *specReader) digest(path string, raw json.RawMessage) (hash crypto.Hash, digest []byte) {
+	var algorithm, value *string
+	r.object(path, raw, member{"algorithm", &algorithm}, member{"value", &value})
+	h := hashV1{r.text(path+".algorithm", algorithm), r.text(path+".value", value)}
+	if r.err == nil {
+		var err error
+		if hash, digest, err = h.parse(); err != nil {
+			r.fail(path, "is wrong: %w", err)
+		}
+	}
+	return hash, digest
+}
+
+// signer reads the base64 of a PEM text, and returns the text too.
+func (r *specReader) signer(path string, s *string) (signer Signer, text []byte) {
+	text = r.bytes(path, s)
+	if r.err == nil {
+		var err error
+		if signer, err = signerOfPEM(text, r.kind); err != nil {
+			r.fail(path, "is wrong: %w", err)
+		}
+	}
+	return signer, text
+}
+
+// list reads a list of 1 to 10, one by one.
+func (r *specReader) list(path string, raw json.RawMessage, read func(path string, d *json.Decoder) error) {
+	if !has(raw) {
+		r.fail(path, "is missing")
+	}
+	if r.err != nil {
+		return
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		r.fail(path, "is not a list")
+		return
+	}
+	n := 0
+	for ; d.More() && n < maxDSSESignatures && r.err == nil; n++ {
+		at := fmt.Sprintf("%s[%d]", path, n)
+		if err := read(at, d); err != nil {
+			r.fail(at, "is wrong: %w", err)
+		}
+	}
+	switch {
+	case n == 0:
+		r.fail(path, "is empty; give 1 to %d", maxDSSESignatures)
+	case d.More():
+		r.fail(path, "has more than %d; at most %d are taken", maxDSSESignatures, maxDSSESignatures)
+	}
+}
+
+func admitHashedRekordV1(spec json.RawMessage) ([]byte, error) {
+	r := &specReader{kind: KindHashedRekord}
+	var data, hash, signature, key json.RawMessage
+	var sig, content *string
+	r.object("spec", spec, member{"data", &data}, member{"signature", &signature})
+	r.object("spec.data", data, member{"hash", &hash})
+	h, digest := r.digest("spec.data.hash", hash)
+	r.object("spec.signature", signature, member{"content", &sig}, member{"publicKey", &key})
+	r.object("spec.signature.publicKey", key, member{"content", &content})
+	var j rekordV1
+	j.Signature.Content = r.bytes("spec.signature.content", sig)
+	signer, _ := r.signer("spec.signature.publicKey.content", content)
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := signer.verifyHashed(h, digest, j.Signature.Content); err != nil {
+		return nil, err
+	}
+	j.Data.Hash, j.Signature.PublicKey.Content = newHashV1(h, digest), signer.pem()
+	return canonicalRekordV1(hashedRekordV1Prefix, j), nil
+}
+
+func (s Signer) verifyHashed(h crypto.Hash, digest, sig []byte) error {
+	if want := s.KeyDetails.hash(); h != want {
+		return fmt.Errorf("%w: spec.data.hash.algorithm is %q, and the key in spec.signature.publicKey, %s, signs digests by %q",
+			ErrAlgorithm, hashNameV1(h), s.KeyDetails, hashNameV1(want))
+	}
+	if err := s.verifyChain(); err != nil {
+		return fmt.Errorf("spec.signature.publicKey.content is wrong: %w", err)
+	}
+	if err := s.verifyDigest(digest, sig); err != nil {
+		return fmt.Errorf("spec.signature.content is wrong: %w over the %s digest %x with the %s key in spec.signature.publicKey%s",
+			err, hashNameV1(h), digest, s.KeyDetails, s.explainDigest(h, digest, sig))
+	}
+	return nil
+}
