@@ -18,7 +18,8 @@
 //
 // What can be loaded: Ed25519, ECDSA on P-256, P-384 and P-521, RSA of 2048 to
 // 8192 bits; as PKCS#8, or unencrypted as SEC 1 ("EC PRIVATE KEY") or PKCS#1
-// ("RSA PRIVATE KEY").
+// ("RSA PRIVATE KEY"); and what cosign generate-key-pair makes ("ENCRYPTED
+// SIGSTORE PRIVATE KEY").
 //
 // A file that its group or others can read is refused with [ErrPermissions].
 // No error holds key material or a password.

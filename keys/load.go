@@ -106,6 +106,8 @@ func parseBlock(block *pem.Block, password []byte) (any, error) {
 		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
 		return decrypt(block.Bytes, password)
+	case sigstoreBlock, cosignBlock:
+		return decryptCosign(block, password)
 	case "EC PRIVATE KEY":
 		key, err = x509.ParseECPrivateKey(block.Bytes)
 	case "RSA PRIVATE KEY":
