@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -123,15 +124,29 @@ func (s *Server) Restart(ctx context.Context) error {
 		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--pid-file=" + filepath.Join(s.dir, "pid"), "--max-connections=500",
 	}, runAs()...), s.args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
-	if err := s.cmd.Start(); err != nil {
+	s.cmd.SysProcAttr = dieWithUs()
+	if err := s.launch(); err != nil {
 		return err
 	}
-	s.done = make(chan struct{})
-	go func(cmd *exec.Cmd, done chan struct{}) {
-		cmd.Wait()
-		close(done)
-	}(s.cmd, s.done)
 	return s.await(ctx)
+}
+
+// launch starts the process and waits for its end in a goroutine that keeps
+// its thread for as long: what dieWithUs asks for hangs on that thread.
+func (s *Server) launch() error {
+	started, done, cmd := make(chan error), make(chan struct{}), s.cmd
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait()
+			close(done)
+		}
+	}()
+	s.done = done
+	return <-started
 }
 
 // await waits until the server answers.

@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package mariadb
+
+import "syscall"
+
+// dieWithUs: only Linux kills a process with the one that started it.
+func dieWithUs() *syscall.SysProcAttr { return nil }
