@@ -1,0 +1,196 @@
+package rekorv1
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"unicode/utf8"
+)
+
+// firstRead is how much memory a body gets before it arrives.
+const firstRead = 16 << 10
+
+// readBody reads a request's body: JSON, up to the limit.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	limit := h.cfg.MaxBody
+	if r.ContentLength > limit {
+		return nil, tooLarge(w, limit)
+	}
+	var b bytes.Buffer
+	if r.ContentLength > 0 {
+		// Read wants room for the end of the file, too.
+		b.Grow(int(min(r.ContentLength, firstRead)) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	var big *http.MaxBytesError
+	switch {
+	case err == nil:
+	case errors.As(err, &big):
+		return nil, tooLarge(w, limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		return nil, refuse(http.StatusRequestTimeout, "the request's body did not arrive in time")
+	default:
+		return nil, refuse(http.StatusBadRequest, "the request's body ended early")
+	}
+	if b.Len() == 0 {
+		return nil, nil
+	}
+	return b.Bytes(), checkContentType(r.Header.Get("Content-Type"))
+}
+
+func tooLarge(w http.ResponseWriter, limit int64) error {
+	w.Header().Set("Connection", "close")
+	return refuse(http.StatusRequestEntityTooLarge, "Request Entity Too Large. Limit set to %d", limit)
+}
+
+func checkContentType(value string) error {
+	if value == "application/json" {
+		return nil
+	}
+	if kind, _, err := mime.ParseMediaType(value); err == nil && kind == "application/json" {
+		return nil
+	}
+	return refuse(http.StatusUnsupportedMediaType, "unsupported media type %.100q, only [application/json] are allowed", value)
+}
+
+// maxDepth is how deep JSON may be nested. Rekor's requests have six levels.
+const maxDepth = 32
+
+// checkJSON takes one JSON value: nothing after it, no member twice anywhere,
+// and valid UTF-8, so that whoever reads it reads the same.
+func checkJSON(data []byte) error {
+	if !utf8.Valid(data) {
+		return badJSON("it is not UTF-8")
+	}
+	if err := checkSyntax(data); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return checkValue(d, 0)
+}
+
+// checkSyntax says what is wrong with JSON that is not valid.
+func checkSyntax(data []byte) error {
+	var value json.RawMessage
+	syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(data, &value))
+	if !ok {
+		return nil
+	}
+	return badSyntax(syntax)
+}
+
+func badSyntax(err *json.SyntaxError) error { return badJSON("byte %d: %v", err.Offset, err) }
+
+func checkValue(d *json.Decoder, depth int) error {
+	token, err := d.Token()
+	if err != nil {
+		return badJSON("%v", err)
+	}
+	open, ok := token.(json.Delim)
+	if !ok {
+		return nil
+	}
+	if depth == maxDepth {
+		return badJSON("it is nested deeper than %d levels", maxDepth)
+	}
+	var seen map[string]bool
+	if open == '{' {
+		seen = make(map[string]bool)
+	}
+	for d.More() {
+		if err := checkName(d, seen); err != nil {
+			return err
+		}
+		if err := checkValue(d, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
+}
+
+// checkName reads a member's name; in an array, where seen is nil, there is none.
+func checkName(d *json.Decoder, seen map[string]bool) error {
+	if seen == nil {
+		return nil
+	}
+	token, err := d.Token()
+	if err != nil {
+		return badJSON("%v", err)
+	}
+	name, _ := token.(string)
+	if seen[name] {
+		return badJSON("it has the member %.100q twice", name)
+	}
+	seen[name] = true
+	return nil
+}
+
+func badJSON(format string, args ...any) error {
+	return refuse(http.StatusBadRequest, "the body is not good JSON: "+format, args...)
+}
+
+// members takes a JSON object apart. Members that are null are left
+// out, as if they were not there: Go's clients write them so. Names other than
+// the known ones are refused, unless there are none of those.
+func members(data []byte, known ...string) (map[string]json.RawMessage, error) {
+	var m map[string]json.RawMessage
+	err := json.Unmarshal(data, &m)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return nil, badSyntax(syntax)
+	}
+	if err != nil || m == nil {
+		return nil, unfit(codeType, "the body must be a JSON object, and not %.20s", data)
+	}
+	for name, value := range m {
+		if string(value) == "null" {
+			delete(m, name)
+		}
+	}
+	return m, checkKnown(m, known)
+}
+
+func checkKnown(m map[string]json.RawMessage, known []string) error {
+	unknown := len(m)
+	for _, name := range known {
+		if _, ok := m[name]; ok {
+			unknown--
+		}
+	}
+	if unknown == 0 || len(known) == 0 {
+		return nil
+	}
+	return refuse(http.StatusBadRequest, "the body has a member that is not known here; there are %s", strings.Join(known, ", "))
+}
+
+// text reads a member that is a string; "" if it is not there.
+func text(m map[string]json.RawMessage, name string) (string, error) {
+	raw, ok := m[name]
+	if !ok {
+		return "", nil
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", unfit(codeType, "%s in body must be of type string: %.100s", name, raw)
+	}
+	return s, nil
+}
+
+// list reads a member that is an array.
+func list(m map[string]json.RawMessage, name string) ([]json.RawMessage, error) {
+	raw, ok := m[name]
+	if !ok {
+		return nil, nil
+	}
+	var items []json.RawMessage
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return nil, unfit(codeType, "%s in body must be of type array: %.100s", name, raw)
+	}
+	return items, nil
+}

@@ -1,0 +1,141 @@
+package rekorv1
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"indelible/entry"
+	translog "indelible/log"
+	"indelible/server/failure"
+)
+
+// versions are the kinds that can be served, in the one version of each.
+func versions() map[entry.Kind]string {
+	return map[entry.Kind]string{
+		entry.KindHashedRekord: "0.0.1", entry.KindDSSE: "0.0.1", entry.KindIntoto: "0.0.2", entry.KindRekord: "0.0.1",
+	}
+}
+
+// served names the kinds that may be added.
+func served(kinds []entry.Kind) string {
+	var names []string
+	for _, k := range kinds {
+		if version, ok := versions()[k]; ok {
+			names = append(names, string(k)+" "+version)
+		}
+	}
+	if len(names) == 0 {
+		return "none of Rekor v1's"
+	}
+	return strings.Join(names, ", ")
+}
+
+// create answers POST /api/v1/log/entries.
+func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
+	body, err := h.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	e, err := h.admit(body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
+	defer cancel()
+	receipt, err := h.cfg.Log.Add(ctx, e)
+	if err != nil {
+		return h.addFailed(w, err)
+	}
+	id := h.ids.entryID(receipt.LeafHash)
+	w.Header()["Location"] = []string{entriesPath + id}
+	if receipt.Duplicate && h.cfg.Conflict {
+		return refuse(http.StatusConflict, "an equivalent entry already exists in the transparency log with UUID %s", id)
+	}
+	s, err := h.seal(translog.Record{
+		Index: receipt.Index, LeafHash: receipt.LeafHash, IntegratedAt: receipt.IntegratedAt, Canonical: e.Canonical(),
+	})
+	if err != nil {
+		return err
+	}
+	out, err := h.appendEntry(ctx, nil, s, receipt.Proof)
+	if err != nil {
+		return err
+	}
+	// Bare: clients take it for the key of the map.
+	w.Header()["Etag"] = []string{id}
+	h.v.send(w, http.StatusCreated, out)
+	return nil
+}
+
+// addFailed says why an entry was not logged, or may not be.
+func (h *Handler) addFailed(w http.ResponseWriter, err error) error {
+	wire := failure.Add(err)
+	r := h.refusalOf(w, wire, err)
+	if status.Code(wire) == codes.InvalidArgument {
+		r.message = "error processing entry: " + r.message
+	}
+	return r
+}
+
+// admit makes an entry of what a client proposes.
+func (h *Handler) admit(body []byte) (entry.Entry, error) {
+	kind, err := proposedKind(body)
+	if err != nil {
+		return entry.Entry{}, err
+	}
+	if !slices.Contains(h.cfg.Kinds, kind) {
+		return entry.Entry{}, h.notServed(kind)
+	}
+	return h.canonical(body)
+}
+
+// canonical makes an entry of what a client proposes or looks for.
+func (h *Handler) canonical(proposed []byte) (entry.Entry, error) {
+	e, err := entry.NewRekorV1(proposed)
+	if errors.Is(err, entry.ErrInvalid) {
+		return e, refuse(http.StatusBadRequest, "error processing entry: %v", err)
+	}
+	return e, err
+}
+
+// proposedKind reads what an entry says that it is. Members that are there
+// twice, and whatever else is wrong, are NewRekorV1's to refuse.
+func proposedKind(body []byte) (entry.Kind, error) {
+	if len(body) == 0 {
+		return "", unfit(codeRequired, "kind in body is required: the body is empty")
+	}
+	m, err := members(body)
+	if err != nil {
+		return "", err
+	}
+	kind, err := text(m, "kind")
+	if err != nil {
+		return "", err
+	}
+	return entry.Kind(kind), required(m, "kind", "apiVersion", "spec")
+}
+
+func required(m map[string]json.RawMessage, names ...string) error {
+	for _, name := range names {
+		if v, ok := m[name]; !ok || string(v) == `""` {
+			return unfit(codeRequired, "%s in body is required", name)
+		}
+	}
+	return nil
+}
+
+// notServed refuses a kind: one that Rekor knows, or one that is none.
+func (h *Handler) notServed(kind entry.Kind) error {
+	switch kind {
+	case "alpine", "cose", "dsse", "hashedrekord", "helm", "intoto", "jar", "rekord", "rfc3161", "rpm", "tuf":
+		return refuse(http.StatusBadRequest, "error processing entry: entry kind '%s' is not enabled for submission on this server, which takes %s", kind, h.kinds)
+	}
+	return refuse(http.StatusUnprocessableEntity, "invalid kind value: %.100q; this server takes %s", string(kind), h.kinds)
+}
