@@ -19,12 +19,6 @@ type Signer interface {
 	Verifier() checkpoint.Verifier
 }
 
-// Witness has a checkpoint cosigned. Cosign returns the note with the
-// cosignatures that suffice added, or why there are not enough.
-type Witness interface {
-	Cosign(ctx context.Context, note []byte) ([]byte, error)
-}
-
 // Config is what a Log is made from. A field's zero value means the default
 // that its comment names.
 type Config struct {
@@ -33,6 +27,9 @@ type Config struct {
 	Signers  []Signer       // required: at least one, each of a key in Record.Keys
 	Register guard.Register // required: the one that Record names
 	Witness  Witness        // nil: nobody is asked
+	// Remembered returns notes of this log's checkpoints that others keep, as
+	// far as they can be had. It is asked at the start; nil: nobody is.
+	Remembered func(ctx context.Context) [][]byte
 
 	MaxBatch      int           // entries in one append; 1,024
 	MaxBatchBytes int64         // bytes in one append; 8 MiB
@@ -51,6 +48,9 @@ type Config struct {
 	// FollowEvery is how often a log without work looks whether another replica
 	// published; 1 s.
 	FollowEvery time.Duration
+	// Rewitness is after what time an idle log has its checkpoint witnessed
+	// again; 10 minutes.
+	Rewitness time.Duration
 	// DrainTimeout bounds the answering of accepted entries after Run's context
 	// ended; 15 s.
 	DrainTimeout time.Duration
@@ -68,6 +68,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxClockStep, 10*time.Minute)
 	setDefault(&c.LeaseTTL, 3*time.Second)
 	setDefault(&c.FollowEvery, time.Second)
+	setDefault(&c.Rewitness, 10*time.Minute)
 	setDefault(&c.DrainTimeout, 15*time.Second)
 	setDefault(&c.Replica, rand.Text())
 	if c.Now == nil {

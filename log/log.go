@@ -83,6 +83,7 @@ type Log struct {
 
 	view    atomic.Pointer[view] // what readers see; replaced whole, sizes only grow
 	waiters broadcast            // woken at each new view
+	late    lateNotes
 
 	mu       sync.Mutex
 	state    state

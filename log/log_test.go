@@ -336,7 +336,7 @@ func TestRestartGoesOn(t *testing.T) {
 // gate is a witness that lets a checkpoint pass only when told.
 type gate struct{ pass chan error }
 
-func (g gate) Cosign(ctx context.Context, note []byte) ([]byte, error) {
+func (g gate) Cosign(ctx context.Context, note []byte, _ ProveConsistency) ([]byte, error) {
 	select {
 	case err := <-g.pass:
 		return note, err

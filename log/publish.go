@@ -55,6 +55,11 @@ func (p *publisher) take(b *batch) {
 	p.mu.Lock()
 	p.waiting = append(p.waiting, b)
 	p.mu.Unlock()
+	p.rouse()
+}
+
+// rouse ends the publisher's rest.
+func (p *publisher) rouse() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -180,7 +185,10 @@ func (p *publisher) step(ctx context.Context) error {
 	if err := p.checkPoison(ctx); err != nil {
 		return err
 	}
-	if p.needs() <= p.published() {
+	if err := p.mergeLate(ctx); err != nil {
+		return err
+	}
+	if p.needs() <= p.published() && !p.stale() {
 		return p.follow(ctx)
 	}
 	held, err := p.holdLease(ctx)
@@ -391,13 +399,7 @@ func (p *publisher) sign(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign the checkpoint: %w", err)
 	}
-	if p.l.cfg.Witness == nil {
-		return note, nil
-	}
-	if note, err = p.l.cfg.Witness.Cosign(ctx, note); err != nil {
-		return nil, fmt.Errorf("have the checkpoint witnessed: %w", err)
-	}
-	return note, nil
+	return p.witnessed(ctx, note)
 }
 
 // follow shows readers what another replica published, once it is proven to

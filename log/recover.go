@@ -14,6 +14,7 @@ import (
 // readers. It reports false when ctx ended first.
 func (l *Log) recover(ctx context.Context, a *appender, p *publisher) bool {
 	a.out, p.wake = p, make(chan struct{}, 1)
+	l.late.onPut(p.rouse)
 	for wait := newBackoff(); ; {
 		err := l.start(ctx, a, p)
 		if err == nil {
@@ -50,6 +51,9 @@ func (l *Log) start(ctx context.Context, a *appender, p *publisher) error {
 		return err
 	}
 	if err := l.checkPublished(ctx, p, registered); err != nil {
+		return err
+	}
+	if err := l.askRemembered(ctx); err != nil {
 		return err
 	}
 	if l.refusal() != nil {

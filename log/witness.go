@@ -1,0 +1,164 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"indelible/checkpoint"
+	"indelible/merkle"
+	"indelible/storage"
+)
+
+// ProveConsistency proves that the tree of size from is a prefix of the one
+// that is to be cosigned.
+type ProveConsistency = func(ctx context.Context, from int64) ([]merkle.Hash, error)
+
+// Witness has a checkpoint cosigned. Cosign returns the note with the
+// cosignatures that suffice added, or why there are not enough. It is asked for
+// one checkpoint at a time.
+//
+// An error with a method LargerCheckpoint() []byte says that a witness showed a
+// checkpoint of this log beyond the one it was asked for. If the log's own key
+// signed it and the database does not have it, the log is poisoned: its history
+// was cut. Mostly it means that another replica published.
+type Witness interface {
+	Cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error)
+}
+
+// larger is what [Witness] says of its errors.
+type larger interface {
+	error
+	LargerCheckpoint() []byte
+}
+
+// witnessed has the signed checkpoint of the verified edge cosigned.
+func (p *publisher) witnessed(ctx context.Context, note []byte) ([]byte, error) {
+	if p.l.cfg.Witness == nil {
+		return note, nil
+	}
+	// Nobody is shown this view: it only proves.
+	v := newView(Published{Size: p.edge.Size(), Root: p.edge.Root()}, p.edge)
+	prove := func(ctx context.Context, from int64) ([]merkle.Hash, error) {
+		plan, err := merkle.PlanConsistency(from, v.Size)
+		if err != nil {
+			return nil, err
+		}
+		return p.l.compute(ctx, v, plan)
+	}
+	cosigned, err := p.l.cfg.Witness.Cosign(ctx, note, prove)
+	if seen := larger(nil); errors.As(err, &seen) {
+		if err := p.l.judge(ctx, seen.LargerCheckpoint()); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("have the checkpoint witnessed: %w", err)
+	}
+	return cosigned, nil
+}
+
+// judge compares a checkpoint that somebody else kept with the database. One
+// that the log's key signed and that its tree does not bear out is a
+// contradiction; what the key did not sign proves nothing.
+func (l *Log) judge(ctx context.Context, note []byte) error {
+	opened, err := checkpoint.Open(note, l.keys)
+	if err != nil {
+		return nil // somebody's word, which must not stop the log
+	}
+	head, err := l.cfg.Store.LockedHead(ctx, l.cfg.Record.ID)
+	if err != nil {
+		return fmt.Errorf("read the tree head: %w", err)
+	}
+	if opened.Size > head.Size {
+		return contradictf("rollback: the database's tree head has size %d, and a witness holds a checkpoint of size %d that this log's key signed: "+
+			"the database was restored from an older copy, replaced, or failed over to a replica that lost commits", head.Size, opened.Size)
+	}
+	edge, err := loadEdge(ctx, l.rows(), opened.Size)
+	if err != nil {
+		return err
+	}
+	if got := edge.Root(); got != opened.Root {
+		return contradictf("fork: at size %d the database's tree has root %x, and a witness holds a checkpoint with root %x that this log's key signed",
+			opened.Size, got, opened.Root)
+	}
+	return nil
+}
+
+// askRemembered judges what others keep of this log's checkpoints.
+func (l *Log) askRemembered(ctx context.Context) error {
+	if l.cfg.Remembered == nil {
+		return nil
+	}
+	for _, note := range l.cfg.Remembered(ctx) {
+		if err := l.judge(ctx, note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Cosigned adds to the published checkpoint the cosignatures of another note of
+// it that came too late for its publication.
+func (l *Log) Cosigned(note []byte, cosigners []checkpoint.Verifier) {
+	l.late.put(lateNote{note, cosigners})
+}
+
+// lateNote is a note with cosignatures to be merged.
+type lateNote struct {
+	note      []byte
+	cosigners []checkpoint.Verifier
+}
+
+// mergeLate publishes the present checkpoint with the cosignatures that came
+// since.
+func (p *publisher) mergeLate(ctx context.Context) error {
+	v := p.l.view.Load()
+	if v == nil {
+		return nil
+	}
+	note := v.Note
+	for _, late := range p.l.late.take() {
+		note = p.l.merge(v, note, late)
+	}
+	if bytes.Equal(note, v.Note) {
+		return nil
+	}
+	pub := storage.Published{Version: p.version, Size: v.Size, Root: v.Root, Note: note, At: v.At.UnixMilli()}
+	version, err := p.l.cfg.Store.Publish(ctx, p.l.cfg.Record.ID, pub)
+	if errors.Is(err, storage.ErrConflict) {
+		return p.follow(ctx) // another replica was quicker
+	}
+	if err != nil {
+		return fmt.Errorf("write the cosigned checkpoint: %w", err)
+	}
+	p.version = version
+	p.l.show(newView(Published{Size: v.Size, Root: v.Root, Note: note, At: v.At}, v.edge))
+	return nil
+}
+
+// merge adds a late note's cosignatures to the note of a view, if it is of the
+// same checkpoint.
+func (l *Log) merge(v *view, note []byte, late lateNote) []byte {
+	opened, err := checkpoint.Open(late.note, l.keys)
+	if err != nil || opened.Size != v.Size || opened.Root != v.Root {
+		return note
+	}
+	parsed, err := checkpoint.ParseNote(late.note)
+	if err != nil {
+		return note
+	}
+	merged, _, err := checkpoint.AddCosignatures(note, late.cosigners, parsed.Signatures...)
+	if err != nil {
+		return note
+	}
+	return merged
+}
+
+// stale reports whether the published checkpoint of an idle log is to be
+// witnessed anew, so that its cosignatures' times stay fresh.
+func (p *publisher) stale() bool {
+	v := p.l.view.Load()
+	return p.l.cfg.Witness != nil && v != nil && p.l.cfg.Now().Sub(v.At) >= p.l.cfg.Rewitness
+}
