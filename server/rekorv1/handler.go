@@ -128,11 +128,11 @@ func New(cfg Config) (*Handler, error) {
 func (c *Config) complete() error {
 	switch {
 	case c.Log == nil || c.Key == nil:
-		return errors.New("Rekor v1's API needs a log and a key")
+		return errors.New("the API of Rekor v1 needs a log and a key")
 	case c.TreeID <= 0:
 		return fmt.Errorf("the tree id is %d; it must be above 0", c.TreeID)
 	case c.MaxBody < 0 || c.CacheBytes < 0 || c.Timeout < 0:
-		return errors.New("limits of Rekor v1's API must not be negative")
+		return errors.New("limits of the API of Rekor v1 must not be negative")
 	}
 	if err := checkpoint.ValidateOrigin(c.Host); err != nil {
 		return fmt.Errorf("the host name of Rekor v1's notes: %w", err)

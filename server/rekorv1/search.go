@@ -39,11 +39,8 @@ const (
 	maxSubject = 512
 )
 
-// errTooMany: a clause has more entries than maxHits.
-var errTooMany error = &refusal{
-	http.StatusBadRequest, http.StatusBadRequest,
-	fmt.Sprintf("more than %d entries answer to this, and an answer here has no pages: narrow it, with the operator \"and\", or use the log's own search, which has (GET /v1/entries:search, or logcli search)", maxHits),
-}
+// errTooMany: more entries answer to a search than one answer can have.
+var errTooMany = errors.New("too many entries")
 
 // search answers POST /api/v1/index/retrieve. X-Index-Size says up to which
 // size of the log the answer is complete.
@@ -62,6 +59,9 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
 	defer cancel()
 	found, err := h.find(ctx, s)
+	if errors.Is(err, errTooMany) {
+		return refuse(http.StatusBadRequest, "more than %d entries answer to this, and an answer here has no pages: narrow it, with the operator \"and\", or use the log's own search, which has (GET /v1/entries:search, or logcli search)", maxHits)
+	}
 	if err != nil {
 		return err
 	}
