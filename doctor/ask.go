@@ -111,9 +111,10 @@ func (a answer) says() string {
 type Served struct {
 	RekorV1Key []byte // SubjectPublicKeyInfo, DER; nil: not served
 	RekorV2    bool
+	Since      time.Time // when the log says that it began; zero if it does not
 }
 
-// FindServed asks a log what it serves. The key is its own word for it.
+// FindServed asks a log what it serves. All of it is the log's own word.
 func FindServed(ctx context.Context, h *http.Client, logURL string) (Served, error) {
 	a, err := newAsker(h, logURL, time.Now)
 	if err != nil {
@@ -123,8 +124,33 @@ func FindServed(ctx context.Context, h *http.Client, logURL string) (Served, err
 	if s.RekorV2, err = a.servesV2(ctx); err != nil {
 		return s, err
 	}
-	s.RekorV1Key, err = a.fetchV1Key(ctx)
+	if s.RekorV1Key, err = a.fetchV1Key(ctx); err != nil {
+		return s, err
+	}
+	s.Since, err = a.fetchSince(ctx)
 	return s, err
+}
+
+// fetchSince finds out when the log began, so that files made here are those
+// that it serves itself.
+func (a asker) fetchSince(ctx context.Context) (time.Time, error) {
+	got, err := a.ask(ctx, http.MethodGet, "/trust/trusted_root.json", nil)
+	if err != nil || got.status != http.StatusOK {
+		return time.Time{}, err
+	}
+	var root struct {
+		Tlogs []struct {
+			PublicKey struct {
+				ValidFor struct {
+					Start time.Time `json:"start"`
+				} `json:"validFor"`
+			} `json:"publicKey"`
+		} `json:"tlogs"`
+	}
+	if err := json.Unmarshal(got.body, &root); err != nil || len(root.Tlogs) == 0 {
+		return time.Time{}, fmt.Errorf("GET %s/trust/trusted_root.json: the answer is no trusted root", a.url)
+	}
+	return root.Tlogs[0].PublicKey.ValidFor.Start, nil
 }
 
 // servesV2 looks at a path that only a log with the Rekor v2 API has.

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"indelible/checkpoint"
+	"indelible/doctor"
+)
+
+func (p *program) doctorCommand() *cobra.Command {
+	var o doctorOptions
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Try the log as its clients do, and say what is wrong with it", Args: args(cobra.NoArgs),
+		Long: "Try the log as its clients do, by the native API, Rekor v2 and Rekor v1, and say of each\n" +
+			"check what was found and what to do.\n\n" +
+			"It WRITES up to two entries, one by each Rekor API: a random digest, signed by a key\n" +
+			"made for it and thrown away. With --read-only it writes none.\n\n" +
+			"Exit codes: 0 nothing failed (there may be warnings); 1 something failed; 2 wrong usage;\n" +
+			"3 the log does not answer.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.doctor(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.readOnly, "read-only", false, "write no entries")
+	f.StringVar(&o.publicURL, "public-url", "", "the log's URL as other clients reach it (default: --url)")
+	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "file with the key of the Rekor v1 API that is trusted, PEM (default: as remembered by trust export)")
+	return cmd
+}
+
+type doctorOptions struct {
+	readOnly              bool
+	publicURL, rekorV1Key string
+}
+
+func (p *program) doctor(ctx context.Context, o doctorOptions) error {
+	trusted, err := p.trustedLog(o)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	report, err := doctor.Run(ctx, doctor.Config{URL: p.url, PublicURL: o.publicURL, ReadOnly: o.readOnly, Trusted: trusted}, p.printCheck)
+	if len(report.Checks) == 0 && err != nil {
+		return usage(err)
+	}
+	return p.diagnosis(report, err)
+}
+
+// trustedLog finds what is trusted of a log: as given, or as remembered.
+func (p *program) trustedLog(o doctorOptions) (func(origin string) (doctor.Trusted, error), error) {
+	given, policy, err := p.givenLogs()
+	if err != nil {
+		return nil, err
+	}
+	from := "--log-key"
+	if policy != nil {
+		from = "--policy"
+	}
+	var rekorV1 []byte
+	if o.rekorV1Key != "" {
+		data, err := os.ReadFile(o.rekorV1Key)
+		if err == nil {
+			rekorV1, err = publicPEM(data)
+		}
+		if err != nil {
+			return nil, usagef("--rekor-v1-key %s: %w", o.rekorV1Key, err)
+		}
+	}
+	return func(origin string) (doctor.Trusted, error) {
+		t := doctor.Trusted{Keys: ofOrigin(given, origin), From: from, RekorV1Key: rekorV1, RekorFrom: "--rekor-v1-key"}
+		var err error
+		if len(given) == 0 {
+			if t.Keys, t.From, err = p.pinned(origin); err != nil {
+				return t, err
+			}
+		}
+		if rekorV1 == nil {
+			t.RekorV1Key, t.RekorFrom, err = p.pinnedRekorV1(origin)
+		}
+		return t, err
+	}, nil
+}
+
+// ofOrigin are the keys that are of a log, or all if none is: to be compared
+// and found wrong.
+func ofOrigin(keys []checkpoint.Verifier, origin string) []checkpoint.Verifier {
+	var list []checkpoint.Verifier
+	for _, k := range keys {
+		if k.Name() == origin {
+			list = append(list, k)
+		}
+	}
+	if len(list) == 0 {
+		return keys
+	}
+	return list
+}
+
+// printCheck prints a check as it ends.
+func (p *program) printCheck(c doctor.Check) {
+	if p.output == "json" {
+		return
+	}
+	mark := map[doctor.State]string{
+		doctor.Passed: p.colour("32", "✓"), doctor.Warning: p.colour("33", "!"),
+		doctor.Failed: p.colour("31", "✗"), doctor.NotChecked: p.colour("2", "–"),
+	}[c.State]
+	p.item(mark, 12, c.Name, c.Detail)
+	if c.Do != "" {
+		p.item(" ", 12, "", "→ "+c.Do)
+	}
+}
+
+// diagnosis sums up. The error is why there is not more to say.
+func (p *program) diagnosis(r doctor.Report, err error) error {
+	failed, warnings := r.Count(doctor.Failed), r.Count(doctor.Warning)
+	if err == nil && failed > 0 {
+		err = unverified(fmt.Errorf("%d checks failed", failed))
+	}
+	if p.output == "json" {
+		if printed := p.print(struct {
+			doctor.Report
+			Exit int `json:"exit"`
+		}{r, code(err)}, ""); printed != nil {
+			return printed
+		}
+		return quietly(err)
+	}
+	switch {
+	case errors.Is(err, doctor.ErrUnreachable):
+		fmt.Fprintf(p.stdout, "\n%s no log was found at %s.\n", p.colour("1;31", "UNREACHABLE:"), r.URL)
+	case failed > 0:
+		fmt.Fprintf(p.stdout, "\n%s %d failed, %d warnings.%s\n", p.colour("1;31", "NOT WELL:"), failed, warnings, wrote(r))
+	case err != nil:
+		return err
+	default:
+		fmt.Fprintf(p.stdout, "\n%s nothing failed, %d warnings.%s\n", p.colour("1;32", "Well:"), warnings, wrote(r))
+	}
+	return quietly(err)
+}
+
+// quietly keeps an error's exit code; what it says was said.
+func quietly(err error) error {
+	if err == nil {
+		return nil
+	}
+	return reported{err}
+}
+
+func wrote(r doctor.Report) string {
+	switch len(r.Wrote) {
+	case 0:
+		return " No entry was written."
+	case 1:
+		return fmt.Sprintf(" Entry %d was written.", r.Wrote[0])
+	}
+	return fmt.Sprintf(" Entries %s were written.", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(r.Wrote), "[]")), " and "))
+}
+
+// item prints a marked line, with a name in a column of its own, and wrapped so
+// that what follows stays beside it.
+func (p *program) item(mark string, column int, name, text string) {
+	left := 4
+	if column > 0 {
+		left += column
+		name = fmt.Sprintf("%-*s", column, name)
+	}
+	lines := wrapped(harmless(text), p.width()-left)
+	fmt.Fprintf(p.stdout, "  %s %s%s\n", mark, name, lines[0])
+	for _, line := range lines[1:] {
+		fmt.Fprintf(p.stdout, "%*s%s\n", left, "", line)
+	}
+}
+
+// width is how wide the terminal is; 80 where there is none.
+func (p *program) width() int {
+	if f, ok := p.stdout.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w >= 40 {
+			return min(w, 110)
+		}
+	}
+	return 80
+}
+
+// wrapped breaks a text at spaces. A word that is too long stands alone.
+func wrapped(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
+}
