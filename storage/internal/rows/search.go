@@ -174,13 +174,7 @@ func (s *Store) IndexAppend(ctx context.Context, logID int64, was storage.IndexS
 func (r runner) insertRuns(ctx context.Context, id int64, all []run) error {
 	var args []any
 	for len(all) > 0 {
-		n := 1
-		for _, size := range insertSizes {
-			if size <= len(all) {
-				n = size
-				break
-			}
-		}
+		n := runsFitting(len(all))
 		args = args[:0]
 		for _, row := range all[:n] {
 			args = append(args, id, row.key, row.last, row.earlier)
@@ -194,9 +188,39 @@ func (r runner) insertRuns(ctx context.Context, id int64, all []run) error {
 	return nil
 }
 
-// IndexFind implements storage.Store. State and rows are read by one statement,
-// so that they are of one moment, on whatever server they are read.
+// runsFitting is how many of n runs the next statement takes. A run has 1 KiB at
+// most, so the packet's limit is far.
+func runsFitting(n int) int {
+	for _, size := range insertSizes {
+		if size <= n {
+			return size
+		}
+	}
+	return 1
+}
+
+// fewRuns is how many runs are read at first: most keys have fewer, and a key
+// that very many entries have has long runs.
+const fewRuns = 8
+
+// IndexFind implements storage.Store.
 func (s *Store) IndexFind(ctx context.Context, logID, key, after int64, limit int) (st storage.IndexState, entries []int64, err error) {
+	for _, atMost := range []int{min(limit, fewRuns), limit} {
+		var read int
+		st, entries, read, err = s.findRuns(ctx, logID, key, after, atMost)
+		if err != nil {
+			return st, nil, fmt.Errorf("search the index of log %d: %w", logID, err)
+		}
+		if read < atMost || len(entries) >= limit {
+			break
+		}
+	}
+	return st, entries[:min(len(entries), limit)], nil
+}
+
+// findRuns reads up to limit runs. State and runs are read by one statement, so
+// that they are of one moment, on whatever server they are read.
+func (s *Store) findRuns(ctx context.Context, logID, key, after int64, limit int) (st storage.IndexState, entries []int64, read int, err error) {
 	err = s.alone().each(ctx, `SELECT s.index_id, s.format, s.size, r.last_idx, r.earlier FROM search_indexes s
 		LEFT JOIN search_rows r ON r.index_id = s.index_id AND r.key_hash = ? AND r.last_idx > ?
 		WHERE s.log_id = ? ORDER BY r.last_idx LIMIT ?`,
@@ -204,17 +228,15 @@ func (s *Store) IndexFind(ctx context.Context, logID, key, after int64, limit in
 			var last sql.NullInt64
 			found := run{key: key}
 			err := scan(&st.ID, &st.Format, &st.Size, &last, &found.earlier)
-			if err != nil || !last.Valid || len(entries) >= limit {
+			if err != nil || !last.Valid {
 				return err
 			}
+			read++
 			found.last = last.Int64
 			entries, err = found.expand(entries, after)
 			return err
 		})
-	if err != nil {
-		return st, nil, fmt.Errorf("search the index of log %d: %w", logID, err)
-	}
-	return st, entries[:min(len(entries), limit)], nil
+	return st, entries, read, err
 }
 
 // IndexSweep implements storage.Store.

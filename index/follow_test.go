@@ -1,0 +1,279 @@
+package index
+
+import (
+	"context"
+	"encoding/base64"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"indelible/storage"
+	"indelible/storage/faulty"
+	"indelible/storage/memory"
+)
+
+func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+// reaches waits until the index in the store has a size.
+func (w *world) reaches(size int64) {
+	w.t.Helper()
+	for range 20_000 {
+		st, err := w.store.IndexState(w.t.Context(), w.id)
+		if err == nil && st.Size == size && st.Format == format {
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // of a synctest bubble's time
+	}
+	w.t.Fatalf("the index did not get to %d", size)
+}
+
+// An entry after a pause is indexed at once, and a busy log's in batches, at
+// most the gathering time late.
+func TestGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t)
+		batches, rows := 0, 0
+		x := w.open(func(c *Config) {
+			c.Events.Indexed = func(size int64, entries, n int, _ time.Duration) { batches, rows = batches+1, rows+n }
+		})
+		stop := run(t, x)
+		synctest.Wait()
+		begin := time.Now()
+		w.grow(1)
+		synctest.Wait()
+		if x.Known() != 1 || time.Since(begin) > 0 || batches != 1 {
+			t.Fatalf("known %d after %v, %d batches", x.Known(), time.Since(begin), batches)
+		}
+		for range 300 {
+			w.grow(3)
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+			if published := w.published(); published-x.Known() > 3*31 {
+				t.Fatalf("it knows %d of %d", x.Known(), published)
+			}
+		}
+		time.Sleep(300 * time.Millisecond)
+		synctest.Wait()
+		if x.Known() != 901 || batches > 13 || rows != 2*901 {
+			t.Fatalf("known %d in %d batches, %d rows", x.Known(), batches, rows)
+		}
+		w.complete(x, 901)
+		stop()
+	})
+}
+
+// A log that is far ahead is followed without pauses.
+func TestCatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t)
+		size := w.grow(3*maxBatch + 100)
+		x := w.open(nil)
+		begin := time.Now()
+		defer run(t, x)()
+		w.reaches(size)
+		if took := time.Since(begin); took > 400*time.Millisecond {
+			t.Fatalf("it took %v", took)
+		}
+	})
+}
+
+// Idle replicas leave the database alone.
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		w := newWorld(t, faulty.Wrap(memory.New(), func(faulty.Op) faulty.Fault {
+			asked.Add(1)
+			return faulty.None
+		}))
+		defer run(t, w.open(nil))()
+		defer run(t, w.open(nil))()
+		w.reaches(w.grow(10))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		before := asked.Load()
+		time.Sleep(time.Hour)
+		if n := asked.Load() - before; n > 0 {
+			t.Fatalf("%d operations in an hour", n)
+		}
+	})
+}
+
+// However often followers are killed, and whatever fails before or after it was
+// done, the index has everything once.
+func TestKilledAtRandom(t *testing.T) {
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) { killAtRandom(t, rand.New(rand.NewPCG(seed, 7))) })
+	}
+}
+
+func killAtRandom(t *testing.T, random *rand.Rand) {
+	w := memoryWorld(t)
+	var mu sync.Mutex
+	dice := rand.New(rand.NewPCG(random.Uint64(), 7))
+	broken := faulty.Wrap(w.store, func(faulty.Op) faulty.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		return []faulty.Fault{faulty.None, faulty.None, faulty.None, faulty.Fail, faulty.Persist}[dice.IntN(5)]
+	})
+	size := int64(0)
+	var running []func()
+	for range 40 {
+		switch random.IntN(5) {
+		case 0:
+			x := w.open(func(c *Config) { c.Store, c.LeaseTTL = broken, time.Second })
+			running = append(running, run(t, x))
+		case 1:
+			if n := len(running); n > 0 {
+				running[n-1]()
+				running = running[:n-1]
+			}
+		default:
+			size = w.grow(1 + random.IntN(600))
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(700 * time.Millisecond))))
+	}
+	x := w.open(func(c *Config) { c.LeaseTTL = time.Second }) // of a sound store
+	running = append(running, run(t, x))
+	w.reaches(size)
+	w.complete(x, size)
+	for _, stop := range running {
+		stop()
+	}
+}
+
+// Two that do not know of each other (a lease that both believe in) take turns
+// by the cursor.
+func TestTwoFollowers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t)
+		var retried atomic.Int64
+		for range 2 {
+			x := w.open(func(c *Config) {
+				c.Store = believer{w.store}
+				c.Events.Retrying = func(string, error) { retried.Add(1) }
+			})
+			defer run(t, x)()
+		}
+		size := int64(0)
+		for range 50 {
+			size = w.grow(100)
+			time.Sleep(50 * time.Millisecond)
+		}
+		w.reaches(size)
+		w.complete(w.open(nil), size)
+		if n := retried.Load(); n > 0 {
+			t.Errorf("%d failures", n)
+		}
+	})
+}
+
+// believer gives the lease to everybody.
+type believer struct{ storage.Store }
+
+func (believer) Lease(_ context.Context, _ int64, _, holder string, _ time.Duration) (storage.Lease, error) {
+	return storage.Lease{Held: true, Holder: holder, Epoch: 1}, nil
+}
+
+// One replica follows at a time. When it ends the other goes on at once; when it
+// vanishes, after the lease has run out.
+func TestLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t)
+		indexed := map[string]int{}
+		start := func(name string) func() {
+			x := w.open(func(c *Config) {
+				c.Replica = name
+				c.Events.Indexed = func(int64, int, int, time.Duration) { indexed[name]++ }
+			})
+			stop := run(t, x)
+			synctest.Wait()
+			return stop
+		}
+		stop := start("one")
+		w.grow(10)
+		synctest.Wait()
+		defer start("two")()
+		for range 10 {
+			w.reaches(w.grow(10))
+			time.Sleep(time.Second)
+		}
+		if indexed["one"] != 11 || indexed["two"] != 0 {
+			t.Fatal(indexed)
+		}
+		stop()
+		begin := time.Now()
+		w.reaches(w.grow(10))
+		if took := time.Since(begin); took > 1100*time.Millisecond || indexed["two"] != 1 {
+			t.Fatal(took, indexed)
+		}
+	})
+}
+
+// An index in an older format is made anew, and one in a newer format is left
+// alone.
+func TestFormat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t)
+		size := w.grow(100)
+		st, err := w.store.IndexReset(t.Context(), w.id, storage.IndexState{}, format-1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.store.IndexAppend(t.Context(), w.id, st, 50, []storage.IndexRow{{Key: 7, Index: 3}}); err != nil {
+			t.Fatal(err)
+		}
+		var reset, newer atomic.Int64
+		x := w.open(func(c *Config) {
+			c.Events.Reset = func(int) { reset.Add(1) }
+			c.Events.Newer = func(int) { newer.Add(1) }
+		})
+		stop := run(t, x)
+		w.reaches(size)
+		w.complete(x, size)
+		stop()
+		if st, err = w.store.IndexState(t.Context(), w.id); err != nil {
+			t.Fatal(err)
+		}
+		if st, err = w.store.IndexReset(t.Context(), w.id, st, format+1); err != nil {
+			t.Fatal(err)
+		}
+		stop = run(t, x)
+		time.Sleep(time.Minute)
+		if now, err := w.store.IndexState(t.Context(), w.id); err != nil || now != st || x.Known() != 0 {
+			t.Fatalf("%+v became %+v, %v; known %d", st, now, err, x.Known())
+		}
+		stop()
+		if reset.Load() != 1 || newer.Load() != 1 {
+			t.Fatalf("begun anew %d times, told of a newer one %d times", reset.Load(), newer.Load())
+		}
+	})
+}
+
+// A rebuilding gives what a follower had, also beside one.
+func TestRebuild(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t)
+		x := w.open(nil)
+		stop := run(t, x)
+		size := w.grow(2*maxBatch + 10)
+		w.reaches(size)
+		last := int64(0)
+		if err := Rebuild(t.Context(), w.store, w.id, func(done, of int64) {
+			if done <= last || done > of || of != size {
+				t.Errorf("%d of %d after %d", done, of, last)
+			}
+			last = done
+		}); err != nil || last != size {
+			t.Fatal(last, err)
+		}
+		w.complete(x, size)
+		size = w.grow(100) // the follower learns of it
+		w.reaches(size)
+		w.complete(x, size)
+		stop()
+		w.complete(w.rebuilt(), size)
+	})
+}
