@@ -169,8 +169,8 @@ func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, 
 		return s, err
 	}
 	ready := readiness(ctx, l)
-	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), logger)
-	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics), logger)
+	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
+	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
 	s.GRPC = grpc.NewServer(transport.GRPCOptions(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Log: logger, Seen: requests.GRPC})...)
 	a.register(s.GRPC)

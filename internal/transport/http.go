@@ -14,23 +14,24 @@ import (
 )
 
 // Limits that do not depend on what is served. A client that sends its headers
-// or its body a byte at a time is cut off.
+// or its body a byte at a time is cut off, and so is one that reads that way.
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second // headers and body
-	writeTimeout      = 90 * time.Second // from the headers to the end of the answer
+	sendTimeout       = 30 * time.Second // the answer, once it is made
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 )
 
-// HTTPServer makes a server with the limits set. A request that panics is
-// logged, and answered as far as it can be.
-func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+// HTTPServer makes a server with the limits set. longest is how long an answer
+// may take to make. A request that panics is logged, and answered as far as it
+// can be.
+func HTTPServer(h http.Handler, longest time.Duration, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           recoverHTTP(h, log),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
+		WriteTimeout:      readTimeout + longest + sendTimeout, // it begins at the end of the headers
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		// What net/http says is about clients: broken handshakes and the like.

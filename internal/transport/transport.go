@@ -5,7 +5,7 @@
 //	on, err := transport.Listen("127.0.0.1:8080", "", "")
 //	…
 //	err = transport.Servers{
-//		HTTP: transport.HTTPServer(handler, logger), HTTPOn: on,
+//		HTTP: transport.HTTPServer(handler, 30*time.Second, logger), HTTPOn: on,
 //		Grace: 15 * time.Second,
 //	}.Run(ctx)
 //
