@@ -17,6 +17,7 @@ import (
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/entry"
+	translog "indelible/log"
 	"indelible/merkle"
 )
 
@@ -283,7 +284,7 @@ func TestWatchCheckpoints(t *testing.T) {
 // holdingWitness lets the first checkpoint through, and holds the others up.
 type holdingWitness struct{ free chan struct{} }
 
-func (h holdingWitness) Cosign(ctx context.Context, note []byte) ([]byte, error) {
+func (h holdingWitness) Cosign(ctx context.Context, note []byte, _ translog.ProveConsistency) ([]byte, error) {
 	n, err := checkpoint.ParseNote(note)
 	if err != nil {
 		return nil, err

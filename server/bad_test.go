@@ -97,7 +97,7 @@ func TestBadInput(t *testing.T) {
 func TestMethods(t *testing.T) {
 	w := newWorld(t, nil)
 	for target, allow := range map[string]string{
-		"/v1/entries": "GET, POST", "/v1/entries:batch": "POST", "/v1/checkpoint": "GET", "/": "GET, HEAD", "/openapi.json": "GET, HEAD", "/checkpoint": "GET, HEAD, OPTIONS",
+		"/v1/entries": "GET, HEAD, POST", "/v1/entries:batch": "POST", "/v1/checkpoint": "GET, HEAD", "/": "GET, HEAD", "/openapi.json": "GET, HEAD", "/checkpoint": "GET, HEAD, OPTIONS",
 	} {
 		rec := w.ask(t, "DELETE", target, nil)
 		if failureOf(t, rec); rec.Code != 405 || rec.Header().Get("Allow") != allow {
@@ -111,6 +111,33 @@ func TestMethods(t *testing.T) {
 		rec := httptest.NewRecorder()
 		if w.rest.ServeHTTP(rec, r); rec.Code != 405 {
 			t.Errorf("POST %s as GET: %d", path, rec.Code)
+		}
+	}
+}
+
+// HEAD tells what GET would, and sends no body.
+func TestHead(t *testing.T) {
+	w := newWorld(t, nil)
+	s := httptest.NewServer(w.rest)
+	defer s.Close()
+	for target, code := range map[string]int{
+		"/v1/checkpoint": 200, "/v1/entries": 200, "/v1/entries/77": 404, "/v1/nothing": 404, "/v1/entries?x=1": 400, "/v1/entries:batch": 405, "/": 200,
+	} {
+		head, err := http.Head(s.URL + target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(head.Body)
+		if head.Body.Close(); err != nil || len(body) > 0 || head.StatusCode != code {
+			t.Errorf("HEAD %s: %d, want %d; %d bytes, %v", target, head.StatusCode, code, len(body), err)
+		}
+		get, err := http.Get(s.URL + target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		get.Body.Close()
+		if code != 405 && (get.StatusCode != code || head.ContentLength != get.ContentLength || head.Header.Get("Content-Type") != get.Header.Get("Content-Type")) {
+			t.Errorf("%s: HEAD answers %d %v, and GET %d %v", target, head.StatusCode, head.Header, get.StatusCode, get.Header)
 		}
 	}
 }

@@ -31,7 +31,19 @@ func restHandler(ctx context.Context, native pb.LogServer) (http.Handler, error)
 		// The service reads no metadata.
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 	)
-	return mux, pb.RegisterLogHandlerServer(ctx, mux, native)
+	return headAsGet(mux), pb.RegisterLogHandlerServer(ctx, mux, native)
+}
+
+// headAsGet answers HEAD as GET, where there is one; net/http leaves the body
+// out. grpc-gateway knows the methods alone that the API declares.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && strings.HasPrefix(methods(r.URL.EscapedPath()), http.MethodGet) {
+			r = r.Clone(r.Context())
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // strictQuery refuses the query parameters that a call does not have, which
@@ -73,9 +85,9 @@ func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 func methods(path string) string {
 	switch {
 	case path == "/v1/entries":
-		return "GET, POST"
+		return "GET, HEAD, POST"
 	case strings.HasSuffix(path, ":batch"):
 		return "POST"
 	}
-	return "GET"
+	return "GET, HEAD"
 }
