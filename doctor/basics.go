@@ -126,7 +126,7 @@ func (e *examination) key(ctx context.Context) {
 		e.warn("key", "Ask the log's operator for the new keys.", "the log has keys that %s has not", e.trusted.From)
 	default:
 		e.useKeys(e.trusted.Keys)
-		e.passed("key", "%s is that of %s", said[0], e.trusted.From)
+		e.passed("key", "the log's key is that of %s", e.trusted.From)
 	}
 	e.keyTypes(said)
 }

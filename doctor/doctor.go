@@ -18,6 +18,7 @@
 //	v1 read      the entry is found by its UUID
 //	native       the native API proves an entry
 //	search       the entries are found by the artifact's digest
+//	v1 search    and by Rekor v1's way of asking
 //	fresh        the checkpoint that everybody is shown covers the entries
 //	tiles        so do the tiles and entry bundles
 //	browsers     web pages of others may read the log

@@ -16,31 +16,9 @@ import (
 	"indelible/merkle"
 )
 
-// How long the log may take until everybody is shown what was added, and until
-// it is found by searching; and how often to ask.
-const (
-	freshWithin  = 5 * time.Second
-	searchWithin = 2 * time.Second
-	askEvery     = 100 * time.Millisecond
-)
-
-// until asks again and again, until an answer is good or time is up. What ask
-// returns says what is not good yet.
-func until(ctx context.Context, within time.Duration, ask func() error) error {
-	deadline := time.Now().Add(within)
-	for {
-		err := ask()
-		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
-			return err
-		}
-		wait := time.NewTimer(askEvery)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-		}
-	}
-}
+// freshWithin is how long the log may take until everybody is shown what was
+// added.
+const freshWithin = 5 * time.Second
 
 // trustFiles compares the URL that the log tells clients with the one they use.
 func (e *examination) trustFiles(ctx context.Context) {
@@ -102,64 +80,6 @@ func (e *examination) native(ctx context.Context) {
 	default:
 		e.passed(name, "entry %d is proven", logged.Index)
 	}
-}
-
-// search looks for what was added by the digest that it is of.
-func (e *examination) search(ctx context.Context) {
-	const name = "search"
-	var want []string
-	for _, a := range e.added {
-		if a.uuid != "" {
-			want = append(want, a.uuid)
-		}
-	}
-	if len(want) == 0 {
-		e.skipped(name, "", "it is tried with an entry added by Rekor v1")
-		return
-	}
-	off := false
-	err := until(ctx, searchWithin, func() error {
-		found, err := e.find(ctx)
-		var status *statusError
-		if errors.As(err, &status) && (status.status == http.StatusNotImplemented || status.status == http.StatusNotFound) {
-			off = true
-			return nil
-		}
-		if err == nil && !slices.Contains(found, want[0]) {
-			err = fmt.Errorf("entry %s is not found by its digest after %s; found: %d", want[0], searchWithin, len(found))
-		}
-		return err
-	})
-	switch {
-	case off:
-		e.skipped(name, "To search, let the log keep an index (logserver --search).", "the log does not serve it")
-	case err != nil:
-		e.failed(name, "The server's log says how far its index is, and why; logserver index rebuild makes it anew.", err)
-	default:
-		e.passed(name, "the entry is found by its digest")
-	}
-}
-
-// statusError is an answer that is not 200.
-type statusError struct {
-	status int
-	says   string
-}
-
-func (s *statusError) Error() string { return s.says }
-
-// find searches by the sample's digest, as rekor-cli does.
-func (e *examination) find(ctx context.Context) ([]string, error) {
-	const path = "/api/v1/index/retrieve"
-	got, err := e.asker.ask(ctx, http.MethodPost, path, fmt.Appendf(nil, `{"hash":"sha256:%x"}`, e.sample.digest))
-	if err != nil {
-		return nil, err
-	}
-	if got.status != http.StatusOK {
-		return nil, &statusError{got.status, fmt.Sprintf("POST %s%s: %s", e.asker.url, path, got.says())}
-	}
-	var found []string
-	return found, json.Unmarshal(got.body, &found)
 }
 
 // fresh waits for the checkpoint that everybody is shown to cover what was

@@ -91,7 +91,7 @@ func doForStatus(status int) string {
 	case http.StatusConflict:
 		return "cosign and sigstore-go take this for a failure: let the log answer a retry as it did the first time."
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInternalServerError:
-		return "Try again; the server's log, and its /readyz on the admin port, say more."
+		return "Try again; the server's log says more."
 	}
 	return doProxyAdds
 }

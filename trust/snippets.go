@@ -7,8 +7,12 @@ import (
 	"text/template"
 )
 
-// What the snippets say is what was tried with cosign 3.1 and 2.6. Lines are
-// kept short enough for a terminal.
+// The lines of the snippets are kept short enough for a terminal.
+//
+// Kyverno's and policy-controller's key attestors read what cosign v2 writes,
+// and so what went through Rekor v1. policy-controller takes ECDSA keys of logs
+// only, asks the last log of a TrustRoot, and admits none without a certificate
+// or timestamp authority.
 
 const cosignText = `# cosign and the transparency log {{.Origin}}
 # at {{.URL}}
@@ -127,7 +131,7 @@ const policyControllerText = `# Sigstore's policy-controller: admit only images 
 # (organization, commonName, the chain as PEM in base64), or any made by
 #
 #   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
-#     -keyout /dev/null -subj "/O=unused/CN=unused" | base64 -w0
+#     -keyout /dev/null -subj "/O=unused/CN=unused" | base64 | tr -d '\n'
 #
 # It trusts nobody here: the authority below is a key.
 apiVersion: policy.sigstore.dev/v1alpha1

@@ -114,7 +114,7 @@ func (p *program) printCheck(c doctor.Check) {
 	}[c.State]
 	p.item(mark, 12, c.Name, c.Detail)
 	if c.Do != "" {
-		p.item(" ", 12, "", "→ "+c.Do)
+		p.item(" ", 12, "", arrow+c.Do)
 	}
 }
 
@@ -122,7 +122,7 @@ func (p *program) printCheck(c doctor.Check) {
 func (p *program) diagnosis(r doctor.Report, err error) error {
 	failed, warnings := r.Count(doctor.Failed), r.Count(doctor.Warning)
 	if err == nil && failed > 0 {
-		err = unverified(fmt.Errorf("%d checks failed", failed))
+		err = unverified(fmt.Errorf("%s failed", count(failed, "check")))
 	}
 	if p.output == "json" {
 		if printed := p.print(struct {
@@ -137,13 +137,20 @@ func (p *program) diagnosis(r doctor.Report, err error) error {
 	case errors.Is(err, doctor.ErrUnreachable):
 		fmt.Fprintf(p.stdout, "\n%s no log was found at %s.\n", p.colour("1;31", "UNREACHABLE:"), r.URL)
 	case failed > 0:
-		fmt.Fprintf(p.stdout, "\n%s %d failed, %d warnings.%s\n", p.colour("1;31", "NOT WELL:"), failed, warnings, wrote(r))
+		fmt.Fprintf(p.stdout, "\n%s %d failed, %s.%s\n", p.colour("1;31", "NOT WELL:"), failed, count(warnings, "warning"), wrote(r))
 	case err != nil:
 		return err
 	default:
-		fmt.Fprintf(p.stdout, "\n%s nothing failed, %d warnings.%s\n", p.colour("1;32", "Well:"), warnings, wrote(r))
+		fmt.Fprintf(p.stdout, "\n%s nothing failed, %s.%s\n", p.colour("1;32", "Well:"), count(warnings, "warning"), wrote(r))
 	}
 	return quietly(err)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // quietly keeps an error's exit code; what it says was said.
@@ -164,18 +171,22 @@ func wrote(r doctor.Report) string {
 	return fmt.Sprintf(" Entries %s were written.", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(r.Wrote), "[]")), " and "))
 }
 
+// arrow begins what to do.
+const arrow = "→ "
+
 // item prints a marked line, with a name in a column of its own, and wrapped so
 // that what follows stays beside it.
 func (p *program) item(mark string, column int, name, text string) {
-	left := 4
-	if column > 0 {
-		left += column
-		name = fmt.Sprintf("%-*s", column, name)
+	left := 4 + column
+	text, doing := strings.CutPrefix(text, arrow)
+	first := fmt.Sprintf("  %s %-*s", mark, column, name)
+	if doing {
+		first += arrow
+		left += 2
 	}
-	lines := wrapped(harmless(text), p.width()-left)
-	fmt.Fprintf(p.stdout, "  %s %s%s\n", mark, name, lines[0])
-	for _, line := range lines[1:] {
-		fmt.Fprintf(p.stdout, "%*s%s\n", left, "", line)
+	for _, line := range wrapped(harmless(text), p.width()-left) {
+		fmt.Fprintf(p.stdout, "%s%s\n", first, line)
+		first = strings.Repeat(" ", left)
 	}
 }
 

@@ -303,7 +303,7 @@ func (p *program) exported(dir string, l trust.Log, files []writtenFile) error {
 		if f.State == "unchanged" {
 			state = " (as it was)"
 		}
-		p.item(p.colour("32", "✓"), 22, f.Name, f.About+state)
+		p.item(p.colour("32", "✓"), 24, f.Name, f.About+state)
 	}
 	for _, w := range warnings {
 		mark := "!"
@@ -312,7 +312,7 @@ func (p *program) exported(dir string, l trust.Log, files []writtenFile) error {
 		}
 		fmt.Fprintln(p.stdout)
 		p.item(p.colour("33", mark), 0, "", w.What)
-		p.item(" ", 0, "", "→ "+w.Do)
+		p.item(" ", 0, "", arrow+w.Do)
 	}
 	fmt.Fprintf(p.stdout, "\nNext: the commands in %s, and\n  logcli doctor --url %s --log-key %s\n",
 		filepath.Join(dir, "cosign.txt"), p.url, filepath.Join(dir, "log.vkey"))
