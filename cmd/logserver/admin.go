@@ -17,7 +17,7 @@ func (p *program) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Create a log: its schema, key, register and record",
-		Long: "Create a log: the database's schema, the log key, the register, and the log's record.\n\n" +
+		Long: "Create a log: the database's schema, the log key, the register, the log's record, and the key of the Rekor v1 API.\n\n" +
 			"What an interrupted init left is completed. A key or a register of another log, or of one whose\n" +
 			"database is not there, is refused.",
 		Args: cobra.NoArgs,
@@ -29,6 +29,11 @@ func (p *program) initCommand() *cobra.Command {
 			return err
 		}
 		defer parts.close()
+		if v.Bool("rekor-v1") {
+			if _, err := parts.rekorV1Key(ctx, v); err != nil {
+				return err
+			}
+		}
 		what := "Log %q is there already.\n\n"
 		if parts.created {
 			what = "Created log %q.\n\n"
@@ -38,7 +43,11 @@ func (p *program) initCommand() *cobra.Command {
 		for _, k := range parts.record.Keys {
 			fmt.Fprintf(p.stdout, "  vkey      %s\n", k)
 		}
-		fmt.Fprintf(p.stdout, "  key       %s\n  register  %s\n", paths.key, paths.register)
+		fmt.Fprintf(p.stdout, "  key       %s\n", paths.key)
+		if v.Bool("rekor-v1") {
+			fmt.Fprintf(p.stdout, "  v1 key    %s\n", paths.rekorV1)
+		}
+		fmt.Fprintf(p.stdout, "  register  %s\n", paths.register)
 		if v.Text("storage") == "mysql" {
 			dsn, err := dsnOf(v)
 			if err != nil {
@@ -46,7 +55,7 @@ func (p *program) initCommand() *cobra.Command {
 			}
 			fmt.Fprintf(p.stdout, "  database  %s\n", mysql.Describe(dsn))
 		}
-		fmt.Fprintln(p.stdout, "\nKeep a copy of the key. Run it with the same settings: logserver")
+		fmt.Fprintln(p.stdout, "\nKeep copies of the keys. Run it with the same settings: logserver")
 		return nil
 	})
 	return cmd

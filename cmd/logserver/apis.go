@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"time"
@@ -15,6 +17,7 @@ import (
 	translog "indelible/log"
 	"indelible/server"
 	"indelible/server/native"
+	"indelible/server/rekorv1"
 	"indelible/server/rekorv2"
 	"indelible/server/tiles"
 	"indelible/server/trustfiles"
@@ -26,10 +29,11 @@ type apis struct {
 	native  *native.Service
 	static  *tiles.Handler
 	rekorV2 *rekorv2.Service
+	rekorV1 *rekorv1.Handler
 	trust   http.Handler
 }
 
-func newAPIs(v config.Values, l *translog.Log, x *index.Index, parts *opened, logger *slog.Logger) (a apis, err error) {
+func newAPIs(ctx context.Context, v config.Values, l *translog.Log, x *index.Index, parts *opened, logger *slog.Logger) (a apis, err error) {
 	fault := func(err error) { logger.Error("a fault that clients are not shown", "error", err) }
 	own := native.Config{Log: l, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Fault: fault}
 	if x != nil { // an interface that holds a nil pointer is not nil
@@ -47,14 +51,46 @@ func newAPIs(v config.Values, l *translog.Log, x *index.Index, parts *opened, lo
 			Log: l, KeyID: keyID, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Tiles: a.static, MaxBody: v.Size("max-body"), Fault: fault,
 		})
 	}
-	a.trust = trustHandler(v, parts)
+	var v1Key []byte
+	if v.Bool("rekor-v1") {
+		if a.rekorV1, v1Key, err = newRekorV1(ctx, v, l, x, parts, fault); err != nil {
+			return a, err
+		}
+	}
+	a.trust = trustHandler(v, parts, v1Key)
 	return a, nil
 }
 
+// newRekorV1 makes Rekor v1's API, and returns its public key, SPKI in DER.
+func newRekorV1(ctx context.Context, v config.Values, l *translog.Log, x *index.Index, parts *opened, fault func(error)) (*rekorv1.Handler, []byte, error) {
+	key, err := parts.rekorV1Key(ctx, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, nil, err
+	}
+	treeID, err := rekorv1.TreeID(parts.record.Instance)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg := rekorv1.Config{
+		Log: l, Key: key, Host: cmp.Or(v.Text("rekor-v1-host"), l.Origin()), TreeID: treeID, Kinds: kinds(v),
+		Timeout: v.Duration("add-timeout"), Conflict: v.Bool("rekor-v1-conflict"),
+		MaxBody: v.Size("max-body"), CacheBytes: v.Size("response-cache"), Fault: fault,
+	}
+	if x != nil {
+		cfg.Search = x
+	}
+	h, err := rekorv1.New(cfg)
+	return h, spki, err
+}
+
 // trustHandler serves the files with which clients trust the log.
-func trustHandler(v config.Values, parts *opened) http.Handler {
+func trustHandler(v config.Values, parts *opened, v1Key []byte) http.Handler {
 	l := trust.Log{
-		Origin: parts.record.Origin, Keys: parts.record.Keys, RekorV2: v.Bool("rekor-v2"),
+		Origin: parts.record.Origin, Keys: parts.record.Keys, RekorV1Key: v1Key, RekorV2: v.Bool("rekor-v2"),
 		// The day, since clients compare it with times of whole seconds, and with
 		// those of other replicas' clocks.
 		Since: parts.record.CreatedAt.Truncate(24 * time.Hour),
@@ -74,6 +110,9 @@ func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, par
 	}
 	if a.rekorV2 != nil {
 		cfg.RekorV2 = a.rekorV2.Handler()
+	}
+	if a.rekorV1 != nil {
+		cfg.RekorV1 = a.rekorV1
 	}
 	return server.Handler(ctx, cfg)
 }

@@ -40,7 +40,7 @@ func check(v config.Values) error {
 // checkNames finds what is wrong with the names that clients will know the log
 // by.
 func checkNames(v config.Values) error {
-	for _, setting := range []string{"origin"} {
+	for _, setting := range []string{"origin", "rekor-v1-host"} {
 		if name := v.Text(setting); name != "" {
 			if err := checkpoint.ValidateOrigin(name); err != nil {
 				return fmt.Errorf("--%s: %w", setting, err)
@@ -56,7 +56,7 @@ func checkNames(v config.Values) error {
 }
 
 // paths are where the files of a log are.
-type paths struct{ dir, db, key, register string }
+type paths struct{ dir, db, key, register, rekorV1 string }
 
 func pathsOf(v config.Values) paths {
 	dir := v.Text("data-dir")
@@ -68,7 +68,7 @@ func pathsOf(v config.Values) paths {
 	}
 	return paths{
 		dir: dir, db: filepath.Join(dir, "log.db"),
-		key: in("log-key", "log.key"), register: in("register", "register"),
+		key: in("log-key", "log.key"), register: in("register", "register"), rekorV1: in("rekor-v1-key", "rekor-v1.key"),
 	}
 }
 

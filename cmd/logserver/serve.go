@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -51,7 +52,7 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAPIs(v, l, x, parts, logger)
+	a, err := newAPIs(ctx, v, l, x, parts, logger)
 	if err != nil {
 		return err
 	}
@@ -59,20 +60,27 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	if err != nil {
 		return err
 	}
-	p.banner(v, parts, servers)
-	return runAll(ctx, l, x, servers)
+	return runAll(ctx, l, x, servers, func() { p.banner(v, parts, servers) })
 }
+
+// firstCheckpoint is how long the servers wait for one before they answer. A
+// new log has none for some milliseconds, in which every read would fail.
+const firstCheckpoint = 3 * time.Second
 
 // runAll runs the log and its index (which may be nil) for as long as the
 // servers run, and a little longer: the requests that are running at the end
 // need them.
-func runAll(ctx context.Context, l *translog.Log, x *index.Index, servers transport.Servers) error {
+func runAll(ctx context.Context, l *translog.Log, x *index.Index, servers transport.Servers, started func()) error {
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
 	var running errgroup.Group
 	running.Go(func() error { return l.Run(logCtx) })
 	if x != nil {
 		running.Go(func() error { return x.Run(logCtx) })
 	}
+	first, cancel := context.WithTimeout(ctx, firstCheckpoint)
+	l.AwaitNewer(first, -1) // without one there are reasons, which the answers give
+	cancel()
+	started()
 	err := servers.Run(ctx)
 	stopLog()
 	return errors.Join(err, running.Wait())
@@ -205,6 +213,9 @@ func endpoints(v config.Values) []string {
 	if v.Bool("rekor-v2") {
 		list = append(list, "/api/v2/ (Rekor v2)")
 	}
+	if v.Bool("rekor-v1") {
+		list = append(list, "/api/v1/ (Rekor v1)")
+	}
 	return append(list, "/trust/ (keys and configuration for clients)")
 }
 
@@ -229,6 +240,9 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 		fmt.Fprintf(&b, "  database  %s\n", paths.db)
 	}
 	fmt.Fprintf(&b, "  key       %s\n", paths.key)
+	if v.Bool("rekor-v1") {
+		fmt.Fprintf(&b, "  v1 key    %s\n", paths.rekorV1)
+	}
 	fmt.Fprintf(&b, "  register  %s\n\n", paths.register)
 	cli, at := "go run ./cmd/logcli", ""
 	if url != "http://127.0.0.1:8080" {
