@@ -76,3 +76,44 @@ func benchmark(b *testing.B, api http.Handler, method string, ask func(i int) (t
 		}
 	}
 }
+
+// BenchmarkServed is over HTTP, on two connections: an answer of the same size
+// that costs nothing, and the API's.
+func BenchmarkServed(b *testing.B) {
+	log := newLog(b)
+	w, s := over(b, log), newSigner(b)
+	for i := range 1000 {
+		w.add(b, s, fmt.Sprint(i))
+	}
+	answer := w.ask(b, "GET", entriesPath+"?logIndex=7", "").Body.Bytes()
+	echo := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(answer)
+	})
+	for name, api := range map[string]http.Handler{
+		"echo": echo, "cached": over(b, log).api, "uncached": over(b, log, func(c *rekorv1.Config) { c.CacheBytes = 1 }).api,
+	} {
+		b.Run(name, func(b *testing.B) {
+			server := httptest.NewServer(api)
+			defer server.Close()
+			b.SetParallelism(1)
+			b.RunParallel(func(pb *testing.PB) {
+				for i := 0; pb.Next(); i++ {
+					fetch(b, fmt.Sprint(server.URL, entriesPath, "?logIndex=", i%1000))
+				}
+			})
+		})
+	}
+}
+
+func fetch(b *testing.B, url string) {
+	res, err := http.Get(url)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+		b.Errorf("%d: %v", res.StatusCode, err)
+	}
+}

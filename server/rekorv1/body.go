@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -157,16 +159,12 @@ func members(data []byte, known ...string) (map[string]json.RawMessage, error) {
 }
 
 func checkKnown(m map[string]json.RawMessage, known []string) error {
-	unknown := len(m)
-	for _, name := range known {
-		if _, ok := m[name]; ok {
-			unknown--
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if len(known) > 0 && !slices.Contains(known, name) {
+			return refuse(http.StatusBadRequest, "the member %.100q is not known here; there are %s", name, strings.Join(known, ", "))
 		}
 	}
-	if unknown == 0 || len(known) == 0 {
-		return nil
-	}
-	return refuse(http.StatusBadRequest, "the body has a member that is not known here; there are %s", strings.Join(known, ", "))
+	return nil
 }
 
 // text reads a member that is a string; "" if it is not there.

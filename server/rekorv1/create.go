@@ -54,24 +54,27 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 		return h.addFailed(w, err)
 	}
 	id := h.ids.entryID(receipt.LeafHash)
-	w.Header()["Location"] = []string{entriesPath + id}
 	if receipt.Duplicate && h.cfg.Conflict {
+		w.Header()["Location"] = []string{entriesPath + id}
 		return refuse(http.StatusConflict, "an equivalent entry already exists in the transparency log with UUID %s", id)
 	}
-	s, err := h.seal(translog.Record{
-		Index: receipt.Index, LeafHash: receipt.LeafHash, IntegratedAt: receipt.IntegratedAt, Canonical: e.Canonical(),
-	})
-	if err != nil {
-		return err
-	}
-	out, err := h.appendEntry(ctx, nil, s, receipt.Proof)
+	out, err := h.appendReceipt(ctx, receipt, e)
 	if err != nil {
 		return err
 	}
 	// Bare: clients take it for the key of the map.
 	w.Header()["Etag"] = []string{id}
+	w.Header()["Location"] = []string{entriesPath + id}
 	h.v.send(w, http.StatusCreated, out)
 	return nil
+}
+
+func (h *Handler) appendReceipt(ctx context.Context, r translog.Receipt, e entry.Entry) ([]byte, error) {
+	s, err := h.seal(translog.Record{Index: r.Index, LeafHash: r.LeafHash, IntegratedAt: r.IntegratedAt, Canonical: e.Canonical()})
+	if err != nil {
+		return nil, err
+	}
+	return h.appendEntry(ctx, nil, s, r.Proof)
 }
 
 // addFailed says why an entry was not logged, or may not be.

@@ -43,6 +43,12 @@
 // index and the time that it has and a fresh proof. Rekor's 409, which clients
 // take for an error, is there for those who ask for it ([Config.Conflict]).
 //
+// # What there is not
+//
+// The kinds that package entry does not know, PGP and its like, attestations
+// (their payloads are not stored), other trees, and whatever is to be fetched by
+// URL.
+//
 // # Errors
 //
 // Their body is {"code":400,"message":"…"}. The code is HTTP's, but for a
