@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -219,24 +220,35 @@ func (s *Store) IndexFind(ctx context.Context, logID, key, after int64, limit in
 }
 
 // findRuns reads up to limit runs. State and runs are read by one statement, so
-// that they are of one moment, on whatever server they are read.
+// that they are of one moment, on whatever server they are read. (A join would
+// make MariaDB read and sort all runs of the key.)
 func (s *Store) findRuns(ctx context.Context, logID, key, after int64, limit int) (st storage.IndexState, entries []int64, read int, err error) {
-	err = s.alone().each(ctx, `SELECT s.index_id, s.format, s.size, r.last_idx, r.earlier FROM search_indexes s
-		LEFT JOIN search_rows r ON r.index_id = s.index_id AND r.key_hash = ? AND r.last_idx > ?
-		WHERE s.log_id = ? ORDER BY r.last_idx LIMIT ?`,
-		[]any{key, after, logID, limit}, func(scan func(...any) error) error {
-			var last sql.NullInt64
-			found := run{key: key}
-			err := scan(&st.ID, &st.Format, &st.Size, &last, &found.earlier)
-			if err != nil || !last.Valid {
-				return err
+	found := make([]run, 0, limit)
+	err = s.alone().each(ctx, `SELECT 0, index_id, format, size, '' FROM search_indexes WHERE log_id = ?
+		UNION ALL SELECT 1, last_idx, 0, 0, earlier FROM (
+			SELECT last_idx, earlier FROM search_rows
+			WHERE index_id = (SELECT index_id FROM search_indexes WHERE log_id = ?) AND key_hash = ? AND last_idx > ?
+			ORDER BY last_idx LIMIT ?) runs`,
+		[]any{logID, logID, key, after, limit}, func(scan func(...any) error) error {
+			var part, number, format, size int64
+			r := run{key: key}
+			err := scan(&part, &number, &format, &size, &r.earlier)
+			if part == 0 {
+				st = storage.IndexState{ID: number, Format: int(format), Size: size}
+			} else {
+				r.last = number
+				found = append(found, r)
 			}
-			read++
-			found.last = last.Int64
-			entries, err = found.expand(entries, after)
 			return err
 		})
-	return st, entries, read, err
+	// The parts of a UNION may come in any order.
+	slices.SortFunc(found, func(a, b run) int { return cmp.Compare(a.last, b.last) })
+	for _, r := range found {
+		if err == nil {
+			entries, err = r.expand(entries, after)
+		}
+	}
+	return st, entries, len(found), err
 }
 
 // IndexSweep implements storage.Store.
