@@ -9,7 +9,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/x509"
 	"fmt"
 	"hash"
 	"io"
@@ -30,18 +29,23 @@ func (p *program) addCommand() *cobra.Command {
 		Use:   "add FILE…",
 		Short: "Sign files and log them",
 		Long: "Sign each FILE, log it, and write its proof to FILE" + proofSuffix + ".\n\n" +
-			"The first use makes you a signing key, and remembers the log's key; both are announced.",
+			"The first use makes you a signing key, and remembers the log's key; both are\n" +
+			"announced. If the key is encrypted, its password is asked on the terminal.\n\n" +
+			"With --certificate the entry carries an X.509 certificate of the signing key, so\n" +
+			"that verify can ask for its identity. An expired one is logged all the same.",
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error { return p.add(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.key, "key", "", "file of the key to sign with (default: your own, made on first use)")
-	f.StringVar(&o.kind, "kind", "hashedrekord", "hashedrekord (sign FILE's digest), dsse (FILE is a DSSE envelope; --signer verifies it) or raw (FILE itself, unsigned)")
-	f.StringVar(&o.out, "out", "", "where the proof goes (default: FILE"+proofSuffix+")")
+	f.StringVar(&o.key, "key", "", "`FILE` of the key to sign with (default: your own, made on first use)")
+	f.StringVar(&o.certificate, "certificate", "", "`FILE` of that key's X.509 certificate, to be logged instead of the bare public key")
+	f.StringVar(&o.passwordFile, "password-file", "", "`FILE` with the password of an encrypted key (default: asked on the terminal)")
+	f.StringVar(&o.kind, "kind", "hashedrekord", "hashedrekord (sign FILE's digest), dsse (FILE is a signed DSSE envelope; --signer, --certificate or your key verifies it) or raw (FILE itself, unsigned)")
+	f.StringVar(&o.out, "out", "", "`FILE` that the proof goes to (default: the file's name and "+proofSuffix+")")
 	return cmd
 }
 
-type addOptions struct{ key, kind, out string }
+type addOptions struct{ key, certificate, passwordFile, kind, out string }
 
 // added is what is said of one file.
 type added struct {
@@ -64,9 +68,7 @@ func (p *program) add(ctx context.Context, files []string, o addOptions) error {
 			return usagef("standard input needs --out FILE for its proof")
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	from, err := p.maker(o)
+	from, err := p.maker(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -76,6 +78,8 @@ func (p *program) add(ctx context.Context, files []string, o addOptions) error {
 			return fmt.Errorf("%s: %w", f, err)
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
 	c, err := p.writer(ctx)
 	if err != nil {
 		return err
@@ -124,27 +128,73 @@ func (p *program) writer(ctx context.Context) (*client.Client, error) {
 // maker makes an entry of an artifact.
 type maker func(artifact io.Reader) (client.Entry, error)
 
-func (p *program) maker(o addOptions) (maker, error) {
+func (p *program) maker(ctx context.Context, o addOptions) (maker, error) {
 	switch o.kind {
 	case "hashedrekord":
-		key, err := p.signerKey(o.key)
+		key, by, err := p.signing(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		return func(r io.Reader) (client.Entry, error) { return signDigest(key, r) }, nil
+		return func(r io.Reader) (client.Entry, error) { return signDigest(key, by, r) }, nil
 	case "dsse":
-		pub, err := p.signerPublic()
-		if err == nil && pub == nil {
-			err = usagef("--kind dsse needs --signer FILE: the public key or certificate that verifies the envelope")
-		}
+		by, err := p.envelopeVerifier(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		return func(r io.Reader) (client.Entry, error) { return envelopeEntry(pub, r) }, nil
+		return func(r io.Reader) (client.Entry, error) { return envelopeEntry(by, r) }, nil
 	case "raw":
+		if o.key != "" || o.certificate != "" || o.passwordFile != "" {
+			return nil, usagef("--kind raw: nobody signs such an entry, so leave out --key, --certificate and --password-file")
+		}
 		return rawEntry, nil
 	}
 	return nil, usagef("--kind %q: it is hashedrekord, dsse or raw", o.kind)
+}
+
+// signing is the key that signs, and what its signatures verify with.
+func (p *program) signing(ctx context.Context, o addOptions) (crypto.Signer, entry.Verifier, error) {
+	key, err := p.signerKey(ctx, o.key, o.passwordFile)
+	if err != nil {
+		return nil, entry.Verifier{}, err
+	}
+	if o.certificate != "" {
+		by, err := p.certificateVerifier(o.certificate, key.Public())
+		return key, by, err
+	}
+	by, err := keyVerifier(key.Public())
+	return key, by, err
+}
+
+// envelopeVerifier is what the signature in an envelope verifies with.
+func (p *program) envelopeVerifier(ctx context.Context, o addOptions) (entry.Verifier, error) {
+	pub, err := p.envelopeKey(ctx, o)
+	switch {
+	case err != nil:
+		return entry.Verifier{}, err
+	case o.certificate != "":
+		return p.certificateVerifier(o.certificate, pub)
+	case pub == nil:
+		return entry.Verifier{}, usagef("--kind dsse needs --signer FILE: the public key or certificate that verifies the envelope")
+	}
+	return keyVerifier(pub)
+}
+
+// envelopeKey is the public key that should have signed an envelope; nil if
+// none is known, or none but the certificate's is asked for.
+func (p *program) envelopeKey(ctx context.Context, o addOptions) (crypto.PublicKey, error) {
+	switch {
+	case o.key != "" && p.signer != "":
+		return nil, usagef("--kind dsse: the envelope is signed already; give --key or --signer to say by which key, not both")
+	case o.key != "":
+		key, _, err := p.loadKey(ctx, o.key, o.passwordFile)
+		if err != nil {
+			return nil, err
+		}
+		return key.Public(), nil
+	case p.signer == "" && o.certificate != "":
+		return nil, nil
+	}
+	return p.signerPublic()
 }
 
 func (p *program) entry(file string, make maker) (client.Entry, error) {
@@ -187,7 +237,7 @@ func signatureRandom(key crypto.Signer) io.Reader {
 
 // signDigest signs an artifact's digest, and makes the entry here as the log
 // will: what it answers is compared with that.
-func signDigest(key crypto.Signer, r io.Reader) (client.Entry, error) {
+func signDigest(key crypto.Signer, by entry.Verifier, r io.Reader) (client.Entry, error) {
 	h, opts, err := algorithm(key.Public())
 	if err != nil {
 		return client.Entry{}, err
@@ -200,34 +250,26 @@ func signDigest(key crypto.Signer, r io.Reader) (client.Entry, error) {
 	if err != nil {
 		return client.Entry{}, err
 	}
-	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	e, err := entry.NewHashedRekord(entry.HashedRekord{Digest: digest, Signature: sig, Verifier: by})
 	if err != nil {
-		return client.Entry{}, err
-	}
-	e, err := entry.NewHashedRekord(entry.HashedRekord{Digest: digest, Signature: sig, Verifier: entry.Verifier{PublicKey: spki}})
-	if err != nil {
-		return client.Entry{}, err
+		return client.Entry{}, usage(err)
 	}
 	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_HashedRekord{HashedRekord: &pb.HashedRekord{
-		Digest: digest, Signature: sig, Verifier: &pb.Verifier{Key: &pb.Verifier_PublicKey{PublicKey: spki}},
+		Digest: digest, Signature: sig, Verifier: requestVerifier(by),
 	}}}}, nil
 }
 
-func envelopeEntry(pub crypto.PublicKey, r io.Reader) (client.Entry, error) {
-	spki, err := x509.MarshalPKIXPublicKey(pub)
-	if err != nil {
-		return client.Entry{}, err
-	}
+func envelopeEntry(by entry.Verifier, r io.Reader) (client.Entry, error) {
 	envelope, err := io.ReadAll(io.LimitReader(r, maxEnvelope))
 	if err != nil {
 		return client.Entry{}, err
 	}
-	e, err := entry.NewDSSE(entry.DSSE{Envelope: envelope, Verifiers: []entry.Verifier{{PublicKey: spki}}})
+	e, err := entry.NewDSSE(entry.DSSE{Envelope: envelope, Verifiers: []entry.Verifier{by}})
 	if err != nil {
 		return client.Entry{}, usage(err)
 	}
 	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_Dsse{Dsse: &pb.Dsse{
-		Envelope: envelope, Verifiers: []*pb.Verifier{{Key: &pb.Verifier_PublicKey{PublicKey: spki}}},
+		Envelope: envelope, Verifiers: []*pb.Verifier{requestVerifier(by)},
 	}}}}, nil
 }
 

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,48 +15,91 @@ import (
 	"indelible/keys"
 )
 
+type keygenOptions struct {
+	algorithm, origin, passwordFile string
+	encrypt                         bool
+}
+
 func (p *program) keygenCommand() *cobra.Command {
-	var algorithm, origin string
+	var o keygenOptions
 	cmd := &cobra.Command{
 		Use: "keygen FILE", Short: "Make a key: to sign entries with, or for a log", Args: args(cobra.ExactArgs(1)),
 		Long: "Make a private key in FILE (PKCS#8, readable to you only) and print its public key.\n" +
-			"With --origin it is a log's key, and its vkey is printed as well.",
-		RunE: func(_ *cobra.Command, a []string) error { return p.keygen(a[0], algorithm, origin) },
+			"With --origin it is a log's key, and its vkey is printed as well.\n\n" +
+			"With --encrypt a password protects it, which is asked twice on the terminal, and\n" +
+			"its public key goes to FILE.pub. Nobody can open the key without the password.",
+		RunE: func(cmd *cobra.Command, a []string) error { return p.keygen(cmd.Context(), a[0], o) },
 	}
-	cmd.Flags().StringVar(&algorithm, "algorithm", "", "ecdsa (P-256; signs entries, the default) or ed25519 (a log's key, the default with --origin)")
-	cmd.Flags().StringVar(&origin, "origin", "", "the log's name")
+	f := cmd.Flags()
+	f.StringVar(&o.algorithm, "algorithm", "", "ecdsa (P-256; signs entries, the default) or ed25519 (a log's key, the default with --origin)")
+	f.StringVar(&o.origin, "origin", "", "the log's `NAME`")
+	f.BoolVar(&o.encrypt, "encrypt", false, "protect the key with a password")
+	f.StringVar(&o.passwordFile, "password-file", "", "`FILE` with that password, instead of asking (it implies --encrypt)")
 	return cmd
 }
 
-func (p *program) keygen(file, algorithm, origin string) error {
-	if algorithm == "" {
-		algorithm = "ecdsa"
-		if origin != "" {
-			algorithm = "ed25519"
+func (p *program) keygen(ctx context.Context, file string, o keygenOptions) error {
+	if o.algorithm == "" {
+		o.algorithm = "ecdsa"
+		if o.origin != "" {
+			o.algorithm = "ed25519"
 		}
 	}
-	if origin != "" {
-		if err := checkpoint.ValidateOrigin(origin); err != nil {
+	if o.origin != "" {
+		if err := checkpoint.ValidateOrigin(o.origin); err != nil {
 			return usagef("--origin: %w", err)
 		}
 	}
-	make := map[string]func(string, []byte) (crypto.Signer, error){"ecdsa": keys.GenerateECDSA, "ed25519": keys.GenerateEd25519}[algorithm]
+	make := map[string]func(string, []byte) (crypto.Signer, error){"ecdsa": keys.GenerateECDSA, "ed25519": keys.GenerateEd25519}[o.algorithm]
 	if make == nil {
-		return usagef("--algorithm %q: it is ecdsa or ed25519", algorithm)
+		return usagef("--algorithm %q: it is ecdsa or ed25519", o.algorithm)
 	}
-	key, err := make(file, nil)
+	if !o.encrypt && o.passwordFile == "" {
+		key, err := make(file, nil)
+		if err != nil {
+			return err
+		}
+		return p.printKey(file, key.Public(), o.origin)
+	}
+	key, err := p.makeEncrypted(ctx, file, o.passwordFile, make)
 	if err != nil {
 		return err
 	}
-	return p.printKey(file, key.Public(), origin)
+	return p.printKey(file, key.Public(), o.origin)
+}
+
+// makeEncrypted makes a key with a password, and puts its public key beside it.
+// It asks for nothing before it is known that neither is there.
+func (p *program) makeEncrypted(ctx context.Context, file, passwordFile string, make func(string, []byte) (crypto.Signer, error)) (crypto.Signer, error) {
+	for _, f := range []string{file, publicOf(file)} {
+		if _, err := os.Lstat(f); !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("new key file: %s exists, and keys are never overwritten: give another name", f)
+		}
+	}
+	password, err := p.newPassword(ctx, file, passwordFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := make(file, password)
+	if err != nil {
+		return nil, err
+	}
+	return key, writePublic(file, key.Public())
+}
+
+func pemOfPublic(pub crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), nil
 }
 
 func (p *program) printKey(file string, pub crypto.PublicKey, origin string) error {
-	der, err := x509.MarshalPKIXPublicKey(pub)
+	text, err := pemOfPublic(pub)
 	if err != nil {
 		return err
 	}
-	text := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	fp, err := keys.Fingerprint(pub)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"crypto/sha256"
 	"encoding/hex"
@@ -157,25 +158,40 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 	return nil
 }
 
+// ownKey names the file of this user's own key.
+func (p *program) ownKey() (string, error) {
+	home, err := p.home()
+	return filepath.Join(home, "signer.key"), err
+}
+
 // signerKey loads the key to sign with. Without one given, it is this user's
 // own, which the first use makes.
-func (p *program) signerKey(file string) (crypto.Signer, error) {
-	own := file == ""
-	if own {
-		home, err := p.home()
-		if err != nil {
-			return nil, err
-		}
-		file = filepath.Join(home, "signer.key")
-	}
-	key, err := keys.Load(file, nil)
-	if !own || !errors.Is(err, os.ErrNotExist) {
+func (p *program) signerKey(ctx context.Context, file, passwordFile string) (crypto.Signer, error) {
+	if file != "" {
+		key, _, err := p.loadKey(ctx, file, passwordFile)
 		return key, err
 	}
+	file, err := p.ownKey()
+	if err != nil {
+		return nil, err
+	}
+	key, encrypted, err := p.loadKey(ctx, file, passwordFile)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && !encrypted:
+		return p.firstKey(file)
+	case err == nil && encrypted:
+		err = p.keepPublic(file, key.Public())
+	}
+	return key, err
+}
+
+// firstKey makes this user's own key.
+func (p *program) firstKey(file string) (crypto.Signer, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil, err
 	}
-	if key, err = keys.GenerateECDSA(file, nil); err != nil {
+	key, err := keys.GenerateECDSA(file, nil)
+	if err != nil {
 		return nil, err
 	}
 	p.say("Made you a signing key:\n  %s\n  Keep it: it is how your entries are told from others'.", file)
@@ -219,15 +235,17 @@ func (p *program) signerPublic() (crypto.PublicKey, error) {
 		}
 		return pub, nil
 	}
-	home, err := p.home()
+	file, err := p.ownKey()
 	if err != nil {
 		return nil, err
 	}
-	key, err := keys.Load(filepath.Join(home, "signer.key"), nil)
-	if errors.Is(err, os.ErrNotExist) {
+	key, err := keys.Load(file, nil)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case errors.Is(err, keys.ErrEncrypted):
+		return publicBeside(file)
+	case err != nil:
 		return nil, err
 	}
 	return key.Public(), nil
