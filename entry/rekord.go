@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"fmt"
+	"io"
 )
 
 // formatX509 is Rekor v1's name of PEM keys and certificates.
@@ -77,11 +78,12 @@ type RekordBody struct {
 	Signer    Signer
 }
 
-// VerifyArtifact checks that the entry is of this artifact, and the signature
-// over it.
-func (b *RekordBody) VerifyArtifact(artifact []byte) error {
-	if err := matchDigest(bytes.NewReader(artifact), b.Algorithm, b.Digest); err != nil {
-		return err
-	}
+// MatchArtifact checks that the entry is of this artifact.
+func (b *RekordBody) MatchArtifact(artifact io.Reader) error {
+	return matchDigest(artifact, b.Algorithm, b.Digest)
+}
+
+// Verify checks the signature over the artifact.
+func (b *RekordBody) Verify(artifact []byte) error {
 	return b.Signer.verifyMessage(artifact, b.Signature)
 }

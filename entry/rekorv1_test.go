@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -126,18 +127,18 @@ func admitted(t *testing.T, kind Kind, version string, k KeyDetails, spec obj) P
 
 func testHashedRekordV1(t *testing.T, key crypto.Signer, k KeyDetails, text []byte) {
 	h := admitted(t, KindHashedRekord, "0.0.1", k, hashedRekordV1(t, key, k, text, "x")).HashedRekord
-	if h.Verify() != nil || h.MatchArtifact(bytes.NewReader([]byte("x"))) != nil || h.MatchArtifact(bytes.NewReader([]byte("y"))) == nil {
+	if h.Verify() != nil || h.MatchArtifact(strings.NewReader("x")) != nil || h.MatchArtifact(strings.NewReader("y")) == nil {
 		t.Errorf("%+v", h)
 	}
 }
 
 func testMessagesV1(t *testing.T, key crypto.Signer, k KeyDetails, text []byte) {
 	r := admitted(t, KindRekord, "0.0.1", k, rekordV1Of(t, key, k, text, "x")).Rekord
-	if err := r.VerifyArtifact([]byte("x")); err != nil {
-		t.Error(err)
+	if r.Verify([]byte("x")) != nil || r.Verify([]byte("y")) == nil {
+		t.Errorf("the signature: %v, of another artifact %v", r.Verify([]byte("x")), r.Verify([]byte("y")))
 	}
-	if r.VerifyArtifact([]byte("y")) == nil {
-		t.Error("another artifact verifies")
+	if r.MatchArtifact(strings.NewReader("x")) != nil || r.MatchArtifact(strings.NewReader("y")) == nil {
+		t.Errorf("a digest of %x", r.Digest)
 	}
 	env := signedEnvelope(t, "payload", keyAnd{key, k})
 	sum := sha256.Sum256(env)

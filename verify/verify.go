@@ -146,7 +146,8 @@ type verification struct {
 	proof     checkpoint.Proof
 	parsed    entry.Parsed
 	opened    checkpoint.Opened
-	readError error // the artifact could not be read
+	readError error  // the artifact could not be read
+	whole     []byte // the artifact, if the signature is over all of it
 }
 
 // fail notes a failed check.
@@ -175,20 +176,12 @@ func (v *verification) matchArtifact() error {
 	var err error
 	what := "the artifact's digest is the entry's"
 	r := &reader{r: v.artifact}
-	switch {
-	case v.parsed.HashedRekord != nil:
+	if v.parsed.HashedRekord != nil {
 		err = v.parsed.HashedRekord.MatchArtifact(r)
-	case v.parsed.DSSE != nil:
-		what = "the envelope's payload and signatures are the entry's"
+	} else {
 		var data []byte
 		if data, err = r.all(); err == nil {
-			err = v.parsed.DSSE.VerifyEnvelope(data)
-		}
-	default:
-		what = "the artifact is the entry"
-		var data []byte
-		if data, err = r.all(); err == nil && !bytes.Equal(data, v.parsed.Raw) {
-			err = errors.New("its bytes are not the entry's")
+			what, err = v.matchWhole(data)
 		}
 	}
 	if r.err != nil {
@@ -200,6 +193,24 @@ func (v *verification) matchArtifact() error {
 	}
 	v.note("artifact", Passed, "%s", what)
 	return nil
+}
+
+// matchWhole checks an artifact that must be read whole, and of an envelope the
+// signatures too. It returns what was found.
+func (v *verification) matchWhole(data []byte) (string, error) {
+	p := v.parsed
+	switch {
+	case p.DSSE != nil:
+		return "the envelope's payload and signatures are the entry's", p.DSSE.VerifyEnvelope(data)
+	case p.Intoto != nil:
+		return "the envelope's payload and signatures are the entry's", p.Intoto.VerifyEnvelope(data)
+	case p.Rekord != nil:
+		v.whole = data
+		return "the artifact's digest is the entry's", p.Rekord.MatchArtifact(bytes.NewReader(data))
+	case !bytes.Equal(data, p.Raw):
+		return "", errors.New("its bytes are not the entry's")
+	}
+	return "the artifact is the entry", nil
 }
 
 // reader tells a failure to read from everything else that can go wrong.
@@ -231,8 +242,13 @@ func (v *verification) checkSignature() error {
 			return v.fail("signature", err)
 		}
 		v.note("signature", Passed, "%s over the digest", v.parsed.HashedRekord.Signer.KeyDetails)
-	case v.parsed.DSSE != nil:
-		v.note("signature", Passed, "%d over the envelope", len(v.parsed.DSSE.Signatures))
+	case v.parsed.Rekord != nil:
+		if err := v.parsed.Rekord.Verify(v.whole); err != nil {
+			return v.fail("signature", err)
+		}
+		v.note("signature", Passed, "%s over the artifact", v.parsed.Rekord.Signer.KeyDetails)
+	case v.parsed.DSSE != nil, v.parsed.Intoto != nil:
+		v.note("signature", Passed, "%d over the envelope", len(v.parsed.Signers()))
 	default:
 		v.note("signature", NotChecked, "a raw entry is not signed")
 	}
