@@ -9,7 +9,6 @@ import (
 
 	commonpb "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	rekorpb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"indelible/entry"
 )
@@ -31,7 +30,7 @@ func (s *Service) admit(req *rekorpb.CreateEntryRequest) (entry.Entry, error) {
 		if err := s.takes(entry.KindDSSE); err != nil {
 			return entry.Entry{}, err
 		}
-		return newDSSE(spec.DsseRequestV002)
+		return newDSSE(spec)
 	}
 	return entry.Entry{}, invalid("it has no entry; give hashedRekordRequestV002, or dsseRequestV002")
 }
@@ -60,33 +59,6 @@ func newHashedRekord(r *rekorpb.HashedRekordRequestV002) (entry.Entry, error) {
 	e, err := entry.NewHashedRekord(entry.HashedRekord{Digest: r.GetDigest(), Signature: r.GetSignature().GetContent(), Verifier: v})
 	if err == nil && v.KeyDetails == "" {
 		err = detailsMissing(e, "signature.verifier")
-	}
-	return e, err
-}
-
-// newDSSE makes an entry of an envelope, which is read as JSON: that is what is
-// strict about envelopes.
-func newDSSE(r *rekorpb.DSSERequestV002) (entry.Entry, error) {
-	if r.GetEnvelope() == nil {
-		return entry.Entry{}, invalid("envelope is missing")
-	}
-	envelope, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(r.GetEnvelope())
-	if err != nil {
-		return entry.Entry{}, invalid("envelope: %w", err)
-	}
-	without := -1 // the verifier that says no key details
-	verifiers := make([]entry.Verifier, len(r.GetVerifiers()))
-	for i, v := range r.GetVerifiers() {
-		if verifiers[i], err = verifier(v); err != nil {
-			return entry.Entry{}, invalid("verifiers[%d]: %w", i, err)
-		}
-		if verifiers[i].KeyDetails == "" && without < 0 {
-			without = i
-		}
-	}
-	e, err := entry.NewDSSE(entry.DSSE{Envelope: envelope, Verifiers: verifiers})
-	if err == nil && without >= 0 {
-		err = detailsMissing(e, fmt.Sprintf("verifiers[%d]", without))
 	}
 	return e, err
 }
