@@ -50,7 +50,9 @@ func TestCreateFirst(t *testing.T) {
 func TestRetry(t *testing.T) {
 	log := newLog(t)
 	w, s := over(t, log), newSigner(t)
-	for name, proposed := range map[string]string{"hashedrekord": s.hashedrekord(t, "a"), "dsse": s.dsse(t, "{}")} {
+	for name, proposed := range map[string]string{
+		"hashedrekord": s.hashedrekord(t, "a"), "dsse": s.dsse(t, "{}"), "intoto": s.intoto(t, "{}"), "rekord": s.rekord(t, "a"),
+	} {
 		id, first := w.created(t, w.ask(t, "POST", entriesPath, proposed))
 		w.add(t, s, "another after "+name)
 		// Another replica has nothing in its cache.
@@ -63,6 +65,9 @@ func TestRetry(t *testing.T) {
 			}
 			if !reflect.DeepEqual(e.Verification.SignedEntryTimestamp, first.Verification.SignedEntryTimestamp) {
 				t.Errorf("%s: another SET", name)
+			}
+			if got := replica.retrieved(t, `{"entries":[`+proposed+`]}`); !reflect.DeepEqual(got, []string{id}) {
+				t.Errorf("%s: by itself there is %v", name, got)
 			}
 			if *e.Verification.InclusionProof.TreeSize <= *first.Verification.InclusionProof.TreeSize {
 				t.Errorf("%s: the proof is not fresh", name)

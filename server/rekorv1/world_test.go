@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -401,6 +402,29 @@ func (s signer) dsse(tb testing.TB, payload string) string {
 	tb.Helper()
 	return proposal(tb, "dsse", "0.0.1", map[string]any{
 		"proposedContent": map[string]any{"envelope": s.envelope(tb, payload), "verifiers": []any{s.pem}},
+	})
+}
+
+// intoto is what older clients propose for one. Its members are base64 twice.
+func (s signer) intoto(tb testing.TB, payload string) string {
+	tb.Helper()
+	twice := func(b []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(b)) }
+	sig := s.sign(tb, entry.PAE(payloadType, []byte(payload)))
+	return proposal(tb, "intoto", "0.0.2", map[string]any{"content": map[string]any{
+		"envelope": map[string]any{
+			"payloadType": payloadType, "payload": twice([]byte(payload)),
+			"signatures": []any{map[string]any{"sig": twice(sig), "publicKey": s.pem}},
+		},
+		"hash": map[string]any{"algorithm": "sha256", "value": hexSum(s.envelope(tb, payload))},
+	}})
+}
+
+// rekord is what rekor-cli proposes for an artifact, which comes with it.
+func (s signer) rekord(tb testing.TB, artifact string) string {
+	tb.Helper()
+	return proposal(tb, "rekord", "0.0.1", map[string]any{
+		"data":      map[string]any{"content": []byte(artifact)},
+		"signature": map[string]any{"format": "x509", "content": s.sign(tb, []byte(artifact)), "publicKey": map[string]any{"content": s.pem}},
 	})
 }
 
