@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/fsck"
 )
@@ -34,19 +35,25 @@ func (p *program) fsck(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	report, err := fsck.Check(ctx, c, o.Size, o.Root, p.progress(o.Size))
-	var problem *fsck.Problem
-	if errors.As(err, &problem) {
-		return unverified(fmt.Errorf("the log is not what its checkpoint of size %d says: %w", o.Size, problem))
-	}
-	if errors.Is(err, client.ErrNotFound) {
-		return unverified(fmt.Errorf("the log does not have all that its checkpoint of size %d covers: %w", o.Size, err))
-	}
+	report, err := audit(ctx, c, o, p.progress(o.Size))
 	if err != nil {
 		return err
 	}
 	return p.print(map[string]any{"origin": o.Origin, "treeSize": o.Size, "ok": true, "report": report},
 		"Log %s is sound: %d entries (%d bytes) and %d tiles lead to the root of its checkpoint.\n", o.Origin, report.Entries, report.Bytes, report.Tiles)
+}
+
+// audit holds a whole log against a checkpoint.
+func audit(ctx context.Context, src fsck.Source, o checkpoint.Opened, progress fsck.Progress) (fsck.Report, error) {
+	report, err := fsck.Check(ctx, src, o.Size, o.Root, progress)
+	var problem *fsck.Problem
+	switch {
+	case errors.As(err, &problem):
+		err = unverified(fmt.Errorf("the log is not what its checkpoint of size %d says: %w", o.Size, problem))
+	case errors.Is(err, client.ErrNotFound):
+		err = unverified(fmt.Errorf("the log does not have all that its checkpoint of size %d covers: %w", o.Size, err))
+	}
+	return report, err
 }
 
 // progress is a bar, where there is a terminal to show it.
