@@ -74,8 +74,9 @@ const (
 	clockUseless = time.Minute
 )
 
+const doClocks = "Set both clocks by NTP."
+
 func (e *examination) clock(got answer) {
-	const do = "Set both clocks by NTP."
 	said, err := http.ParseTime(got.header.Get("Date"))
 	if err != nil {
 		e.skipped("clock", "", "the answer has no Date")
@@ -85,9 +86,9 @@ func (e *examination) clock(got answer) {
 	off := said.Add(time.Second / 2).Sub(got.asked.Add(got.took / 2)).Round(time.Second)
 	switch size := off.Abs(); {
 	case size > clockUseless:
-		e.failed("clock", do, fmt.Errorf("the server's clock is %s; entries made with short-lived certificates will not verify", apart(off)))
+		e.failed("clock", doClocks, fmt.Errorf("the server's clock is %s; %w", apart(off), errClock))
 	case size > clockOff:
-		e.warn("clock", do, "the server's clock is %s", apart(off))
+		e.warn("clock", doClocks, "the server's clock is %s", apart(off))
 	default:
 		e.passed("clock", "the server's clock and this one agree")
 	}

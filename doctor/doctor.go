@@ -32,6 +32,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,9 @@ type Config struct {
 	HTTP *http.Client
 	// Now is this machine's clock; time.Now.
 	Now func() time.Time
+	// Fresh and Found are how long the log may take until everybody is shown
+	// what was added, and until it is found by searching; 5 s and 2 s.
+	Fresh, Found time.Duration
 }
 
 // Trusted is what is known of a log from elsewhere.
@@ -153,9 +157,8 @@ func newExamination(cfg Config, tell func(Check)) (*examination, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.PublicURL == "" {
-		cfg.PublicURL = asker.url
-	}
+	cfg.PublicURL = cmp.Or(cfg.PublicURL, asker.url)
+	cfg.Fresh, cfg.Found = cmp.Or(cfg.Fresh, 5*time.Second), cmp.Or(cfg.Found, 2*time.Second)
 	e := &examination{cfg: cfg, asker: asker, tell: tell, report: Report{URL: asker.url, Wrote: []int64{}}}
 	e.client, err = client.New(client.Config{URL: asker.url, HTTP: asker.http, Tries: 1})
 	return e, err

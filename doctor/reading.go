@@ -9,16 +9,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/merkle"
 )
-
-// freshWithin is how long the log may take until everybody is shown what was
-// added.
-const freshWithin = 5 * time.Second
 
 // trustFiles compares the URL that the log tells clients with the one they use.
 func (e *examination) trustFiles(ctx context.Context) {
@@ -90,10 +85,10 @@ func (e *examination) fresh(ctx context.Context) {
 		return // there is nothing to compare with
 	}
 	last := slices.Max(e.report.Wrote)
-	err := until(ctx, freshWithin, func() error {
+	err := until(ctx, e.cfg.Fresh, func() error {
 		o, err := e.client.Checkpoint(ctx)
 		if err == nil && o.Size <= last {
-			err = fmt.Errorf("entry %d was logged %s ago, and the checkpoint that the log shows is of size %d still", last, freshWithin, o.Size)
+			err = fmt.Errorf("entry %d was logged %s ago, and the checkpoint that the log shows is of size %d still", last, e.cfg.Fresh, o.Size)
 		}
 		return err
 	})

@@ -249,8 +249,14 @@ func (e *examination) addV1(ctx context.Context, request []byte) (uuid string, a
 		return "", added, doAsRekor, fmt.Errorf("the answer's Location is %.200q; it must be %s/%s", location, addV1, uuid)
 	}
 	added, err = e.verifyV1(got.body, uuid, request)
+	if errors.Is(err, errClock) {
+		return uuid, added, doClocks, err
+	}
 	return uuid, added, doAsRekor, err
 }
+
+// errClock: the time of an entry is not the time of this machine.
+var errClock = errors.New("entries made with short-lived certificates will not verify")
 
 // verifyV1 verifies an answer with one entry.
 func (e *examination) verifyV1(body []byte, uuid string, canonical []byte) (v1Entry, error) {
@@ -271,7 +277,7 @@ func (e *examination) verifyV1(body []byte, uuid string, canonical []byte) (v1En
 		return got, fmt.Errorf("the log id is %.80q, and the hash of the key of Rekor v1 is %x: clients find no key for the entry", got.LogID, e.v1.id)
 	}
 	if off := time.Unix(got.IntegratedTime, 0).Sub(e.cfg.Now()); off.Abs() > clockUseless {
-		return got, fmt.Errorf("the entry's time is %s: entries made with short-lived certificates will not verify", apart(off.Round(time.Second)))
+		return got, fmt.Errorf("the entry's time is %s; %w", apart(off.Round(time.Second)), errClock)
 	}
 	if err := e.v1.verifyPromise(got); err != nil {
 		return got, err

@@ -137,5 +137,8 @@ func included(index int64, at checkpoint.Checkpoint, canonical []byte, proof [][
 		}
 		hashes[i] = merkle.Hash(h)
 	}
-	return merkle.VerifyInclusion(index, at.Size, merkle.LeafHash(canonical), hashes, at.Root)
+	if err := merkle.VerifyInclusion(index, at.Size, merkle.LeafHash(canonical), hashes, at.Root); err != nil {
+		return fmt.Errorf("the inclusion proof: %w", err)
+	}
+	return nil
 }

@@ -13,22 +13,20 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	pb "indelible/api/proto/indelible/v1"
+	"indelible/client"
 )
 
-// How long the log may take until what was added is found, and how often to
-// ask.
-const (
-	searchWithin = 2 * time.Second
-	askEvery     = 100 * time.Millisecond
-)
+// askEvery is how often to ask for what may take its time.
+const askEvery = 50 * time.Millisecond
 
 // until asks again and again, until an answer is good or time is up. What ask
-// returns says what is not good yet.
+// returns says what is not good yet; errOff, and what does not verify, will
+// never be.
 func until(ctx context.Context, within time.Duration, ask func() error) error {
 	deadline := time.Now().Add(within)
 	for {
 		err := ask()
-		if err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, errOff) {
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, errOff) || errors.Is(err, client.ErrUntrusted) {
 			return err
 		}
 		wait := time.NewTimer(askEvery)
@@ -63,14 +61,14 @@ func (e *examination) search(ctx context.Context) {
 }
 
 func (e *examination) searchFor(ctx context.Context, name string, want []string, find func(context.Context) ([]string, error)) {
-	err := until(ctx, searchWithin, func() error {
+	err := until(ctx, e.cfg.Found, func() error {
 		found, err := find(ctx)
 		if err != nil {
 			return err
 		}
 		for _, w := range want {
 			if !slices.Contains(found, w) {
-				return fmt.Errorf("entry %s is not found by its digest after %s; found: %d", w, searchWithin, len(found))
+				return fmt.Errorf("entry %s is not found by its digest after %s; found: %d", w, e.cfg.Found, len(found))
 			}
 		}
 		return nil
