@@ -112,13 +112,18 @@ func (l *fakeLog) proof(index int) *pb.InclusionProof {
 	return p
 }
 
-// append takes in a digest or a raw entry.
+func verifier(v *pb.Verifier) entry.Verifier {
+	return entry.Verifier{PublicKey: v.GetPublicKey(), Certificate: v.GetCertificate()}
+}
+
+// append takes in an entry.
 func (l *fakeLog) append(e *pb.Entry) error {
 	made, err := entry.NewRaw(e.GetRaw())
 	if r := e.GetHashedRekord(); r != nil {
-		made, err = entry.NewHashedRekord(entry.HashedRekord{
-			Digest: r.GetDigest(), Signature: r.GetSignature(), Verifier: entry.Verifier{PublicKey: r.GetVerifier().GetPublicKey()},
-		})
+		made, err = entry.NewHashedRekord(entry.HashedRekord{Digest: r.GetDigest(), Signature: r.GetSignature(), Verifier: verifier(r.GetVerifier())})
+	}
+	if d := e.GetDsse(); d != nil {
+		made, err = entry.NewDSSE(entry.DSSE{Envelope: d.GetEnvelope(), Verifiers: []entry.Verifier{verifier(d.GetVerifiers()[0])}})
 	}
 	if err == nil {
 		l.entries = append(l.entries, made.Canonical())

@@ -95,35 +95,58 @@ func fetch(ctx context.Context, c *client.Client, what string) (client.Logged, e
 }
 
 // signedBy is a key that signed an entry; --signer takes the fingerprint.
+// Identity is what its certificate says, unchecked; of a bare key it is empty.
 type signedBy struct {
 	KeyDetails  string `json:"keyDetails"`
 	Fingerprint string `json:"fingerprint"`
+	Identity    string `json:"identity,omitempty"`
 }
 
-func (s signedBy) String() string { return s.Fingerprint + " " + s.KeyDetails }
+func (s signedBy) String() string {
+	key := s.Fingerprint + "\n           " + s.KeyDetails
+	if s.Identity == "" {
+		return key
+	}
+	return key + "\n           with a certificate of " + s.Identity + " (not checked)"
+}
+
+func signersOf(parsed entry.Parsed) ([]signedBy, error) {
+	list := []signedBy{}
+	for _, s := range parsed.Signers() {
+		fp, err := keys.Fingerprint(s.PublicKey)
+		if err != nil {
+			return nil, err
+		}
+		by := signedBy{KeyDetails: string(s.KeyDetails), Fingerprint: fp}
+		if s.Certificate != nil {
+			by.Identity = identities(s.Certificate)
+		}
+		list = append(list, by)
+	}
+	return list, nil
+}
 
 func (p *program) printEntry(l client.Logged) error {
 	kind, signers := entry.KindRaw, []signedBy{}
 	if parsed, err := entry.Parse(l.Canonical); err == nil {
 		kind = parsed.Kind
-		for _, s := range parsed.Signers() {
-			fp, err := keys.Fingerprint(s.PublicKey)
-			if err != nil {
-				return err
-			}
-			signers = append(signers, signedBy{string(s.KeyDetails), fp})
+		if signers, err = signersOf(parsed); err != nil {
+			return err
 		}
 	}
-	who := "nobody"
-	if len(signers) > 0 {
-		who = strings.Trim(fmt.Sprint(signers), "[]")
+	who := []string{}
+	for _, s := range signers {
+		who = append(who, harmless(s.String()))
+	}
+	if len(who) == 0 {
+		who = []string{"nobody"}
 	}
 	at := time.UnixMilli(l.IntegratedAt).UTC().Format(time.RFC3339)
 	return p.print(map[string]any{
 		"index": l.Index, "kind": kind, "leafHash": l.LeafHash[:], "canonical": l.Canonical, "integratedAt": at,
 		"treeSize": l.Checkpoint.Size, "origin": l.Checkpoint.Origin, "signers": signers,
 	}, "index      %d of %d in log %s (proven)\nkind       %s\nsigned by  %s\nleaf hash  %x\nlogged at  %s (the log's word)\n\n%s\n",
-		l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, kind, who, l.LeafHash, at, printable(l.Canonical))
+		l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, kind, strings.Join(who, "\n           "), l.LeafHash, at, printable(l.Canonical))
 }
 
 // printable shows bytes that a terminal can show, and hex of others.
