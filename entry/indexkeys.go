@@ -2,11 +2,13 @@ package entry
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +24,7 @@ const (
 	BySubject   IndexBy = "subject"   // e-mail address, DNS name or URI in a certificate, in small letters
 	ByIssuer    IndexBy = "issuer"    // OIDC issuer in a certificate of Fulcio's
 	ByPayload   IndexBy = "payload"   // digest of a DSSE envelope's payload: "sha256:" and hex digits
-	ByEnvelope  IndexBy = "envelope"  // digest of a DSSE envelope's JSON, the same, in the kinds that have it
+	ByEnvelope  IndexBy = "envelope"  // digest of a DSSE envelope's JSON, the same, in the kinds of Rekor v1 that have it
 )
 
 // IndexedBy is everything that entries are searched by.
@@ -108,8 +110,14 @@ func (p Parsed) indexKeys() (keys []IndexKey) {
 	if h := p.HashedRekord; h != nil {
 		keys = append(keys, IndexKey{ByArtifact, digestValue(h.Algorithm, h.Digest)})
 	}
-	if d := p.DSSE; d != nil {
+	if r := p.Rekord; r != nil {
+		keys = append(keys, IndexKey{ByArtifact, digestValue(r.Algorithm, r.Digest)})
+	}
+	if d := p.envelope(); d != nil {
 		keys = append(keys, IndexKey{ByPayload, digestValue(d.PayloadAlgorithm, d.PayloadDigest)})
+		if d.EnvelopeDigest != nil {
+			keys = append(keys, IndexKey{ByEnvelope, digestValue(hashName(crypto.SHA256), d.EnvelopeDigest)})
+		}
 	}
 	for _, s := range p.Signers() {
 		keys = append(keys, keyOf(s.SPKI))
@@ -118,6 +126,14 @@ func (p Parsed) indexKeys() (keys []IndexKey) {
 		}
 	}
 	return keys
+}
+
+// envelope is what the entry says of a DSSE envelope, if it is of one.
+func (p Parsed) envelope() *DSSEBody {
+	if p.Intoto != nil {
+		return &p.Intoto.DSSEBody
+	}
+	return p.DSSE
 }
 
 // digestValue writes a digest whose algorithm has Sigstore's name.
@@ -192,6 +208,8 @@ func scanKeys(canonical []byte) ([]IndexKey, bool) {
 			s.skip(`,`)
 		}
 		s.skip(`]`)
+	case bytes.HasPrefix(canonical, []byte(hashedRekordV1Prefix)):
+		s.hashedRekordV1()
 	default:
 		return nil, false
 	}
@@ -259,6 +277,30 @@ func (s *scanner) signature() {
 	}
 	s.skip(`"}}}`)
 	s.ok = s.ok && len(s.rest) > 0
+}
+
+// hashedRekordV1 reads a hashedrekord of Rekor v1's that is by a key or by one
+// certificate.
+func (s *scanner) hashedRekordV1() {
+	s.skip(hashedRekordV1Prefix + `"data":{"hash":{"algorithm":"`)
+	algorithm := string(s.text())
+	s.skip(`","value":"`)
+	s.keys = append(s.keys, IndexKey{ByArtifact, algorithm + ":" + string(s.text())})
+	s.skip(`"}},"signature":{"content":"`)
+	s.text()
+	s.skip(`","publicKey":{"content":"`)
+	block, rest := pem.Decode(s.bytes())
+	switch {
+	case block == nil || len(rest) > 0:
+		s.ok = false
+	case block.Type == labelKey:
+		s.keys = append(s.keys, keyOf(block.Bytes))
+	case block.Type == labelCertificate:
+		s.certificate(block.Bytes)
+	default:
+		s.ok = false
+	}
+	s.skip(`"}`)
 }
 
 func (s *scanner) certificate(der []byte) {

@@ -20,9 +20,29 @@ import (
 // fulcioCert is a certificate as Fulcio makes them, with every kind of name.
 func fulcioCert(t testing.TB, key *ecdsa.PrivateKey, issuer string) []byte {
 	t.Helper()
+	tmpl := fulcioTemplate(t, issuer)
+	return must(x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key))(t)
+}
+
+// fulcioChain is such a certificate in PEM, by an authority, whose certificate
+// follows.
+func fulcioChain(t testing.TB, key *ecdsa.PrivateKey, issuer string) []byte {
+	t.Helper()
+	caKey := ecKey(t, elliptic.P256())
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(8), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, EmailAddresses: []string{"authority@example.com"},
+	}
+	leaf := must(x509.CreateCertificate(rand.Reader, fulcioTemplate(t, issuer), ca, key.Public(), caKey))(t)
+	root := must(x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey))(t)
+	return slices.Concat(pemOf("CERTIFICATE", leaf), pemOf("CERTIFICATE", root))
+}
+
+func fulcioTemplate(t testing.TB, issuer string) *x509.Certificate {
+	t.Helper()
 	uri := must(url.Parse("https://github.com/Org/Repo/.github/workflows/Release.yml@refs/heads/main"))(t)
 	text := must(asn1.MarshalWithParams(issuer, "utf8"))(t)
-	tmpl := &x509.Certificate{
+	return &x509.Certificate{
 		SerialNumber: big.NewInt(7), NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour),
 		EmailAddresses: []string{"Jane@Example.com"}, DNSNames: []string{"Build.example.com"}, URIs: []*url.URL{uri},
 		ExtraExtensions: []pkix.Extension{
@@ -30,7 +50,6 @@ func fulcioCert(t testing.TB, key *ecdsa.PrivateKey, issuer string) []byte {
 			{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: text},
 		},
 	}
-	return must(x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key))(t)
 }
 
 func fingerprintKey(spki []byte) IndexKey {
@@ -101,6 +120,58 @@ func TestIndexKeysOfEveryAlgorithm(t *testing.T) {
 	}
 }
 
+// Entries of Rekor v1's kinds are found by what is asked of Rekor's index, and
+// by their certificates' names.
+func TestIndexKeysOfRekorV1(t *testing.T) {
+	a := ecKey(t, elliptic.P256())
+	cert, keyText := fulcioCert(t, a, "https://issuer.example"), keyPEM(t, a)
+	certText := pemOf("CERTIFICATE", cert)
+	chainText := fulcioChain(t, a, "https://issuer.example")
+	key := fingerprintKey(spkiOf(t, a.Public()))
+	names := []IndexKey{
+		{BySubject, "jane@example.com"},
+		{BySubject, "build.example.com"},
+		{BySubject, "https://github.com/org/repo/.github/workflows/release.yml@refs/heads/main"},
+		{ByIssuer, "https://issuer.example"},
+		key,
+	}
+	env := signedEnvelope(t, "payload", keyAnd{a, ECDSAP256SHA256})
+	digest := func(by IndexBy, of []byte) IndexKey { return IndexKey{by, fmt.Sprintf("sha256:%x", sha256.Sum256(of))} }
+	ofEnvelope := []IndexKey{digest(ByPayload, []byte("payload")), digest(ByEnvelope, env)}
+	for _, c := range []struct {
+		kind    Kind
+		version string
+		spec    func(text []byte) obj
+		has     []IndexKey
+	}{
+		{KindHashedRekord, "0.0.1", func(text []byte) obj { return hashedRekordV1(t, a, ECDSAP256SHA256, text, "x") }, []IndexKey{digest(ByArtifact, []byte("x"))}},
+		{KindRekord, "0.0.1", func(text []byte) obj { return rekordV1Of(t, a, ECDSAP256SHA256, text, "x") }, []IndexKey{digest(ByArtifact, []byte("x"))}},
+		{KindDSSE, "0.0.1", func(text []byte) obj { return dsseV1Spec(env, text) }, ofEnvelope},
+		{KindIntoto, "0.0.2", func(text []byte) obj { return intotoSpec(t, env, text) }, ofEnvelope},
+	} {
+		for how, text := range map[string][]byte{"key": keyText, "certificate": certText, "chain": chainText} {
+			e := must(NewRekorV1(proposalOf(t, c.kind, c.version, c.spec(text))))(t)
+			want := append([]IndexKey{key}, c.has...)
+			if how != "key" {
+				want = append(slices.Clone(names), c.has...)
+			}
+			checkKeys(t, e.Canonical(), want...)
+			sameAsParse(t, e.Canonical())
+			if _, ok := scanKeys(e.Canonical()); ok != (c.kind == KindHashedRekord && how != "chain") {
+				t.Errorf("%s by a %s: scanned %v", c.kind, how, ok)
+			}
+		}
+	}
+	for _, k := range allDetails[:6] {
+		key := keyFor(t, k)
+		e := must(NewRekorV1(proposalOf(t, KindHashedRekord, "0.0.1", hashedRekordV1(t, key, k, keyPEM(t, key), "x"))))(t)
+		if _, ok := scanKeys(e.Canonical()); !ok {
+			t.Errorf("%s: left to Parse", k)
+		}
+		sameAsParse(t, e.Canonical())
+	}
+}
+
 // sameAsParse compares the keys with those of what Parse reads.
 func sameAsParse(t *testing.T, canonical []byte) {
 	t.Helper()
@@ -121,6 +192,7 @@ func FuzzIndexKeys(f *testing.F) {
 	r.Verifier = Verifier{Certificate: fulcioCert(f, a, "issuer")}
 	f.Add(must(NewHashedRekord(r))(f).Canonical())
 	f.Add(must(NewDSSE(DSSE{Envelope: envelopeOf(f, "p", a, b), Verifiers: verifiersOf(f, a, b)}))(f).Canonical())
+	f.Add(must(NewRekorV1(proposalOf(f, KindHashedRekord, "0.0.1", hashedRekordV1(f, a, ECDSAP256SHA256, keyPEM(f, a), "x"))))(f).Canonical())
 	f.Add([]byte(hashedRekordPrefix))
 	f.Add([]byte(dssePrefix + `"payloadHash":{"algorithm":"SHA2_256","digest":""},"signatures":[{"content":"`))
 	f.Fuzz(func(t *testing.T, data []byte) { sameAsParse(t, data) })
