@@ -1,5 +1,5 @@
 // Package oracle holds the entries that this product makes against those that
-// Rekor v2 makes of the same requests. A module of its own, so that what it
+// Rekor v1 and v2 make of the same requests. A module of its own, so that what it
 // needs never reaches users.
 package oracle
 
