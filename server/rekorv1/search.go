@@ -178,18 +178,9 @@ func parseSearch(body []byte) (search, error) {
 		name  string
 		parse func(string) (clause, error)
 	}{{"hash", hashClause}, {"email", emailClause}, {"subject", subjectClause}} {
-		value, err := text(m, part.name)
-		if err != nil {
+		if err := s.addText(m, part.name, part.parse); err != nil {
 			return search{}, err
 		}
-		if value == "" {
-			continue
-		}
-		c, err := part.parse(value)
-		if err != nil {
-			return search{}, err
-		}
-		s.clauses = append(s.clauses, c)
 	}
 	if raw, ok := m["publicKey"]; ok {
 		c, err := keyClause(raw)
@@ -200,6 +191,18 @@ func parseSearch(body []byte) (search, error) {
 	}
 	s.all, err = parseOperator(m)
 	return s, err
+}
+
+// addText adds the clause of a member that is a string. An empty one asks for
+// nothing.
+func (s *search) addText(m map[string]json.RawMessage, name string, parse func(string) (clause, error)) error {
+	value, err := text(m, name)
+	if err != nil || value == "" {
+		return err
+	}
+	c, err := parse(value)
+	s.clauses = append(s.clauses, c)
+	return err
 }
 
 func parseOperator(m map[string]json.RawMessage) (all bool, err error) {

@@ -3,6 +3,7 @@ package rekorv1_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -153,6 +154,9 @@ func TestSearchRefuses(t *testing.T) {
 		{`{"email":"Bob <bob@example.com>"}`, 422, 601, "email in body must be of type email"},
 		{`{"subject":"` + strings.Repeat("x", 513) + `"}`, 422, 603, "at most 512"},
 		{`{"operator":"xor"}`, 422, 606, "operator in body should be one of [and or]"},
+		{`{"operator":7}`, 422, 601, "operator in body must be of type string"},
+		{`{"publicKey":{"format":7}}`, 422, 601, "format in body must be of type string"},
+		{`{"hash":"a","hash":"b"}`, 400, 400, "twice"},
 		{`{"sha":"x"}`, 400, 400, "not known here; there are hash, email"},
 		{`{"publicKey":"x"}`, 422, 601, "must be a JSON object"},
 		{`{"publicKey":{}}`, 422, 602, "publicKey.format in body is required"},
@@ -173,6 +177,10 @@ func TestSearchRefuses(t *testing.T) {
 	}
 	off := over(t, &fakeLog{})
 	off.refused(t, off.ask(t, "POST", searchPath, `{}`), 501, 501, "Search Index API not enabled in this Rekor instance")
+	rsaKey := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65537})})
+	if rec := w.ask(t, "POST", searchPath, `{"publicKey":{"format":"x509","content":"`+base64.StdEncoding.EncodeToString(rsaKey)+`"}}`); rec.Code != http.StatusOK || rec.Body.String() != "[]" {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
 	down := over(t, &fakeLog{}, func(c *rekorv1.Config) { c.Search = fakeSearch{err: translog.ErrUnavailable} })
 	for _, operator := range []string{"and", "or"} {
 		query := `{"email":"a@example.com","subject":"b","operator":"` + operator + `"}`
