@@ -15,7 +15,7 @@
 // checkpoint that the log signed (and, with a policy, its witnesses cosigned):
 //
 //	POST /v1/entries, /v1/entries:batch  Add, AddMany: what was logged is what was asked for
-//	GET /v1/entries/7, :lookup, ?start=  Get, Lookup, List
+//	GET /v1/entries/7, :lookup, ?start=  Get, Lookup, List, ListAt
 //	GET /v1/entries:search               Search; what it found is the log's word until Prove proved it
 //	GET /v1/proofs/inclusion             Included
 //	GET /v1/proofs/consistency           Consistent, RootAt

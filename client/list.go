@@ -17,6 +17,32 @@ const maxList = 1000
 // number to the log, which may always return fewer. The API lists without
 // proofs, so these are made here, from tiles; each tile is fetched once.
 func (c *Client) List(ctx context.Context, start, limit int64) ([]Logged, error) {
+	entries, err := c.list(ctx, start, limit)
+	if err != nil {
+		return nil, err
+	}
+	// Fetched afterwards, so that its tree has all that was listed.
+	o, err := c.Checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.proveAll(ctx, start, entries, o)
+}
+
+// ListAt is List in the tree of a checkpoint, so that many pages are of one
+// tree. What the log has beyond it is left out.
+func (c *Client) ListAt(ctx context.Context, start, limit int64, at checkpoint.Opened) ([]Logged, error) {
+	entries, err := c.list(ctx, start, limit)
+	if err != nil {
+		return nil, err
+	}
+	if left := max(at.Size-start, 0); int64(len(entries)) > left {
+		entries = entries[:left]
+	}
+	return c.proveAll(ctx, start, entries, at)
+}
+
+func (c *Client) list(ctx context.Context, start, limit int64) ([]*pb.LoggedEntry, error) {
 	var res pb.ListEntriesResponse
 	path := fmt.Sprintf("/v1/entries?start=%d&limit=%d", start, limit)
 	// SPEC: log.proto: a limit is at most 1,000, and 0 stands for a smaller one.
@@ -30,14 +56,13 @@ func (c *Client) List(ctx context.Context, start, limit int64) ([]Logged, error)
 	if n := int64(len(res.GetEntries())); limit > 0 && n > limit {
 		return nil, fmt.Errorf("%w: asked for %d entries, it listed %d", ErrUntrusted, limit, n)
 	}
-	// Fetched afterwards, so that its tree has all that was listed.
-	o, err := c.Checkpoint(ctx)
-	if err != nil {
-		return nil, err
-	}
-	p := prover{client: c, at: o, nodes: map[merkle.Tile]*merkle.Nodes{}}
-	list := make([]Logged, len(res.GetEntries()))
-	for i, e := range res.GetEntries() {
+	return res.GetEntries(), nil
+}
+
+func (c *Client) proveAll(ctx context.Context, start int64, entries []*pb.LoggedEntry, at checkpoint.Opened) (_ []Logged, err error) {
+	p := prover{client: c, at: at, nodes: map[merkle.Tile]*merkle.Nodes{}}
+	list := make([]Logged, len(entries))
+	for i, e := range entries {
 		if list[i], err = p.prove(ctx, start+int64(i), e); err != nil {
 			return nil, err
 		}

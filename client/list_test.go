@@ -43,6 +43,41 @@ func TestList(t *testing.T) {
 	}
 }
 
+// A page of an older tree is proven in that tree, and ends where it does.
+func TestListAt(t *testing.T) {
+	f, c := newFake(t)
+	f.replace["/v1/entries"] = list("entry 2", "entry 3", "entry 4")
+	at, err := c.Open([]byte(f.note(4)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.replace["/tile/0/000.p/4"] = func(w http.ResponseWriter, _ *http.Request) { w.Write(merkle.EncodeTile(f.leaves[:4])) }
+	before := f.calls.Load()
+	got, err := c.ListAt(t.Context(), 2, 3, at)
+	if err != nil || len(got) != 2 {
+		t.Fatal(got, err)
+	}
+	for i, l := range got {
+		if l.Index != int64(2+i) || merkle.VerifyInclusion(l.Index, 4, l.LeafHash, l.Hashes, at.Root) != nil {
+			t.Errorf("%+v", l)
+		}
+	}
+	if n := f.calls.Load() - before; n != 2 {
+		t.Errorf("asked %d times: the list and one tile are enough", n)
+	}
+	if got, err := c.ListAt(t.Context(), 9, 3, at); err != nil || len(got) != 0 {
+		t.Error("beyond the tree:", got, err)
+	}
+	f.replace["/v1/entries"] = list("entry 2", "forged")
+	if got, err := c.ListAt(t.Context(), 2, 2, at); !errors.Is(err, ErrUntrusted) {
+		t.Error("forged:", got, err)
+	}
+	f.replace["/v1/entries"] = http.NotFound
+	if got, err := c.ListAt(t.Context(), 2, 2, at); !errors.Is(err, ErrNotFound) {
+		t.Error("no list:", got, err)
+	}
+}
+
 func TestHostileLists(t *testing.T) {
 	for name, entries := range map[string][]string{
 		"a forged entry":       {"entry 2", "forged"},
