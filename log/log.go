@@ -83,7 +83,9 @@ type Log struct {
 
 	view    atomic.Pointer[view] // what readers see; replaced whole, sizes only grow
 	waiters broadcast            // woken at each new view
-	late    lateNotes
+
+	late       inbox[lateNote] // cosignatures to be merged
+	remembered inbox[[]byte]   // checkpoints of this log that others keep, to be judged
 
 	mu       sync.Mutex
 	state    state

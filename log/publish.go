@@ -185,6 +185,9 @@ func (p *publisher) step(ctx context.Context) error {
 	if err := p.checkPoison(ctx); err != nil {
 		return err
 	}
+	if err := p.judgeRemembered(ctx); err != nil {
+		return err
+	}
 	if err := p.mergeLate(ctx); err != nil {
 		return err
 	}

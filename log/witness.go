@@ -18,19 +18,8 @@ type ProveConsistency = func(ctx context.Context, from int64) ([]merkle.Hash, er
 // Witness has a checkpoint cosigned. Cosign returns the note with the
 // cosignatures that suffice added, or why there are not enough. It is asked for
 // one checkpoint at a time.
-//
-// An error with a method LargerCheckpoint() []byte says that a witness showed a
-// checkpoint of this log beyond the one it was asked for. If the log's own key
-// signed it and the database does not have it, the log is poisoned: its history
-// was cut. Mostly it means that another replica published.
 type Witness interface {
 	Cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error)
-}
-
-// larger is what [Witness] says of its errors.
-type larger interface {
-	error
-	LargerCheckpoint() []byte
 }
 
 // witnessed has the signed checkpoint of the verified edge cosigned.
@@ -48,15 +37,29 @@ func (p *publisher) witnessed(ctx context.Context, note []byte) ([]byte, error) 
 		return p.l.compute(ctx, v, plan)
 	}
 	cosigned, err := p.l.cfg.Witness.Cosign(ctx, note, prove)
-	if seen := larger(nil); errors.As(err, &seen) {
-		if err := p.l.judge(ctx, seen.LargerCheckpoint()); err != nil {
-			return nil, err
-		}
+	if err := p.judgeRemembered(ctx); err != nil {
+		return nil, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("have the checkpoint witnessed: %w", err)
 	}
 	return cosigned, nil
+}
+
+// Remembered tells the log of a checkpoint of its own that somebody else keeps,
+// such as a witness that is ahead. If the log's key signed it and the database
+// does not bear it out, the log is poisoned: its history was cut. Mostly it
+// means that another replica published.
+func (l *Log) Remembered(note []byte) { l.remembered.put(note) }
+
+// judgeRemembered judges what was told since.
+func (p *publisher) judgeRemembered(ctx context.Context) error {
+	for _, note := range p.l.remembered.take() {
+		if err := p.l.judge(ctx, note); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // judge compares a checkpoint that somebody else kept with the database. One

@@ -179,12 +179,6 @@ func TestIdleLogIsWitnessedAgain(t *testing.T) {
 	}
 }
 
-// shown is an error of a witness that holds a larger checkpoint.
-type shown struct{ note []byte }
-
-func (s shown) Error() string            { return "the witness is ahead" }
-func (s shown) LargerCheckpoint() []byte { return s.note }
-
 // forged is a checkpoint of a tree that the log does not have, by its own key.
 func forged(t *testing.T, key Signer, size int64) []byte {
 	t.Helper()
@@ -220,7 +214,8 @@ func TestAWitnessThatIsAhead(t *testing.T) {
 			l, _ := start(t, cfg)
 			add(t, l, "a")
 			add(t, l, "b")
-			c.set(func() { c.fail = shown{test.note(t, w, l)} })
+			c.set(func() { c.fail = errors.New("the witness is ahead") })
+			l.Remembered(test.note(t, w, l))
 			got := make(chan error, 1)
 			go func() {
 				_, err := l.Add(deadline(t), raw(t, "c"))

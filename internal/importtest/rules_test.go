@@ -28,6 +28,7 @@ func rules() map[string]rule {
 		"storage/storagetest":   {[]string{"storage"}, "what every engine must pass; that is all it may know of them"},
 		"guard":                 {[]string{"merkle", "checkpoint"}, "the register knows heads, not how they are stored"},
 		"log":                   {[]string{"merkle", "checkpoint", "entry", "storage", "guard", "internal/bytecache"}, "the heart: it knows the storage contract and no engine, and no API"},
+		"quorum":                {[]string{"merkle", "checkpoint"}, "asks witnesses for any log: it knows neither log nor server"},
 		"client":                {[]string{"merkle", "checkpoint", api}, "embeddable: no server comes with it"},
 		"server":                {[]string{"log", "server/failure", "server/rest", api}, "REST around the native service"},
 		"server/rest":           {[]string{"server/failure"}, "bodies and JSON of any REST API"},
@@ -50,7 +51,7 @@ func rules() map[string]rule {
 		"cmd/logcli":            {[]string{"client", "verify", "trust", "doctor", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
-			"index", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,
+			"index", "quorum", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,
 		}, "wires everything; what is a choice is a switch here"},
 	}
 }
