@@ -86,13 +86,13 @@ type fake struct {
 	log *tree
 	url string
 
-	mu      sync.Mutex
-	size    int
-	asked   int
-	hold    chan struct{} // answers wait for it
-	answer  func(w http.ResponseWriter) bool
-	shows   []byte // at the monitoring path
-	done    chan struct{} // closed at the end of the test
+	mu     sync.Mutex
+	size   int
+	asked  int
+	hold   chan struct{} // answers wait for it
+	answer func(w http.ResponseWriter) bool
+	shows  []byte        // at the monitoring path
+	done   chan struct{} // closed at the end of the test
 }
 
 func newFake(t *testing.T, log *tree, n byte) *fake {
