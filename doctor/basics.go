@@ -189,11 +189,11 @@ func (e *examination) checkpoint(ctx context.Context) {
 	}
 	o, err := e.client.Checkpoint(ctx)
 	if err != nil {
-		e.failed("checkpoint", "A proxy that changes it, a stale copy of another log, or the wrong key: compare GET /checkpoint and /log.vkey at the server itself.", err)
+		e.failed("checkpoint", "It may be a wrong key, another log's checkpoint, or a proxy that changes it: compare /checkpoint and /log.vkey with those at the server itself.", err)
 		return
 	}
 	e.report.Size = o.Size
-	e.passed("checkpoint", "signed by the log; %d entries", o.Size)
+	e.passed("checkpoint", "signed by the log, at size %d", o.Size)
 }
 
 func (e *examination) origin() {

@@ -86,6 +86,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"no trust files":  {on("GET", "/trust/signing_config.json", answers(404, "")), "trust files not checked", "serves none"},
 		"trust broken":    {on("GET", "/trust/signing_config.json", answers(502, "<html>")), "trust files failed", "HTTP 502 Bad Gateway\n"},
 		"no native":       {on("GET", "/v1/*", answers(502, "")), "native failed, search failed", "let /v1/ through"},
+		"native off":      {on("GET", "/v1/checkpoint", answers(404, "")), "native warning", "not add to it"},
 		"native index":    {on("GET", "/v1/entries:lookup", member("proof.index", "0")), "native failed", "does not verify"},
 		"no search":       {on("GET", "/v1/entries:search", answers(501, "{}")), "search not checked", "--search"},
 		"search is empty": {on("GET", "/v1/entries:search", answers(200, "{}")), "search failed", "index rebuild"},

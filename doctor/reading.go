@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -47,11 +46,29 @@ func (e *examination) trustFiles(ctx context.Context) {
 
 // native looks an entry up by the native API.
 func (e *examination) native(ctx context.Context) {
-	const name = "native"
+	const name, path = "native", "/v1/checkpoint"
 	if len(e.keys) == 0 {
 		e.skipped(name, "", "no key of the log is known")
 		return
 	}
+	got, err := e.asker.ask(ctx, http.MethodGet, path, nil)
+	switch {
+	case err == nil && got.status == http.StatusNotFound:
+		e.warn(name, "If it should, does the proxy in front let /v1/ through?", "the log does not serve it: logcli can read this log, and not add to it")
+		return
+	case err == nil && got.status != http.StatusOK:
+		err = fmt.Errorf("GET %s%s: %s", e.asker.url, path, got.says())
+	}
+	if err == nil {
+		err = e.proveNative(ctx, name)
+	}
+	if err != nil {
+		e.failed(name, "Does the proxy in front let /v1/ through?", err)
+	}
+}
+
+// proveNative has an entry proven: one that was added here, or the last.
+func (e *examination) proveNative(ctx context.Context, name string) error {
 	var logged client.Logged
 	var err error
 	switch {
@@ -63,18 +80,13 @@ func (e *examination) native(ctx context.Context) {
 	case e.report.Size > 0:
 		logged, err = e.client.Get(ctx, e.report.Size-1)
 	default:
-		_, err = e.asker.get(ctx, "/v1/checkpoint")
-	}
-	switch {
-	case errors.Is(err, client.ErrNotFound) && len(e.added) == 0:
-		e.warn(name, "", "there is none (%v): logcli can read this log, and not add to it", err)
-	case err != nil:
-		e.failed(name, "Does the proxy in front let /v1/ through?", err)
-	case logged.Canonical == nil:
 		e.passed(name, "answers; the log is empty")
-	default:
+		return nil
+	}
+	if err == nil {
 		e.passed(name, "entry %d is proven", logged.Index)
 	}
+	return err
 }
 
 // fresh waits for the checkpoint that everybody is shown to cover what was
