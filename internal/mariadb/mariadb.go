@@ -6,6 +6,7 @@
 package mariadb
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -73,7 +74,8 @@ func program(name string) (string, error) {
 	return path, nil
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) data() string   { return filepath.Join(s.dir, "data") }
+func (s *Server) socket() string { return filepath.Join(s.dir, "s") }
 
 func (s *Server) install(ctx context.Context) error {
 	install, err := program("mariadb-install-db")
@@ -108,6 +110,9 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// Options replaces the options that Start was given, from the next Restart on.
+func (s *Server) Options(args ...string) { s.args = args }
+
 // Restart starts a server that was stopped or killed, on the same port.
 func (s *Server) Restart(ctx context.Context) error {
 	mariadbd, err := program("mariadbd")
@@ -120,7 +125,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	}
 	defer logFile.Close()
 	s.cmd = exec.Command(mariadbd, append(append([]string{
-		"--no-defaults", "--datadir=" + s.data(), "--socket=" + filepath.Join(s.dir, "s"), "--port=" + strconv.Itoa(s.port),
+		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket(), "--port=" + strconv.Itoa(s.port),
 		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--pid-file=" + filepath.Join(s.dir, "pid"), "--max-connections=500",
 	}, runAs()...), s.args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
@@ -164,15 +169,16 @@ func (s *Server) await(ctx context.Context) error {
 		}
 		select {
 		case <-s.done:
-			return fmt.Errorf("mariadbd ended: %s", s.log())
+			return fmt.Errorf("mariadbd ended: %s", s.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("mariadbd does not answer: %w: %s", err, s.log())
+			return fmt.Errorf("mariadbd does not answer: %w: %s", err, s.Log())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-func (s *Server) log() []byte {
+// Log is the end of what the server wrote about itself.
+func (s *Server) Log() []byte {
 	data, err := os.ReadFile(filepath.Join(s.dir, "log"))
 	if err != nil {
 		return nil
@@ -206,6 +212,41 @@ func (s *Server) Exec(ctx context.Context, statements ...string) error {
 		}
 	}
 	return nil
+}
+
+// Dump is mariadb-dump's copy of a database, as an operator's backup makes it.
+func (s *Server) Dump(ctx context.Context, database string) ([]byte, error) {
+	dump, err := s.tool(ctx, "mariadb-dump", nil, "--single-transaction", database)
+	if err != nil {
+		return nil, fmt.Errorf("mariadb-dump: %w", err)
+	}
+	return dump, nil
+}
+
+// Load puts a dump in the place of a database.
+func (s *Server) Load(ctx context.Context, database string, dump []byte) error {
+	if err := s.Exec(ctx, "DROP DATABASE IF EXISTS "+database, "CREATE DATABASE "+database); err != nil {
+		return err
+	}
+	if _, err := s.tool(ctx, "mariadb", dump, database); err != nil {
+		return fmt.Errorf("load a dump: %w", err)
+	}
+	return nil
+}
+
+// tool runs one of MariaDB's clients, as root.
+func (s *Server) tool(ctx context.Context, name string, in []byte, args ...string) ([]byte, error) {
+	path, err := program(name)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, path, append([]string{"--no-defaults", "--user=root", "--socket=" + s.socket()}, args...)...)
+	var out, complaint bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &complaint
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, tail(complaint.Bytes()))
+	}
+	return out.Bytes(), nil
 }
 
 // Stop ends the server in good order.

@@ -213,7 +213,12 @@ func newMariaDB(t testing.TB, args ...string) *mariadb.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Remove() })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("mariadbd:\n%s", db.Log())
+		}
+		db.Remove()
+	})
 	return db
 }
 
