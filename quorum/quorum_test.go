@@ -180,12 +180,6 @@ func (f *fake) cosign(w http.ResponseWriter, body []byte) {
 	w.Write(checkpoint.MarshalSignatures([]checkpoint.Signature{sig}))
 }
 
-func (f *fake) set(change func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change()
-}
-
 func (f *fake) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
