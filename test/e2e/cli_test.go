@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,9 +73,12 @@ func TestNewcomer(t *testing.T) {
 			s := server()
 			s.start()
 			s.ready()
-			if said := s.out.String(); !strings.Contains(said, "http://"+s.http) || !strings.Contains(said, "logcli add") || !strings.Contains(said, origin+"+") {
-				t.Errorf("the server says:\n%s", said)
-			}
+			eventually(t, "the server says what it is", func() error { // what it says comes by a pipe
+				if said := s.out.String(); !strings.Contains(said, "http://"+s.http) || !strings.Contains(said, "logcli add") || !strings.Contains(said, origin+"+") {
+					return fmt.Errorf("it says:\n%s", said)
+				}
+				return nil
+			})
 			u := newUser(t, s)
 			f := u.file("README.md", "hello\n")
 			out := u.exits(0, "number 0", "add", f)
