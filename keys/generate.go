@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"filippo.io/mldsa"
 )
 
 // GenerateEd25519 makes a key and stores it in a new file, encrypted if password
@@ -74,17 +76,21 @@ func fill(f *os.File, data []byte, pub crypto.PublicKey, password []byte) (crypt
 	return stored, nil
 }
 
-func encode(key crypto.Signer, password []byte) ([]byte, error) {
+func encode(signer crypto.Signer, password []byte) ([]byte, error) {
 	if password != nil && len(password) == 0 {
 		return nil, errors.New("the password is empty; give one, or none at all for an unencrypted key")
 	}
 	block := &pem.Block{Type: "PRIVATE KEY"}
 	var err error
-	if password == nil {
-		block.Bytes, err = x509.MarshalPKCS8PrivateKey(key)
-	} else {
+	ml, isMLDSA := signer.(*mldsa.PrivateKey)
+	switch {
+	case isMLDSA:
+		block.Bytes, err = encodeMLDSA(ml)
+	case password == nil:
+		block.Bytes, err = x509.MarshalPKCS8PrivateKey(signer)
+	default:
 		block.Type = "ENCRYPTED PRIVATE KEY"
-		block.Bytes, err = encrypt(key, password)
+		block.Bytes, err = encrypt(signer, password)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encode the new key: %w", err)

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"filippo.io/mldsa"
 )
 
 var (
@@ -99,6 +101,10 @@ func parsePrivate(data, password []byte) (crypto.Signer, error) {
 // parseBlock returns what is in block. The libraries' errors are not passed on,
 // as nobody promises that they never quote what they read.
 func parseBlock(block *pem.Block, password []byte) (any, error) {
+	// crypto/x509 does not know ML-DSA.
+	if key, is, err := parsePKCS8MLDSA(block); is {
+		return key, err
+	}
 	var key any
 	var err error
 	switch block.Type {
@@ -145,7 +151,7 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 // checkPublic says whether a key of pub's kind and size may be used.
 func checkPublic(pub crypto.PublicKey) error {
 	switch pub := pub.(type) {
-	case ed25519.PublicKey:
+	case ed25519.PublicKey, *mldsa.PublicKey:
 		return nil
 	case *ecdsa.PublicKey:
 		switch pub.Curve {
