@@ -1,0 +1,88 @@
+package sigstore
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// section is a part of the guide, and its commands.
+type section struct {
+	title string
+	sh    []string // the fenced blocks
+}
+
+var fence = regexp.MustCompile("(?ms)^## ([^\n]*)$|^```sh\n(.*?)^```$")
+
+func guide(t *testing.T) (list []section) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/sigstore.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
+		if m[1] != "" {
+			list = append(list, section{title: m[1]})
+			continue
+		}
+		last := &list[len(list)-1]
+		last.sh = append(last.sh, m[2])
+	}
+	return list
+}
+
+// TestGuide runs the guide's commands, as they are written but for the ports,
+// one section after the other in one folder, with what the text says must be
+// there. Where it speaks of cosign v2, cosign is that.
+func TestGuide(t *testing.T) {
+	sections := guide(t)
+	server, sections := sections[0].sh[0], append([]section{{sections[0].title, sections[0].sh[1:]}}, sections[1:]...)
+	if server != "logserver --origin localhost\n" {
+		t.Fatalf("the guide begins with %q, and the harness starts a server otherwise", server)
+	}
+	w := newServer(t)
+	w.keyPair("leaf", newKey())
+	a := newAuthority(t)
+	w.authorityFiles(a)
+	images := newImages(t, true)
+	env := []string{"IMAGE=" + images.push("app"), "IMAGE2=" + images.push("app2"), "TSA=" + a.url + "/api/v1/timestamp", "FULCIO=" + a.url}
+	done := 0
+	for _, s := range sections {
+		for _, sh := range s.sh {
+			done++
+			t.Run(fmt.Sprintf("%s/%d", s.title, done), func(t *testing.T) {
+				w.in(t).shell(s.title, strings.ReplaceAll(sh, "http://localhost:8080", w.url), env...)
+			})
+		}
+	}
+	if done < 10 {
+		t.Errorf("only %d blocks of commands were found", done)
+	}
+}
+
+// shell runs commands as of a text with this title.
+func (w *world) shell(title, sh string, env ...string) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), "bash", "-euc", sh)
+	cmd.Dir, cmd.Env = w.dir, append(append(w.env(), "PATH="+w.cosign(title)+":"+bin+":/usr/local/bin:/usr/bin:/bin"), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("%v\n%s\n%s", err, sh, out)
+	}
+}
+
+// cosign is a folder in which cosign is the version that a section is about.
+func (w *world) cosign(title string) string {
+	program := "cosign3"
+	if strings.Contains(title, "cosign v2") {
+		program = "cosign2"
+	}
+	dir := w.t.TempDir()
+	if err := os.Symlink(filepath.Join(bin, program), filepath.Join(dir, "cosign")); err != nil {
+		w.t.Fatal(err)
+	}
+	return dir
+}

@@ -1,0 +1,147 @@
+package sigstore
+
+import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+)
+
+// rekor runs rekor-cli, and trusts the log's key alone.
+func (w *world) rekorCLI(command string, args ...string) []string {
+	key := "REKOR_REKOR_SERVER_PUBLIC_KEY=" + w.read("trust/rekor-v1.pem")
+	return append([]string{key, "rekor-cli", command, "--rekor_server", w.url, "--format", "json"}, args...)
+}
+
+// upload uploads, and returns the id of the entry.
+func (w *world) upload(args ...string) string {
+	w.t.Helper()
+	var answer struct {
+		AlreadyExists bool
+		Location      string
+	}
+	if err := json.Unmarshal([]byte(w.must(w.rekorCLI("upload", args...)...)), &answer); err != nil {
+		w.t.Fatal(err)
+	}
+	if answer.AlreadyExists {
+		w.t.Errorf("the log answered that the entry exists; a retry succeeds")
+	}
+	return answer.Location[strings.LastIndexByte(answer.Location, '/')+1:]
+}
+
+// uploads prepares a file and its signature for each kind of entry, and
+// returns what rekor-cli needs to be told of them.
+func (w *world) uploads() map[string][]string {
+	w.t.Helper()
+	key := newKey()
+	w.keyPair("cli", key)
+	signed := func(message []byte) []byte {
+		digest := sha256.Sum256(message)
+		return must1(ecdsa.SignASN1(rand.Reader, key, digest[:]))
+	}
+	w.write("file", "a file\n")
+	w.write("file.sig", string(signed([]byte("a file\n"))))
+	const payloadType = "application/vnd.in-toto+json"
+	envelope := func(name string) string {
+		payload := strings.Replace(statement, `"name":"a"`, `"name":"`+name+`"`, 1)
+		return string(must1(json.Marshal(object{
+			"payloadType": payloadType, "payload": []byte(payload),
+			"signatures": []object{{"sig": signed(dsse.PAE(payloadType, []byte(payload)))}},
+		})))
+	}
+	w.write("dsse.json", envelope("dsse"))
+	w.write("intoto.json", envelope("intoto"))
+	digest := fmt.Sprintf("%x", sha256.Sum256([]byte("a file\n")))
+	return map[string][]string{
+		"hashedrekord": {"--type", "hashedrekord", "--artifact-hash", digest, "--signature", "file.sig", "--pki-format", "x509", "--public-key", "cli.pub"},
+		"rekord":       {"--type", "rekord", "--artifact", "file", "--signature", "file.sig", "--pki-format", "x509", "--public-key", "cli.pub"},
+		"dsse":         {"--type", "dsse", "--artifact", "dsse.json", "--public-key", "cli.pub"},
+		"intoto":       {"--type", "intoto:0.0.2", "--artifact", "intoto.json", "--public-key", "cli.pub"},
+	}
+}
+
+func TestRekorCLI(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.rekorCLI("loginfo")...)
+	uploads := w.uploads()
+	kinds := []string{"hashedrekord", "rekord", "dsse", "intoto"}
+	ids := map[string]string{}
+	for i, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			w := w.in(t)
+			id := w.upload(uploads[kind]...)
+			ids[kind] = id
+			if again := w.upload(uploads[kind]...); again != id {
+				t.Errorf("uploaded again, %s became %s", id, again)
+			}
+			w.must(w.rekorCLI("get", "--uuid", id)...)
+			w.must(w.rekorCLI("get", "--uuid", id[16:])...)
+			w.must(w.rekorCLI("get", "--log-index", fmt.Sprint(i))...)
+			w.must(w.rekorCLI("verify", "--uuid", id)...)
+			w.must(w.rekorCLI("verify", uploads[kind]...)...)
+		})
+	}
+	w.refused("cannot be located|not found|404", w.rekorCLI("get", "--uuid", strings.Repeat("0", 64))...)
+	w.write("other", "another file\n")
+	w.refused("signature|verify", w.rekorCLI("upload", "--type", "rekord", "--artifact", "other", "--signature", "file.sig", "--pki-format", "x509", "--public-key", "cli.pub")...)
+
+	w.searches(ids)
+	w.must(w.rekorCLI("loginfo")...) // consistent with the empty log, which it remembers
+	w.must(w.rekorCLI("logproof", "--first-size", "1", "--last-size", "4")...)
+
+	other := newWorld(t)
+	wrong := w.rekorCLI("loginfo")
+	wrong[0] = "REKOR_REKOR_SERVER_PUBLIC_KEY=" + other.read("trust/rekor-v1.pem")
+	w.refused("did not verify", wrong...)
+	wrong = w.rekorCLI("verify", "--uuid", ids["dsse"])
+	wrong[0] = "REKOR_REKOR_SERVER_PUBLIC_KEY=" + other.read("trust/rekor-v1.pem")
+	w.refused("validating entry|signature", wrong...)
+}
+
+// searches finds the entries by what they say. The index follows the log, so
+// that a search is tried until it finds, for a while.
+func (w *world) searches(ids map[string]string) {
+	w.t.Helper()
+	for _, s := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"--artifact", "file"}, []string{ids["hashedrekord"], ids["rekord"]}},
+		{[]string{"--public-key", "cli.pub", "--pki-format", "x509"}, []string{ids["hashedrekord"], ids["rekord"], ids["dsse"], ids["intoto"]}},
+	} {
+		w.found(s.want, s.args...)
+	}
+	w.refused("no matching entries", w.rekorCLI("search", "--sha", strings.Repeat("0", 64))...)
+}
+
+var uuid = regexp.MustCompile(`[0-9a-f]{80}`)
+
+func (w *world) found(want []string, args ...string) {
+	w.t.Helper()
+	end := time.Now().Add(20 * time.Second)
+	for {
+		_, all, _ := w.run(w.rekorCLI("search", args...)...)
+		got := map[string]bool{}
+		for _, id := range uuid.FindAllString(all, -1) {
+			got[id] = true
+		}
+		complete := len(got) == len(want)
+		for _, id := range want {
+			complete = complete && got[id]
+		}
+		switch {
+		case complete:
+			return
+		case time.Now().After(end):
+			w.t.Errorf("search %s found %s, and not %s", args, all, want)
+			return
+		}
+	}
+}
