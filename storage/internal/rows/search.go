@@ -223,7 +223,7 @@ func (s *Store) IndexFind(ctx context.Context, logID, key, after int64, limit in
 // that they are of one moment, on whatever server they are read. (A join would
 // make MariaDB read and sort all runs of the key.)
 func (s *Store) findRuns(ctx context.Context, logID, key, after int64, limit int) (st storage.IndexState, entries []int64, read int, err error) {
-	found := make([]run, 0, limit)
+	var found []run
 	err = s.alone().each(ctx, `SELECT 0, index_id, format, size, '' FROM search_indexes WHERE log_id = ?
 		UNION ALL SELECT 1, last_idx, 0, 0, earlier FROM (
 			SELECT last_idx, earlier FROM search_rows
