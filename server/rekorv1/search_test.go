@@ -93,6 +93,9 @@ func TestSearch(t *testing.T) {
 	both, _ := w.add(t, bob, "a")
 	payload := `{"_type":"x"}`
 	d, _ := w.created(t, w.ask(t, "POST", entriesPath, alice.dsse(t, payload)))
+	envelope := hexSum(alice.envelope(t, payload))
+	rekord, _ := w.created(t, w.ask(t, "POST", entriesPath, alice.rekord(t, "r")))
+	intoto, _ := w.created(t, w.ask(t, "POST", entriesPath, certified.intoto(t, payload)))
 	key := func(s signer) string {
 		return fmt.Sprintf(`"publicKey":{"format":"x509","content":"%s"}`, base64.StdEncoding.EncodeToString(s.pem))
 	}
@@ -106,22 +109,24 @@ func TestSearch(t *testing.T) {
 		{`{"hash":"` + hexSum("a") + `"}`, ids(a, both)},
 		{`{"hash":"sha256:` + hexSum("a") + `"}`, ids(a, both)},
 		{`{"hash":"SHA256:` + strings.ToUpper(hexSum("a")) + `"}`, ids(a, both)},
-		{`{"hash":"` + hexSum(payload) + `"}`, ids(d)},
+		{`{"hash":"` + hexSum(payload) + `"}`, ids(d, intoto)},
+		{`{"hash":"sha256:` + envelope + `"}`, ids(d)},
+		{`{"hash":"` + hexSum("r") + `"}`, ids(rekord)},
 		{`{"hash":"` + hexSum("never logged") + `"}`, ids()},
 		{`{"hash":"sha512:` + strings.Repeat("ab", 64) + `"}`, ids()},
 		{`{"hash":"` + strings.Repeat("ab", 64) + `"}`, ids()},
 		{`{"hash":"sha1:` + strings.Repeat("ab", 20) + `"}`, ids()},
 		{`{"hash":"` + strings.Repeat("ab", 20) + `"}`, ids()},
-		{`{"email":"bob@example.com"}`, ids(c)},
-		{`{"email":"BOB@example.COM"}`, ids(c)},
-		{`{"subject":"https://ci.example.com/build"}`, ids(c)},
-		{`{"subject":"bob@example.com"}`, ids(c)},
+		{`{"email":"bob@example.com"}`, ids(c, intoto)},
+		{`{"email":"BOB@example.COM"}`, ids(c, intoto)},
+		{`{"subject":"https://ci.example.com/build"}`, ids(c, intoto)},
+		{`{"subject":"bob@example.com"}`, ids(c, intoto)},
 		{`{"email":"carol@example.com"}`, ids()},
-		{`{` + key(alice) + `}`, ids(a, d)},
-		{`{` + key(bob) + `}`, ids(b, c, both)},
-		{`{` + key(certified) + `}`, ids(b, c, both)},
-		{`{"hash":"` + hexSum("a") + `",` + key(bob) + `}`, ids(a, b, c, both)},
-		{`{"hash":"` + hexSum("a") + `",` + key(bob) + `,"operator":"or"}`, ids(a, b, c, both)},
+		{`{` + key(alice) + `}`, ids(a, d, rekord)},
+		{`{` + key(bob) + `}`, ids(b, c, both, intoto)},
+		{`{` + key(certified) + `}`, ids(b, c, both, intoto)},
+		{`{"hash":"` + hexSum("a") + `",` + key(bob) + `}`, ids(a, b, c, both, intoto)},
+		{`{"hash":"` + hexSum("a") + `",` + key(bob) + `,"operator":"or"}`, ids(a, b, c, both, intoto)},
 		{`{"hash":"` + hexSum("a") + `",` + key(bob) + `,"operator":"and"}`, ids(both)},
 		{`{"hash":"` + hexSum("c") + `","email":"bob@example.com",` + key(bob) + `,"operator":"and"}`, ids(c)},
 		{`{"hash":"` + hexSum("a") + `","email":"bob@example.com","operator":"and"}`, ids()},
