@@ -101,8 +101,8 @@ func (p *program) command() *cobra.Command {
 	f.StringVar(&p.policy, "policy", "", "a tlog-policy file: the logs that are trusted, and the witnesses asked for")
 	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or SHA256:<fingerprint> (default: your own key)")
 	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "how long a command that asks a log may take")
-	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.searchCommand(), p.proveCommand(), p.checkpointCommand(),
-		p.consistencyCommand(), p.fsckCommand(), p.trustCommand(), p.doctorCommand(), p.keygenCommand(), p.versionCommand())
+	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
+		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.trustCommand(), p.doctorCommand(), p.keygenCommand(), p.versionCommand())
 	return root
 }
 

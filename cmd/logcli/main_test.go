@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -145,6 +146,8 @@ func (l *fakeLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, l.note().GetNote())
 	case "POST /v1/entries":
 		l.add(w, r)
+	case "GET /v1/entries":
+		l.list(w, r)
 	case "POST /v1/entries:batch":
 		l.addAll(w, r)
 	case fmt.Sprintf("GET /v1/entries/%d", n-1):
@@ -194,6 +197,23 @@ func (l *fakeLog) add(w http.ResponseWriter, r *http.Request) {
 	}
 	n := len(l.entries) - 1
 	l.answer(w, &pb.AddEntryResponse{Entry: &pb.LoggedEntry{Canonical: l.entries[n]}, Proof: l.proof(n), Checkpoint: l.note()})
+}
+
+// list gives as many entries as asked for, up to three.
+func (l *fakeLog) list(w http.ResponseWriter, r *http.Request) {
+	start, err := strconv.Atoi(r.URL.Query().Get("start"))
+	if err != nil {
+		l.t.Error(err)
+	}
+	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
+	if err != nil || limit < 1 {
+		l.t.Error(limit, err)
+	}
+	res := &pb.ListEntriesResponse{}
+	for _, e := range l.entries[start:min(start+min(limit, 3), len(l.entries))] {
+		res.Entries = append(res.Entries, &pb.LoggedEntry{Canonical: e, IntegratedAt: 1_700_000_000_000})
+	}
+	l.answer(w, res)
 }
 
 // addAll refuses every third entry.
