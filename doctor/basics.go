@@ -78,8 +78,8 @@ const doClocks = "Set both clocks by NTP."
 
 func (e *examination) clock(got answer) {
 	said, err := http.ParseTime(got.header.Get("Date"))
-	if err != nil {
-		e.skipped("clock", "", "the answer has no Date")
+	if err != nil || got.header.Get("Age") != "" {
+		e.skipped("clock", "", "the answer has no Date, or that of a cache")
 		return
 	}
 	// The header has whole seconds: it means half a second later, on average.

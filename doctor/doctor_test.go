@@ -6,7 +6,10 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -66,6 +69,11 @@ const (
 // say so; those that cannot pass for the same reason stand beside it.
 func TestWhatIsWrongIsNamed(t *testing.T) {
 	w := newWorld(t)
+	for range 2 { // so that there is an older tree
+		if _, err := w.run(w.config()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	otherTime := time.Now().Add(-time.Hour).Unix()
 	const noV1 = "rekor v1 failed"
 	for name, c := range map[string]struct {
@@ -73,28 +81,30 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		others string
 		says   string
 	}{
-		"clock off":       {header("Date", time.Now().Add(-30*time.Second).UTC().Format(http.TimeFormat)), "clock warning", "behind this one"},
-		"clock far off":   {header("Date", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat)), "clock failed", "ahead of this one; entries made with"},
-		"no vkey":         {on("GET", "/log.vkey", answers(404, "")), "key warning", "does not say its key"},
-		"another vkey":    {on("GET", "/log.vkey", answers(200, vkey(t, ed25519Key(7))+"\n")), "key failed", "it was made anew"},
-		"one more vkey":   {on("GET", "/log.vkey", answers(200, w.key.String()+"\n"+vkey(t, ed25519Key(7))+"\n")), "key warning", "keys that the test has not"},
-		"type of vkey":    {on("GET", "/log.vkey", answers(200, vkey(t, ecdsaKey(t, elliptic.P384()))+"\n")), "key failed, key types failed", "P-384"},
-		"other log's":     {on("GET", "/checkpoint", answers(200, otherNote(t))), "checkpoint failed, fresh failed, tiles not checked", "checkpoint"},
-		"cached":          {on("GET", "/checkpoint", first()), "fresh failed", "keeps /checkpoint"},
-		"no CORS":         {header("Access-Control-Allow-Origin", ""), "browsers warning", "Access-Control-Allow-Origin"},
-		"trust URL":       {on("GET", "/trust/signing_config.json", replaced("https://example.com", "http://internal:8080")), "trust files warning", "send clients to http://internal:8080"},
-		"no trust files":  {on("GET", "/trust/signing_config.json", answers(404, "")), "trust files not checked", "serves none"},
-		"trust broken":    {on("GET", "/trust/signing_config.json", answers(502, "<html>")), "trust files failed", "HTTP 502 Bad Gateway\n"},
-		"no native":       {on("GET", "/v1/*", answers(502, "")), "native failed, search failed", "let /v1/ through"},
-		"native off":      {on("GET", "/v1/checkpoint", answers(404, "")), "native warning", "not add to it"},
-		"native index":    {on("GET", "/v1/entries:lookup", member("proof.index", "0")), "native failed", "does not verify"},
-		"no search":       {on("GET", "/v1/entries:search", answers(501, "{}")), "search not checked", "--search"},
-		"search is empty": {on("GET", "/v1/entries:search", answers(200, "{}")), "search failed", "index rebuild"},
-		"v1 search empty": {on("POST", "/api/v1/index/retrieve", answers(200, "[]")), "v1 search failed", "is not found by its digest"},
-		"v1 search error": {on("POST", "/api/v1/index/retrieve", answers(500, `{"message":"no disk"}`)), "v1 search failed", "HTTP 500 Internal Server Error: no disk"},
-		"bundle":          {on("GET", "/tile/entries/*", replaced("hashedrekord", "hashedRekord")), "tiles failed", "the entry bundle has another"},
-		"tile":            {on("GET", "/tile/0/*", swapped()), "tiles failed", "the tile has the hash"},
-		"no tiles":        {on("GET", "/tile/*", answers(403, "")), "tiles failed", "403"},
+		"clock off":        {header("Date", time.Now().Add(-30*time.Second).UTC().Format(http.TimeFormat)), "clock warning", "behind this one"},
+		"clock far off":    {header("Date", time.Now().Add(10*time.Minute).UTC().Format(http.TimeFormat)), "clock failed", "ahead of this one; entries made with"},
+		"clock of a cache": {all(header("Date", "Mon, 02 Jan 2006 15:04:05 GMT"), header("Age", "7")), "clock not checked", "a cache"},
+		"no date":          {header("Date", "yesterday"), "clock not checked", "no Date"},
+		"no vkey":          {on("GET", "/log.vkey", answers(404, "")), "key warning", "does not say its key"},
+		"another vkey":     {on("GET", "/log.vkey", answers(200, vkey(t, ed25519Key(7))+"\n")), "key failed", "it was made anew"},
+		"one more vkey":    {on("GET", "/log.vkey", answers(200, w.key.String()+"\n"+vkey(t, ed25519Key(7))+"\n")), "key warning", "keys that the test has not"},
+		"type of vkey":     {on("GET", "/log.vkey", answers(200, vkey(t, ecdsaKey(t, elliptic.P384()))+"\n")), "key failed, key types failed", "P-384"},
+		"other log's":      {on("GET", "/checkpoint", answers(200, otherNote(t))), "checkpoint failed, fresh failed, tiles not checked", "checkpoint"},
+		"cached":           {on("GET", "/checkpoint", first()), "fresh failed", "keeps /checkpoint"},
+		"no CORS":          {header("Access-Control-Allow-Origin", ""), "browsers warning", "Access-Control-Allow-Origin"},
+		"trust URL":        {on("GET", "/trust/signing_config.json", replaced("https://example.com", "http://internal:8080")), "trust files warning", "send clients to http://internal:8080"},
+		"no trust files":   {on("GET", "/trust/signing_config.json", answers(404, "")), "trust files not checked", "serves none"},
+		"trust broken":     {on("GET", "/trust/signing_config.json", answers(502, "<html>")), "trust files failed", "HTTP 502 Bad Gateway\n"},
+		"no native":        {on("GET", "/v1/*", answers(502, "")), "native failed, search failed", "let /v1/ through"},
+		"native off":       {on("GET", "/v1/checkpoint", answers(404, "")), "native warning", "not add to it"},
+		"native index":     {on("GET", "/v1/entries:lookup", member("proof.index", "0")), "native failed", "does not verify"},
+		"no search":        {on("GET", "/v1/entries:search", answers(501, "{}")), "search not checked", "--search"},
+		"search is empty":  {on("GET", "/v1/entries:search", answers(200, "{}")), "search failed", "index rebuild"},
+		"v1 search empty":  {on("POST", "/api/v1/index/retrieve", answers(200, "[]")), "v1 search failed", "is not found by its digest"},
+		"v1 search error":  {on("POST", "/api/v1/index/retrieve", answers(500, `{"message":"no disk"}`)), "v1 search failed", "HTTP 500 Internal Server Error: no disk"},
+		"bundle":           {on("GET", "/tile/entries/*", replaced("hashedrekord", "hashedRekord")), "tiles failed", "the entry bundle has another"},
+		"tile":             {on("GET", "/tile/0/*", swapped()), "tiles failed", "the tile has the hash"},
+		"no tiles":         {on("GET", "/tile/*", answers(403, "")), "tiles failed", "403"},
 
 		"v2 off":         {onAll("/api/v2/*", answers(404, "{}")), "rekor v2 not checked", "--rekor-v2"},
 		"v2 at a proxy":  {on("GET", "/api/v2/checkpoint", answers(502, "")), "rekor v2 failed", "let /api/v2/ through"},
@@ -117,38 +127,40 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"v2 retry 409":   {on("POST", postV2, second(answers(409, `{"message":"exists"}`))), "v2 retry failed", "exists"},
 		"v2 retry twice": {on("POST", postV2, second(w.twice())), "v2 retry failed", "logged twice"},
 
-		"v1 off":             {onAll("/api/v1/*", answers(404, "{}")), "rekor v1 not checked", "--rekor-v1"},
-		"v1 at a proxy":      {on("GET", "/api/v1/log/publicKey", answers(502, "")), "v1 key failed", "let /api/v1/ through"},
-		"v1 key no PEM":      {on("GET", "/api/v1/log/publicKey", answers(200, "x")), "v1 key failed", "not a public key in PEM"},
-		"v1 key of Ed25519":  {on("GET", "/api/v1/log/publicKey", answers(200, pemOf(t, ed25519Key(1)))), "v1 key failed", "not ECDSA P-256"},
-		"v1 key on P-384":    {on("GET", "/api/v1/log/publicKey", answers(200, pemOf(t, ecdsaKey(t, elliptic.P384())))), "v1 key failed", "not ECDSA P-256"},
-		"v1 key, another":    {on("GET", "/api/v1/log/publicKey", answers(200, pemOf(t, ecdsaKey(t, elliptic.P256())))), "v1 key failed", "the test has SHA256:"},
-		"v1 note's key":      {on("GET", "/api/v1/log", member("signedTreeHead", v1Note("example.com - 1"))), "v1 note failed", "not by the key of Rekor v1"},
-		"v1 note's origin":   {on("GET", "/api/v1/log", member("signedTreeHead", v1Note("example.com"))), "v1 note failed", "HOST - TREEID"},
-		"v1 note's size":     {on("GET", "/api/v1/log", member("treeSize", 12345)), "v1 note failed", "12345"},
-		"v1 log gone":        {on("GET", "/api/v1/log", answers(500, "")), "v1 note failed", "500"},
-		"v1 status":          {on("POST", postV1, answers(200, "{}")), noV1, "it must be 201"},
-		"v1 no JSON":         {on("POST", postV1, replaced("{", "")), noV1, "not an entry of Rekor v1"},
-		"v1 ETag quoted":     {on("POST", postV1, header("ETag", `"x"`)), noV1, "without quotes"},
-		"v1 ETag weak":       {on("POST", postV1, weak), noV1, "does a proxy in front change it"},
-		"v1 ETag of another": {on("POST", postV1, header("ETag", strings.Repeat("ab", 40))), noV1, "Location"},
-		"v1 no Location":     {on("POST", postV1, header("Location", "")), noV1, "Location"},
-		"v1 body":            {on("POST", postV1, member("*.body", "e30=")), noV1, "not what was asked for"},
-		"v1 log id":          {on("POST", postV1, member("*.logID", "ab")), noV1, "the log id"},
-		"v1 time":            {on("POST", postV1, member("*.integratedTime", otherTime)), noV1, "behind this one; entries made with short-lived certificates will not verify\n  Set both clocks"},
-		"v1 promise":         {on("POST", postV1, member("*.verification.signedEntryTimestamp", "AAAA")), noV1, "signed entry timestamp"},
-		"v1 index":           {on("POST", postV1, member("*.logIndex", 0)), noV1, "signed entry timestamp"},
-		"v1 proof's note":    {on("POST", postV1, member("*.verification.inclusionProof.checkpoint", "x")), noV1, "the note of the proof"},
-		"v1 proof's size":    {on("POST", postV1, member("*.verification.inclusionProof.treeSize", 1)), noV1, "of size 1"},
-		"v1 proof's index":   {on("POST", postV1, member("*.verification.inclusionProof.logIndex", 0)), noV1, "the inclusion proof: wrong"},
-		"v1 hashes null":     {on("POST", postV1, member("*.verification.inclusionProof.hashes", json.RawMessage("null"))), noV1, "null"},
-		"v1 hashes":          {on("POST", postV1, member("*.verification.inclusionProof.hashes", []string{"zz"})), noV1, "inclusion proof"},
-		"v1 retry 409":       {on("POST", postV1, second(conflict)), "v1 retry warning", "--rekor-v1-conflict"},
-		"v1 retry bare 409":  {on("POST", postV1, second(all(conflict, header("Location", "")))), "v1 retry failed", "without its Location"},
-		"v1 retry, another":  {on("POST", postV1, second(header("ETag", "x"))), "v1 retry failed", "is another entry"},
-		"v1 retry error":     {on("POST", postV1, second(answers(500, ""))), "v1 retry failed", "500"},
-		"v1 read 404":        {on("GET", postV1+"/*", answers(404, "")), "v1 read failed", "404"},
-		"v1 read, another":   {on("GET", postV1+"/*", member("*.integratedTime", otherTime+3597)), "v1 read failed", "signed entry timestamp"},
+		"v1 off":                   {onAll("/api/v1/*", answers(404, "{}")), "rekor v1 not checked", "--rekor-v1"},
+		"v1 at a proxy":            {on("GET", "/api/v1/log/publicKey", answers(502, "")), "v1 key failed", "let /api/v1/ through"},
+		"v1 key no PEM":            {on("GET", "/api/v1/log/publicKey", answers(200, "x")), "v1 key failed", "not a public key in PEM"},
+		"v1 key of Ed25519":        {on("GET", "/api/v1/log/publicKey", answers(200, pemOf(t, ed25519Key(1)))), "v1 key failed", "not ECDSA P-256"},
+		"v1 key on P-384":          {on("GET", "/api/v1/log/publicKey", answers(200, pemOf(t, ecdsaKey(t, elliptic.P384())))), "v1 key failed", "not ECDSA P-256"},
+		"v1 key, another":          {on("GET", "/api/v1/log/publicKey", answers(200, pemOf(t, ecdsaKey(t, elliptic.P256())))), "v1 key failed", "the test has SHA256:"},
+		"v1 note's key":            {on("GET", "/api/v1/log", member("signedTreeHead", v1Note("example.com - 1"))), "v1 note failed", "not by the key of Rekor v1"},
+		"v1 note's origin":         {on("GET", "/api/v1/log", member("signedTreeHead", v1Note("example.com"))), "v1 note failed", "HOST - TREEID"},
+		"v1 note's size":           {on("GET", "/api/v1/log", member("treeSize", 12345)), "v1 note failed", "12345"},
+		"v1 other tree, same size": {on("GET", "/api/v1/log", w.otherTree(0)), "v1 note failed", "another tree"},
+		"v1 other tree, older":     {on("GET", "/api/v1/log", w.otherTree(1)), "v1 note failed", "another tree"},
+		"v1 log gone":              {on("GET", "/api/v1/log", answers(500, "")), "v1 note failed", "500"},
+		"v1 status":                {on("POST", postV1, answers(200, "{}")), noV1, "it must be 201"},
+		"v1 no JSON":               {on("POST", postV1, replaced("{", "")), noV1, "not an entry of Rekor v1"},
+		"v1 ETag quoted":           {on("POST", postV1, header("ETag", `"x"`)), noV1, "without quotes"},
+		"v1 ETag weak":             {on("POST", postV1, weak), noV1, "does a proxy in front change it"},
+		"v1 ETag of another":       {on("POST", postV1, header("ETag", strings.Repeat("ab", 40))), noV1, "Location"},
+		"v1 no Location":           {on("POST", postV1, header("Location", "")), noV1, "Location"},
+		"v1 body":                  {on("POST", postV1, member("*.body", "e30=")), noV1, "not what was asked for"},
+		"v1 log id":                {on("POST", postV1, member("*.logID", "ab")), noV1, "the log id"},
+		"v1 time":                  {on("POST", postV1, member("*.integratedTime", otherTime)), noV1, "behind this one; entries made with short-lived certificates will not verify\n  Set both clocks"},
+		"v1 promise":               {on("POST", postV1, member("*.verification.signedEntryTimestamp", "AAAA")), noV1, "signed entry timestamp"},
+		"v1 index":                 {on("POST", postV1, member("*.logIndex", 0)), noV1, "signed entry timestamp"},
+		"v1 proof's note":          {on("POST", postV1, member("*.verification.inclusionProof.checkpoint", "x")), noV1, "the note of the proof"},
+		"v1 proof's size":          {on("POST", postV1, member("*.verification.inclusionProof.treeSize", 1)), noV1, "of size 1"},
+		"v1 proof's index":         {on("POST", postV1, member("*.verification.inclusionProof.logIndex", 0)), noV1, "the inclusion proof: wrong"},
+		"v1 hashes null":           {on("POST", postV1, member("*.verification.inclusionProof.hashes", json.RawMessage("null"))), noV1, "null"},
+		"v1 hashes":                {on("POST", postV1, member("*.verification.inclusionProof.hashes", []string{"zz"})), noV1, "inclusion proof"},
+		"v1 retry 409":             {on("POST", postV1, second(conflict)), "v1 retry warning", "--rekor-v1-conflict"},
+		"v1 retry bare 409":        {on("POST", postV1, second(all(conflict, header("Location", "")))), "v1 retry failed", "without its Location"},
+		"v1 retry, another":        {on("POST", postV1, second(header("ETag", "x"))), "v1 retry failed", "is another entry"},
+		"v1 retry error":           {on("POST", postV1, second(answers(500, ""))), "v1 retry failed", "500"},
+		"v1 read 404":              {on("GET", postV1+"/*", answers(404, "")), "v1 read failed", "404"},
+		"v1 read, another":         {on("GET", postV1+"/*", member("*.integratedTime", otherTime+3597)), "v1 read failed", "signed entry timestamp"},
 	} {
 		w.change = c.change
 		r, err := w.run(w.config())
@@ -220,6 +232,24 @@ func conflict(_ *http.Request, answer *httptest.ResponseRecorder) {
 	answer.Header().Del("ETag")
 	answer.Body.Reset()
 	io.WriteString(answer.Body, `{"code":409,"message":"an equivalent entry already exists"}`)
+}
+
+// otherTree answers with a tree head that the key of Rekor v1 signed, and that
+// is of another tree; its size is the log's, or less by so many.
+func (w *world) otherTree(less int64) change {
+	return func(_ *http.Request, answer *httptest.ResponseRecorder) {
+		var said struct {
+			TreeID   string `json:"treeID"`
+			TreeSize int64  `json:"treeSize"`
+		}
+		json.Unmarshal(answer.Body.Bytes(), &said)
+		c := checkpoint.Checkpoint{Origin: origin + " - " + said.TreeID, Size: said.TreeSize - less, Root: merkle.LeafHash(nil)}
+		digest := sha256.Sum256(c.Text())
+		sig := must(ecdsa.SignASN1(rand.Reader, w.v1Key, digest[:]))(w.t)
+		hint := sha256.Sum256(w.v1)
+		note := checkpoint.Note{Text: c.Text(), Signatures: []checkpoint.Signature{{Name: origin, KeyID: binary.BigEndian.Uint32(hint[:]), Blob: sig}}}
+		all(member("treeSize", c.Size), member("rootHash", hex.EncodeToString(c.Root[:])), member("signedTreeHead", string(note.Marshal())))(nil, answer)
+	}
 }
 
 func v1Note(line string) string {

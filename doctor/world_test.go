@@ -52,7 +52,8 @@ type world struct {
 	t       *testing.T
 	signer  *checkpoint.KeySigner
 	key     checkpoint.Verifier
-	v1      []byte // SPKI
+	v1Key   *ecdsa.PrivateKey
+	v1      []byte // its SPKI
 	server  *httptest.Server
 	handler http.Handler
 	change  change
@@ -114,10 +115,10 @@ func (w *world) serve(l *translog.Log, x *index.Index, record storage.Log) {
 	t := w.t
 	kinds := []entry.Kind{entry.KindHashedRekord, entry.KindDSSE}
 	static := tiles.New(l, 1<<20)
-	v1Key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	w.v1 = must(x509.MarshalPKIXPublicKey(&v1Key.PublicKey))(t)
+	w.v1Key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	w.v1 = must(x509.MarshalPKIXPublicKey(&w.v1Key.PublicKey))(t)
 	v1 := must(rekorv1.New(rekorv1.Config{
-		Log: l, Key: v1Key, Host: origin, TreeID: must(rekorv1.TreeID(record.Instance))(t), Kinds: kinds, Search: x,
+		Log: l, Key: w.v1Key, Host: origin, TreeID: must(rekorv1.TreeID(record.Instance))(t), Kinds: kinds, Search: x,
 	}))(t)
 	v2 := rekorv2.New(rekorv2.Config{Log: l, KeyID: must(trust.LogID(w.key))(t), Kinds: kinds, Tiles: static})
 	w.handler = must(server.Handler(t.Context(), server.Config{
