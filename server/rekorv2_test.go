@@ -436,3 +436,36 @@ func TestRekorV2Reads(t *testing.T) {
 		t.Errorf("%d %v", rec.Code, rec.Header())
 	}
 }
+
+// FuzzRekorV2 sends what clients might. Whatever it is, the answer has one of
+// two shapes, and what is logged verifies.
+func FuzzRekorV2(f *testing.F) {
+	s := newSigner(f)
+	good := string(toJSON(f, s.rekorRequest(f, "a")))
+	for _, body := range []string{
+		good, strings.Replace(good, "PKIX_ECDSA_P256_SHA_256", "PKIX_ED25519", 1), strings.Replace(good, "publicKey", "x509Certificate", 1),
+		`{}`, `{"hashedRekordRequestV002":{}}`, `{"dsseRequestV002":{"envelope":{"payload":"","payloadType":"x","signatures":[{"sig":"AA=="}]},"verifiers":[{}]}}`,
+		`{"hashedRekordRequestV002":null,"dsseRequestV002":null}`, "\xff", `[[[[[[[[`,
+	} {
+		f.Add([]byte(body))
+	}
+	h := rekorv2.New(rekorv2.Config{Log: &fakeLog{}, Kinds: allKinds, MaxBody: 1 << 16}).Handler()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest("POST", rekorEntries, bytes.NewReader(body)))
+		if rec.Code != http.StatusCreated {
+			if failureOf(t, rec); rec.Code != 400 && rec.Code != 413 {
+				t.Fatalf("%d %s", rec.Code, rec.Body)
+			}
+			return
+		}
+		var e entrypb.TransparencyLogEntry
+		if err := protojson.Unmarshal(rec.Body.Bytes(), &e); err != nil || !strictJSON(rec.Body.Bytes()) {
+			t.Fatalf("%v: %s", err, rec.Body)
+		}
+		p, err := entry.Parse(e.GetCanonicalizedBody())
+		if err != nil || p.HashedRekord == nil && p.DSSE == nil || p.HashedRekord != nil && p.HashedRekord.Verify() != nil {
+			t.Fatalf("%v: %s", err, e.GetCanonicalizedBody())
+		}
+	})
+}

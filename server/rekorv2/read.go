@@ -12,6 +12,14 @@ import (
 	"indelible/server/failure"
 )
 
+const (
+	// maxLoads is how many tiles and bundles are made at the same time.
+	maxLoads = 4
+	// maxMessage is what gRPC's clients take, in bytes, unless they are told
+	// otherwise: 4 MiB with what is around a bundle.
+	maxMessage = 4<<20 - 64
+)
+
 // GetCheckpoint implements the service.
 func (s *Service) GetCheckpoint(context.Context, *emptypb.Empty) (*httpbody.HttpBody, error) {
 	p, err := s.cfg.Log.Published()
@@ -24,7 +32,7 @@ func (s *Service) GetTile(ctx context.Context, req *rekorpb.TileRequest) (*httpb
 	if err != nil {
 		return s.body("", nil, invalid("%w; n is such as x001/067, or 000.p/12 for a partial tile", err))
 	}
-	data, err := s.cfg.Log.Tile(ctx, t)
+	data, err := s.load(ctx, func() ([]byte, error) { return s.cfg.Log.Tile(ctx, t) })
 	return s.body("application/octet-stream", data, err)
 }
 
@@ -34,8 +42,22 @@ func (s *Service) GetEntryBundle(ctx context.Context, req *rekorpb.EntryBundleRe
 	if err != nil {
 		return s.body("", nil, invalid("%w; n is such as x001/067, or 000.p/12 for a partial bundle", err))
 	}
-	data, err := s.cfg.Log.Bundle(ctx, b)
+	data, err := s.load(ctx, func() ([]byte, error) { return s.cfg.Log.Bundle(ctx, b) })
+	if len(data) > maxMessage {
+		return s.body("", nil, invalid("the bundle has %d bytes, and gRPC's clients take messages of 4 MiB at most: get it from the HTTP port, at /%s", len(data), b.Path()))
+	}
 	return s.body("application/octet-stream", data, err)
+}
+
+// load makes a tile or a bundle when it is its turn: a bundle can have 16 MiB.
+func (s *Service) load(ctx context.Context, fetch func() ([]byte, error)) ([]byte, error) {
+	select {
+	case s.loads <- struct{}{}:
+		defer func() { <-s.loads }()
+		return fetch()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (s *Service) body(contentType string, data []byte, err error) (*httpbody.HttpBody, error) {

@@ -71,7 +71,8 @@ type Config struct {
 // Service implements the generated service.
 type Service struct {
 	rekorpb.UnimplementedRekorServer
-	cfg Config
+	cfg   Config
+	loads chan struct{} // one for each tile or bundle being made
 }
 
 // New makes a Service.
@@ -85,7 +86,7 @@ func New(cfg Config) *Service {
 	if cfg.Fault == nil {
 		cfg.Fault = func(error) {}
 	}
-	return &Service{cfg: cfg}
+	return &Service{cfg: cfg, loads: make(chan struct{}, maxLoads)}
 }
 
 // CreateEntry implements the service.

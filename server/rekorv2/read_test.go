@@ -1,0 +1,76 @@
+package rekorv2
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	rekorpb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"indelible/merkle"
+)
+
+// bundles is a log whose bundles take until hold is closed.
+type bundles struct {
+	Log
+	size   int
+	hold   chan struct{}
+	making atomic.Int32
+}
+
+func (b *bundles) Bundle(context.Context, merkle.Bundle) ([]byte, error) {
+	b.making.Add(1)
+	<-b.hold
+	return make([]byte, b.size), nil
+}
+
+// TestBundlesTakeTurns: however many ask, few are in memory.
+func TestBundlesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &bundles{size: 1, hold: make(chan struct{})}
+		s := New(Config{Log: log})
+		ctx, cancel := context.WithCancel(t.Context())
+		answers := make(chan error)
+		const asking = 20
+		for range asking {
+			go func() {
+				_, err := s.GetEntryBundle(ctx, &rekorpb.EntryBundleRequest{N: "000"})
+				answers <- err
+			}()
+		}
+		synctest.Wait()
+		if n := log.making.Load(); n != maxLoads {
+			t.Errorf("%d at the same time", n)
+		}
+		cancel() // who waits for a turn goes
+		for range asking - maxLoads {
+			if err := <-answers; status.Code(err) != codes.Canceled {
+				t.Error(err)
+			}
+		}
+		close(log.hold)
+		for range maxLoads {
+			if err := <-answers; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestBundleThatIsTooLargeForAMessage(t *testing.T) {
+	log := &bundles{size: maxMessage, hold: make(chan struct{})}
+	close(log.hold)
+	s := New(Config{Log: log})
+	if b, err := s.GetEntryBundle(t.Context(), &rekorpb.EntryBundleRequest{N: "x001/067"}); err != nil || len(b.GetData()) != maxMessage {
+		t.Errorf("%d bytes, %v", len(b.GetData()), err)
+	}
+	log.size++
+	_, err := s.GetEntryBundle(t.Context(), &rekorpb.EntryBundleRequest{N: "x001/067"})
+	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "at /tile/entries/x001/067") {
+		t.Error(err)
+	}
+}
