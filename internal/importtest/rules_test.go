@@ -28,6 +28,7 @@ func rules() map[string]rule {
 		"storage/storagetest":   {[]string{"storage"}, "what every engine must pass; that is all it may know of them"},
 		"guard":                 {[]string{"merkle", "checkpoint"}, "the register knows heads, not how they are stored"},
 		"log":                   {[]string{"merkle", "checkpoint", "entry", "storage", "guard", "internal/bytecache"}, "the heart: it knows the storage contract and no engine, and no API"},
+		"witness":               {[]string{"merkle", "checkpoint"}, "cosigns any log: it knows neither log nor server nor storage"},
 		"quorum":                {[]string{"merkle", "checkpoint"}, "asks witnesses for any log: it knows neither log nor server"},
 		"client":                {[]string{"merkle", "checkpoint", api}, "embeddable: no server comes with it"},
 		"server":                {[]string{"log", "server/failure", "server/rest", api}, "REST around the native service"},

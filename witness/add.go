@@ -1,0 +1,232 @@
+package witness
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"indelible/checkpoint"
+	"indelible/merkle"
+)
+
+// Why a request is refused, in the order in which it is looked at. An error of
+// AddCheckpoint that is none of these, no ConflictError (409) and no
+// TooManyError (429) is a fault of ours.
+var (
+	ErrMalformed    = errors.New("malformed request")     // 400
+	ErrUnknownLog   = errors.New("unknown log")           // 404
+	ErrNotSigned    = errors.New("not signed by the log") // 403
+	ErrInconsistent = errors.New("not consistent")        // 422
+)
+
+// ConflictError tells the size that was cosigned last, which is not the one the
+// request starts from.
+type ConflictError struct{ Size int64 }
+
+// Error implements error.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("the checkpoint cosigned last has size %d: start from there", e.Size)
+}
+
+// Request asks for a checkpoint to be cosigned.
+type Request struct {
+	Old   int64         // the size that was cosigned last
+	Proof []merkle.Hash // that the checkpoint extends it
+	Note  []byte        // the checkpoint, signed by the log
+}
+
+// AddCheckpoint cosigns a checkpoint, and returns the cosignatures. Another
+// checkpoint that is smaller, or does not extend this one, is never cosigned
+// again.
+func (w *Witness) AddCheckpoint(ctx context.Context, r Request) ([]checkpoint.Signature, error) {
+	c, err := w.admit(r)
+	if err != nil {
+		return nil, err
+	}
+	signatures, err := w.swap(ctx, c, r)
+	if err != nil {
+		w.refused(c.log.Origin, err)
+		return nil, err
+	}
+	if w.cfg.Cosigned != nil {
+		w.cfg.Cosigned(c.log.Origin, c.checkpoint.Size)
+	}
+	return signatures, nil
+}
+
+// candidate is a checkpoint that the log signed.
+type candidate struct {
+	log        *known
+	checkpoint checkpoint.Checkpoint
+	signatures []checkpoint.Signature // the log's, verified
+}
+
+// admit looks at what a request says for itself.
+// SPEC: tlog-witness, add-checkpoint: in this order 404, 403, 400, 422.
+func (w *Witness) admit(r Request) (c candidate, err error) {
+	note, err := checkpoint.ParseNote(r.Note)
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	origin, _, _ := strings.Cut(string(note.Text), "\n")
+	if c.log = w.log(origin); c.log == nil {
+		return c, fmt.Errorf("%w: %.100q", ErrUnknownLog, origin)
+	}
+	if !c.log.budget.take(w.cfg.Now(), c.log.PerDay) {
+		return c, &TooManyError{Origin: origin, PerDay: c.log.PerDay}
+	}
+	if c.signatures, err = logSignatures(note, c.log.Keys); err != nil {
+		w.refused(origin, err)
+		return c, err
+	}
+	// SPEC: the root of the empty tree is SHA-256(""); that is no grammar, and 422.
+	if falseEmptyTree(note.Text) {
+		return c, fmt.Errorf("%w: size 0 with a root that is not the empty tree's", ErrInconsistent)
+	}
+	if c.checkpoint, err = checkpoint.ParseText(note.Text); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if r.Old < 0 || r.Old > c.checkpoint.Size {
+		return c, fmt.Errorf("%w: old is %d, and the checkpoint's size is %d", ErrMalformed, r.Old, c.checkpoint.Size)
+	}
+	return c, nil
+}
+
+func (w *Witness) refused(origin string, err error) {
+	if w.cfg.Refused != nil {
+		w.cfg.Refused(origin, err)
+	}
+}
+
+// logSignatures returns the signatures by the log's keys. A line that names one
+// and does not verify condemns the note; a line by any other key is ignored, one
+// that claims to be ours included.
+func logSignatures(n checkpoint.Note, keys []checkpoint.Verifier) ([]checkpoint.Signature, error) {
+	var verified []checkpoint.Signature
+	for _, s := range n.Signatures {
+		for _, k := range keys {
+			if s.Name != k.Name() || s.KeyID != k.KeyHash() {
+				continue
+			}
+			if !k.Verify(n.Text, s.Blob) {
+				return nil, fmt.Errorf("%w: the signature by %s+%08x is wrong", ErrNotSigned, k.Name(), k.KeyHash())
+			}
+			verified = append(verified, s)
+		}
+	}
+	switch {
+	case len(verified) == 0:
+		return nil, fmt.Errorf("%w: none of the %d signature lines is by a key that is known for it", ErrNotSigned, len(n.Signatures))
+	case len(verified) > len(keys):
+		return nil, fmt.Errorf("%w: two lines by one key", ErrNotSigned)
+	}
+	return verified, nil
+}
+
+// falseEmptyTree reports whether a text is a checkpoint of size 0 in all but its
+// root.
+func falseEmptyTree(text []byte) bool {
+	lines := bytes.Split(text, []byte("\n"))
+	if len(lines) != 4 || string(lines[1]) != "0" {
+		return false
+	}
+	root, err := base64.StdEncoding.Strict().DecodeString(string(lines[2]))
+	empty := merkle.EmptyRoot()
+	return err == nil && len(root) == len(empty) && !bytes.Equal(root, empty[:])
+}
+
+// swap makes the candidate the log's newest cosigned checkpoint, if the proof
+// shows that it may be.
+func (w *Witness) swap(ctx context.Context, c candidate, r Request) ([]checkpoint.Signature, error) {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	have, newest, err := w.newest(ctx, c.log.Origin)
+	if err != nil {
+		return nil, err
+	}
+	if r.Old != newest.Size {
+		return nil, &ConflictError{newest.Size}
+	}
+	if err := extends(newest, c.checkpoint, r.Proof); err != nil {
+		return nil, err
+	}
+	to, signatures, err := w.cosign(c, have.Time)
+	if err != nil {
+		return nil, err
+	}
+	// Not before both know it does a signature leave. The database comes first:
+	// so a register that knows more means that the database was restored.
+	err = w.cfg.State.Swap(ctx, c.log.Origin, have, to)
+	if errors.Is(err, ErrMoved) {
+		return nil, w.movedOn(ctx, c.log.Origin)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store the checkpoint: %w", err)
+	}
+	if err := w.cfg.Register.Advance(ctx, c.log.Origin, to); err != nil {
+		return nil, fmt.Errorf("register the checkpoint: %w", err)
+	}
+	return signatures, nil
+}
+
+// newest returns what the database has, and what counts: the larger of that
+// and what the register knows.
+func (w *Witness) newest(ctx context.Context, origin string) (have, newest Head, err error) {
+	if have, err = w.cfg.State.Head(ctx, origin); err != nil {
+		return have, have, fmt.Errorf("read the checkpoint cosigned last: %w", err)
+	}
+	registered, err := w.cfg.Register.Newest(origin)
+	if err != nil {
+		return have, have, fmt.Errorf("read the register: %w", err)
+	}
+	switch {
+	case registered.Size > have.Size:
+		return have, registered, nil
+	case registered.Size == have.Size && have.Size > 0 && registered.Root != have.Root:
+		return have, have, fmt.Errorf("the database and the register hold two checkpoints of %s at size %d: one of them is not this witness's", origin, have.Size)
+	}
+	return have, have, nil
+}
+
+// movedOn is the answer to who came second among several processes.
+func (w *Witness) movedOn(ctx context.Context, origin string) error {
+	_, newest, err := w.newest(ctx, origin)
+	if err != nil {
+		return err
+	}
+	return &ConflictError{newest.Size}
+}
+
+// extends checks that a checkpoint extends what was cosigned last.
+// SPEC: tlog-witness: no proof from the empty tree; of the same size, the same root.
+func extends(newest Head, c checkpoint.Checkpoint, proof []merkle.Hash) error {
+	root := newest.Root
+	if newest.Size == 0 {
+		root = merkle.EmptyRoot()
+	}
+	if err := merkle.VerifyConsistency(newest.Size, c.Size, root, c.Root, proof); err != nil {
+		return fmt.Errorf("%w: the checkpoint of size %d does not extend that of size %d: %w", ErrInconsistent, c.Size, newest.Size, err)
+	}
+	return nil
+}
+
+// cosign signs a candidate. Times never go back, so that none of them is untrue.
+func (w *Witness) cosign(c candidate, last int64) (Head, []checkpoint.Signature, error) {
+	now := max(w.cfg.Now().Unix(), last)
+	var made []checkpoint.Signature
+	for _, s := range w.cfg.Cosigners {
+		sig, err := s.Cosign(c.checkpoint, now)
+		if err != nil {
+			return Head{}, nil, err
+		}
+		made = append(made, sig)
+	}
+	note := checkpoint.Note{Text: c.checkpoint.Text(), Signatures: append(c.signatures, made...)}.Marshal()
+	if len(note) > checkpoint.MaxNoteSize {
+		return Head{}, nil, fmt.Errorf("%w: the cosigned checkpoint has %d bytes; at most %d can be read again", ErrMalformed, len(note), checkpoint.MaxNoteSize)
+	}
+	return Head{Size: c.checkpoint.Size, Root: c.checkpoint.Root, Time: now, Note: note}, made, nil
+}

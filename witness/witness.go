@@ -1,0 +1,183 @@
+// Package witness cosigns the checkpoints of other people's logs, and never two
+// that contradict each other (c2sp.org/tlog-witness, c2sp.org/tlog-cosignature).
+//
+// A witness remembers of each log the newest checkpoint that it cosigned. It
+// cosigns another only if a consistency proof shows that it extends that one, and
+// only after it has made the new one durable, by an atomic compare-and-swap: of
+// two requests that race, one wins, and the other is told the size to start
+// from. What it signs is its own encoding, with the log's signatures that it
+// verified, never the bytes it received.
+//
+// # Requests
+//
+//	POST /add-checkpoint                  200 signature lines
+//	                                      400 malformed, or old is larger than the checkpoint
+//	                                      403 not signed by the log
+//	                                      404 a log that this witness does not know
+//	                                      409 old is not the size cosigned last, which is the answer
+//	                                      413 a body of more than 192 KiB
+//	                                      422 the consistency proof does not hold
+//	                                      429 more than the log may ask a day; Retry-After says when
+//	POST /sign-subtree                    the same, without 409
+//	GET  /<SHA-256(origin)>/checkpoint    the newest checkpoint cosigned, with the log's signatures and ours
+//
+// # Restored from an older copy
+//
+// Beside its database a witness keeps a register, a file best kept on another
+// disk. What the register knows counts: if the database knows less, it was
+// restored from an older copy, and the log goes on from the register's head,
+// which it must prove that it extends.
+package witness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"indelible/checkpoint"
+	"indelible/merkle"
+)
+
+// Log is a log that the witness cosigns for.
+type Log struct {
+	Origin  string
+	Keys    []checkpoint.Verifier // one of which must have signed
+	PerDay  int64                 // requests a day that it may make; 0 for any number
+	Contact string                // of who runs it
+}
+
+// Head is what was cosigned of a log. The zero Head means: nothing yet.
+type Head struct {
+	Size int64
+	Root merkle.Hash
+	Time int64  // when, in POSIX seconds
+	Note []byte // the checkpoint with the log's signatures and ours
+}
+
+// ErrMoved: the log's head is no longer the one the caller came from.
+var ErrMoved = errors.New("the log's head moved on")
+
+// State is the witness's database. Its methods may be called from many
+// goroutines at once.
+type State interface {
+	// Logs returns every log that the witness knows.
+	Logs(ctx context.Context) ([]Log, error)
+	// Head returns what was cosigned last of a log; the zero Head if nothing was.
+	Head(ctx context.Context, origin string) (Head, error)
+	// Swap replaces from by to, durably, if from's Size, Root and Time still
+	// are the log's; else ErrMoved. After another error the outcome is unknown.
+	Swap(ctx context.Context, origin string, from, to Head) error
+}
+
+// Register is the witness's memory outside of its database.
+type Register interface {
+	// Newest returns the largest head that was registered for a log; the zero
+	// Head if none was. Only Size and Root are kept.
+	Newest(origin string) (Head, error)
+	// Advance registers a head, durably. One that is not larger than what is
+	// registered is no change.
+	Advance(ctx context.Context, origin string, to Head) error
+}
+
+// Config is what a Witness is made from.
+type Config struct {
+	State     State                  // required
+	Register  Register               // required
+	Cosigners []*checkpoint.Cosigner // required: at least one
+	Now       func() time.Time       // time.Now
+	// Cosigned is called after each cosignature; it may be nil.
+	Cosigned func(origin string, size int64)
+	// Refused is called with each request that was well-formed and refused, for
+	// the operator's log and metrics; it may be nil.
+	Refused func(origin string, err error)
+}
+
+// Witness cosigns.
+type Witness struct {
+	cfg Config
+
+	mu     sync.RWMutex
+	logs   map[string]*known // by origin
+	hashes map[string]string // origin by the hex of its SHA-256
+}
+
+// known is a log with what is kept of it in memory.
+type known struct {
+	Log
+	mu     sync.Mutex // held while the log's head is changed
+	budget budget
+}
+
+// New makes a Witness of the logs that its state knows.
+func New(ctx context.Context, cfg Config) (*Witness, error) {
+	if cfg.State == nil || cfg.Register == nil || len(cfg.Cosigners) == 0 {
+		return nil, errors.New("witness: State, Register and at least one of Cosigners are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	w := &Witness{cfg: cfg, logs: make(map[string]*known), hashes: make(map[string]string)}
+	return w, w.Reload(ctx)
+}
+
+// Reload learns of logs that were added to the state.
+func (w *Witness) Reload(ctx context.Context) error {
+	logs, err := w.cfg.State.Logs(ctx)
+	if err != nil {
+		return fmt.Errorf("read the list of logs: %w", err)
+	}
+	for _, l := range logs {
+		if err := w.checkNames(l); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range logs {
+		if w.logs[l.Origin] == nil {
+			w.logs[l.Origin] = &known{Log: l}
+			w.hashes[OriginHash(l.Origin)] = l.Origin
+		}
+	}
+	return nil
+}
+
+// checkNames refuses a log whose lines on a note could be taken for ours.
+func (w *Witness) checkNames(l Log) error {
+	for _, c := range w.cfg.Cosigners {
+		name := c.Verifier().Name()
+		if l.Origin == name {
+			return fmt.Errorf("log %q has the witness's own name: nobody could tell their signatures apart", l.Origin)
+		}
+		for _, k := range l.Keys {
+			if k.Name() == name {
+				return fmt.Errorf("log %q has a key by the witness's own name %q: nobody could tell their signatures apart", l.Origin, name)
+			}
+		}
+	}
+	return nil
+}
+
+// Verifiers returns the keys that the witness signs with.
+func (w *Witness) Verifiers() []checkpoint.Verifier {
+	keys := make([]checkpoint.Verifier, len(w.cfg.Cosigners))
+	for i, c := range w.cfg.Cosigners {
+		keys[i] = c.Verifier()
+	}
+	return keys
+}
+
+// Logs returns how many logs the witness knows.
+func (w *Witness) Logs() int {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return len(w.logs)
+}
+
+func (w *Witness) log(origin string) *known {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.logs[origin]
+}
