@@ -17,14 +17,13 @@ func admitDSSEV1(spec json.RawMessage) ([]byte, error) {
 	r.object("spec.proposedContent", proposed, member{"envelope", &text}, member{"verifiers", &verifiers})
 	data := []byte(r.text("spec.proposedContent.envelope", text))
 	var signers []Signer
-	r.list("spec.proposedContent.verifiers", verifiers, func(path string, d *json.Decoder) error {
+	r.list("spec.proposedContent.verifiers", verifiers, func(path string, value json.RawMessage) {
 		var one *string
-		if err := d.Decode(&one); err != nil {
-			return jsonError(err)
+		if err := jsonError(json.Unmarshal(value, &one)); err != nil {
+			r.fail(path, "is wrong: %w", err)
 		}
 		signer, _ := r.signer(path, one)
 		signers = append(signers, signer)
-		return nil
 	})
 	if r.err != nil {
 		return nil, r.err

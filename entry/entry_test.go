@@ -227,7 +227,7 @@ func TestRefusedEnvelopes(t *testing.T) {
 		{"not JSON", "x", verifiersOf(t, a), "not a DSSE envelope"},
 		{"not UTF-8", edit(`text/plain`, "text/\xff"), verifiersOf(t, a), "not UTF-8"},
 		{"more after it", good + "{}", verifiersOf(t, a), "after top-level value"},
-		{"a list", "[" + good + "]", verifiersOf(t, a), "cannot unmarshal array"},
+		{"a list", "[" + good + "]", verifiersOf(t, a), "it is not a JSON object"},
 		{"too deep", edit(`{"payload"`, `{"x":`+strings.Repeat("[", 10_001)+strings.Repeat("]", 10_001)+`,"payload"`), verifiersOf(t, a), "exceeded max depth"},
 		{"repeated member", edit(`{"payload"`, `{"payload":"eA==","payload"`), verifiersOf(t, a), `"payload" is there twice`},
 		{"repeated with an escape", edit(`{"payload"`, `{"\u0070ayload":"eA==","payload"`), verifiersOf(t, a), `"payload" is there twice`},
@@ -240,10 +240,10 @@ func TestRefusedEnvelopes(t *testing.T) {
 		{"other capitals in a signature", edit(`"sig":`, `"Sig":`), verifiersOf(t, a), `"Sig" must be spelt "sig"`},
 		{"other small letters", edit(`"keyid":`, `"\u212aeyid":`), verifiersOf(t, a), `must be spelt "keyid"`},
 		{"a hundred and one members", edit(`{"payload"`, `{`+strings.Repeat(`"x":0,`, 98)+`"payload"`), verifiersOf(t, a), "more than 100 members"},
-		{"keyid not a string", edit(`"keyid":""`, `"keyid":1`), verifiersOf(t, a), `"keyid": it is a number, and must be a string`},
+		{"keyid not a string", edit(`"keyid":""`, `"keyid":1`), verifiersOf(t, a), `"keyid": its type is number; give a string`},
 		{"no payload", edit(`"payload":"cGF5bG9hZA==",`, ``), verifiersOf(t, a), "no payload"},
 		{"payload null", edit(`"cGF5bG9hZA=="`, `null`), verifiersOf(t, a), "no payload"},
-		{"payload a number", edit(`"cGF5bG9hZA=="`, `7`), verifiersOf(t, a), `"payload": it is a number, and must be a string`},
+		{"payload a number", edit(`"cGF5bG9hZA=="`, `7`), verifiersOf(t, a), `"payload": its type is number; give a string`},
 		{"payload with a line break", edit(`cGF5bG9hZA==`, `cGF5\nbG9hZA==`), verifiersOf(t, a), "line break at byte 4"},
 		{"payload without padding", edit(`cGF5bG9hZA==`, `cGF5bG9hZA`), verifiersOf(t, a), "payload is not base64"},
 		{"payload with stray bits", edit(`cGF5bG9hZA==`, `cGF5bG9hZB==`), verifiersOf(t, a), "payload is not base64"},
@@ -291,8 +291,14 @@ func FuzzParse(f *testing.F) {
 	f.Add(must(NewHashedRekord(request(f, key, "x")))(f).Canonical())
 	f.Add(must(NewDSSE(DSSE{Envelope: envelopeOf(f, "p", key), Verifiers: verifiersOf(f, key)}))(f).Canonical())
 	f.Add([]byte("raw"))
+	for _, p := range proposalsV1(f) {
+		f.Add(must(NewRekorV1(p))(f).Canonical())
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse(data)
+		if kind, version := KindOf(data); err == nil && (kind != p.Kind || version != p.Version) {
+			t.Fatalf("%s %s is called %s %s", p.Kind, p.Version, kind, version)
+		}
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) {
 				t.Fatal(err)
@@ -301,6 +307,8 @@ func FuzzParse(f *testing.F) {
 		}
 		var again []byte
 		switch {
+		case p.Version == version001 || p.Intoto != nil:
+			again = writeV1(p, data)
 		case p.HashedRekord != nil:
 			h := p.HashedRekord
 			again = canonicalHashedRekord(hashedRekordV002{

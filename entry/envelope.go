@@ -78,8 +78,7 @@ func readEnvelope(data []byte) (j envelopeJSON, err error) {
 	if !utf8.Valid(data) {
 		return j, errors.New("it is not UTF-8")
 	}
-	// Checks the syntax, of all of it.
-	if err := json.Unmarshal(data, &struct{}{}); err != nil {
+	if err := json.Unmarshal(data, &syntax{}); err != nil {
 		return j, fmt.Errorf("it is not a DSSE envelope in JSON: %w", err)
 	}
 	var signatures json.RawMessage
@@ -87,22 +86,21 @@ func readEnvelope(data []byte) (j envelopeJSON, err error) {
 	if err != nil || signatures == nil {
 		return j, err
 	}
-	d := json.NewDecoder(bytes.NewReader(signatures))
-	if t, err := d.Token(); err != nil || t != json.Delim('[') {
-		return j, errors.New("its signatures are not a list")
-	}
-	for d.More() && len(j.sigs) <= maxDSSESignatures {
-		var signature json.RawMessage
-		if err := d.Decode(&signature); err != nil {
-			return j, err
+	err = eachElement(signatures, func(signature json.RawMessage) error {
+		if len(j.sigs) > maxDSSESignatures {
+			return errEnough
 		}
 		var sig, keyID *string
 		if err := readObject(signature, []member{{"sig", &sig}, {"keyid", &keyID}}); err != nil {
-			return j, fmt.Errorf("its signature %d: %w", len(j.sigs), err)
+			return fmt.Errorf("its signature %d: %w", len(j.sigs), err)
 		}
 		j.sigs = append(j.sigs, sig)
+		return nil
+	})
+	if errors.Is(err, errNoList) {
+		err = errors.New("its signatures are not a list")
 	}
-	return j, nil
+	return j, err
 }
 
 // maxMembers bounds the work on an object, members that are passed over
@@ -122,44 +120,44 @@ type member struct {
 // certificates and timestamps beside a signature; they are not signed, and not
 // logged.
 func readObject(data []byte, members []member) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("it is not a JSON object")
-	}
 	seen := make([]bool, len(members))
-	var other json.RawMessage
-	for n := 0; d.More(); n++ {
-		if n == maxMembers {
+	n := 0
+	return eachMember(data, func(name string, value json.RawMessage) error {
+		if n++; n > maxMembers {
 			return fmt.Errorf("it has more than %d members", maxMembers)
 		}
-		t, err := d.Token()
-		if err != nil {
-			return err
-		}
-		name := fmt.Sprint(t)
-		var into any = &other
 		at := slices.IndexFunc(members, func(m member) bool { return strings.EqualFold(m.name, name) })
-		if at >= 0 {
-			m := members[at]
-			switch {
-			case name != m.name:
-				return fmt.Errorf("its member %q must be spelt %q", name, m.name)
-			case seen[at]:
-				return fmt.Errorf("its member %q is there twice", name)
-			}
-			seen[at], into = true, m.into
+		if at < 0 {
+			return nil
 		}
-		if err := d.Decode(into); err != nil {
-			return fmt.Errorf("its member %q: %w", name, jsonError(err))
+		m := members[at]
+		switch {
+		case name != m.name:
+			return fmt.Errorf("its member %q must be spelt %q", name, m.name)
+		case seen[at]:
+			return fmt.Errorf("its member %q is there twice", name)
 		}
+		seen[at] = true
+		if err := m.read(value); err != nil {
+			return fmt.Errorf("its member %q: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// read keeps JSON as it is, where that is wanted.
+func (m member) read(value json.RawMessage) error {
+	if raw, ok := m.into.(*json.RawMessage); ok {
+		*raw = value
+		return nil
 	}
-	return nil
+	return jsonError(json.Unmarshal(value, m.into))
 }
 
 // jsonError says what JSON is wrong without speaking of Go.
 func jsonError(err error) error {
 	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("it is a %s, and must be a %s", t.Value, t.Type)
+		return fmt.Errorf("its type is %s; give a %s", t.Value, t.Type)
 	}
 	return err
 }

@@ -55,11 +55,7 @@ func (r *specReader) twice(path string, text []byte) []byte {
 	return b
 }
 
-func (r *intotoReader) signature(path string, d *json.Decoder) error {
-	var raw json.RawMessage
-	if err := d.Decode(&raw); err != nil {
-		return err
-	}
+func (r *intotoReader) signature(path string, raw json.RawMessage) {
 	var keyID, sig, key *string
 	r.object(path, raw, member{"keyid", &keyID}, member{"sig", &sig}, member{"publicKey", &key})
 	var j intotoSignatureV2
@@ -75,7 +71,6 @@ func (r *intotoReader) signature(path string, d *json.Decoder) error {
 	}
 	r.entry.Content.Envelope.Signatures = append(r.entry.Content.Envelope.Signatures, j)
 	r.env.signatures, r.signers = append(r.env.signatures, decoded), append(r.signers, signer)
-	return nil
 }
 
 // verify checks each signature with the key that stands beside it. Rekor would

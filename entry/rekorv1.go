@@ -47,8 +47,7 @@ func readProposal(data []byte) (p proposal, err error) {
 	if !utf8.Valid(data) {
 		return p, errors.New("the proposed entry is not UTF-8")
 	}
-	var syntax json.RawMessage
-	if err := json.Unmarshal(data, &syntax); err != nil {
+	if err := json.Unmarshal(data, &syntax{}); err != nil {
 		return p, fmt.Errorf("the proposed entry is not JSON: %w", err)
 	}
 	var kind, version *string
@@ -156,30 +155,26 @@ func (r *specReader) signer(path string, s *string) (signer Signer, text []byte)
 }
 
 // list reads a list of 1 to 10, one by one.
-func (r *specReader) list(path string, raw json.RawMessage, read func(path string, d *json.Decoder) error) {
+func (r *specReader) list(path string, raw json.RawMessage, read func(path string, value json.RawMessage)) {
 	if !has(raw) {
 		r.fail(path, "is missing")
 	}
 	if r.err != nil {
 		return
 	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := d.Token(); err != nil || t != json.Delim('[') {
-		r.fail(path, "is not a list")
-		return
-	}
 	n := 0
-	for ; d.More() && n < maxDSSESignatures && r.err == nil; n++ {
-		at := fmt.Sprintf("%s[%d]", path, n)
-		if err := read(at, d); err != nil {
-			r.fail(at, "is wrong: %w", err)
+	err := eachElement(raw, func(value json.RawMessage) error {
+		if n++; n > maxDSSESignatures {
+			return fmt.Errorf("it has more than %d; at most %d are taken", maxDSSESignatures, maxDSSESignatures)
 		}
-	}
+		read(fmt.Sprintf("%s[%d]", path, n-1), value)
+		return r.err
+	})
 	switch {
+	case err != nil:
+		r.fail(path, "is wrong: %w", err)
 	case n == 0:
 		r.fail(path, "is empty; give 1 to %d", maxDSSESignatures)
-	case d.More():
-		r.fail(path, "has more than %d; at most %d are taken", maxDSSESignatures, maxDSSESignatures)
 	}
 }
 
