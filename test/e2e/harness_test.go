@@ -311,6 +311,18 @@ func (l *ledger) promised(text string, got client.Logged) {
 	l.sawLocked(got.Checkpoint)
 }
 
+// add has an entry logged, however often that takes on a busy machine.
+func (l *ledger) add(c *client.Client, text string) {
+	l.t.Helper()
+	eventually(l.t, "an entry is logged", func() error {
+		got, err := c.Add(context.Background(), rawEntry(l.t, text))
+		if err == nil {
+			l.promised(text, got)
+		}
+		return err
+	})
+}
+
 func (l *ledger) sawLocked(o checkpoint.Opened) {
 	if was, ok := l.checkpoints[o.Size]; ok && was.Root != o.Root {
 		l.t.Errorf("two checkpoints of size %d: roots %x and %x", o.Size, was.Root, o.Root)
