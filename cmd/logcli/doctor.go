@@ -19,12 +19,12 @@ func (p *program) doctorCommand() *cobra.Command {
 	var o doctorOptions
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Try the log as its clients do, and say what is wrong with it", Args: args(cobra.NoArgs),
-		Long: "Try the log as its clients do, by the native API, Rekor v2 and Rekor v1, and say of each\n" +
-			"check what was found and what to do.\n\n" +
-			"It WRITES up to two entries, one by each Rekor API: a random digest, signed by a key\n" +
-			"made for it and thrown away. With --read-only it writes none.\n\n" +
-			"Exit codes: 0 nothing failed (there may be warnings); 1 something failed; 2 wrong usage;\n" +
-			"3 the log does not answer.",
+		Long: "Try the log as its clients do, by the native API, Rekor v2 and Rekor v1, and say\n" +
+			"of each check what was found and what to do.\n\n" +
+			"It WRITES up to two entries, one by each Rekor API: a random digest, signed by a\n" +
+			"key made for it and thrown away. With --read-only it writes none.\n\n" +
+			"Exit codes: 0 nothing failed (there may be warnings); 1 something failed; 2\n" +
+			"wrong usage; 3 the log does not answer.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.doctor(cmd.Context(), o) },
 	}
 	f := cmd.Flags()

@@ -18,8 +18,9 @@ import (
 func (p *program) fsckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "fsck", Short: "Audit the whole log: fetch everything, and recompute everything", Args: args(cobra.NoArgs),
-		Long: "Audit the whole log: fetch every entry and every tile, recompute every hash from the entries' bytes,\n" +
-			"and compare the root with the signed checkpoint. --timeout does not apply.",
+		Long: "Audit the whole log: fetch every entry and every tile, recompute every hash from\n" +
+			"the entries' bytes, and compare the root with the signed checkpoint. --timeout\n" +
+			"does not apply.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.reader(cmd.Context())
 			if err != nil {

@@ -23,9 +23,9 @@ func (p *program) listCommand() *cobra.Command {
 		Use: "list", Short: "List entries, and verify that they are in the log", Args: args(cobra.NoArgs),
 		Long: "List the log's entries in their order, from --start on.\n\n" +
 			"Verified: the checkpoint's signature, and that each entry is in its tree, with\n" +
-			"these bytes and at this index. Not verified: the times, which are the log's word;\n" +
-			"the signatures in the entries, which logcli verify checks with the file; and what\n" +
-			"certificates say of their owners.",
+			"these bytes and at this index. Not verified: the times, which are the log's\n" +
+			"word; the signatures in the entries, which logcli verify checks with the file;\n" +
+			"and what certificates say of their owners.",
 		Example: "  logcli list\n  logcli list --start -10      the last ten\n  logcli list --start 5000 --limit 1000 -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
@@ -34,8 +34,8 @@ func (p *program) listCommand() *cobra.Command {
 			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error { return p.list(ctx, c, start, limit) })
 		},
 	}
-	cmd.Flags().Int64Var(&start, "start", 0, "index of the first entry; below 0, so many from the end")
-	cmd.Flags().Int64Var(&limit, "limit", 100, "the most entries to list; 0: all")
+	cmd.Flags().Int64Var(&start, "start", 0, "index of the first entry, `N`; below 0, so many from the end")
+	cmd.Flags().Int64Var(&limit, "limit", 100, "the most entries to list, `N`; 0: all")
 	return cmd
 }
 

@@ -162,14 +162,14 @@ func printable(b []byte) string {
 func (p *program) proveCommand() *cobra.Command {
 	out := ""
 	cmd := &cobra.Command{
-		Use: "prove INDEX|FILE", Short: "Fetch a fresh proof: of an entry, or of a file whose proof is there", Args: args(cobra.ExactArgs(1)),
+		Use: "prove INDEX|FILE", Short: "Fetch a fresh proof of an entry, or of a file that has one", Args: args(cobra.ExactArgs(1)),
 		Long: "Fetch a fresh proof, up to the newest checkpoint.\n\n" +
 			"INDEX: of that entry; it goes to standard output, or to --out.\nFILE: of the entry in FILE" + proofSuffix + ", which is replaced.",
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error { return p.prove(ctx, c, a[0], out) })
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "where the proof goes")
+	cmd.Flags().StringVar(&out, "out", "", "`FILE` that the proof goes to")
 	return cmd
 }
 
@@ -244,13 +244,14 @@ func (p *program) consistencyCommand() *cobra.Command {
 	newerFile := ""
 	cmd := &cobra.Command{
 		Use: "consistency OLD-CHECKPOINT", Short: "Prove that the log has only grown since an older checkpoint", Args: args(cobra.ExactArgs(1)),
-		Long: "Prove that the log has only grown since the checkpoint in the file OLD-CHECKPOINT\n" +
-			"(as logcli checkpoint prints it). Exit code 1 means that it has not, or does not prove it.",
+		Long: "Prove that the log has only grown since the checkpoint in the file\n" +
+			"OLD-CHECKPOINT (as logcli checkpoint prints it). Exit code 1 means that it has\n" +
+			"not, or does not prove it.",
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error { return p.consistency(ctx, c, a[0], newerFile) })
 		},
 	}
-	cmd.Flags().StringVar(&newerFile, "to", "", "file of the newer checkpoint (default: the log's newest)")
+	cmd.Flags().StringVar(&newerFile, "to", "", "`FILE` with the newer checkpoint (default: the log's newest)")
 	return cmd
 }
 

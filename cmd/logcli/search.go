@@ -33,10 +33,12 @@ func (p *program) searchCommand() *cobra.Command {
 	flags := searchFlags{by: map[entry.IndexBy]*string{}}
 	cmd := &cobra.Command{
 		Use: "search", Short: "Find entries by artifact, key or identity", Args: args(cobra.NoArgs),
-		Long: "Find the entries that say something: one of the flags says what. Each is proven to be in the log.\n\n" +
-			"That none is missing is the log's word, up to the size that it names. With --verify that is proven too: every\n" +
-			"entry of the log is fetched, and looked through here. Then --timeout does not apply. Exit code 1 means that the\n" +
-			"search left something out, or found what is not there.",
+		Long: "Find the entries that say something: one of the flags says what. Each is proven\n" +
+			"to be in the log.\n\n" +
+			"That none is missing is the log's word, up to the size that it names. With\n" +
+			"--verify that is proven too: every entry of the log is fetched, and looked\n" +
+			"through here. Then --timeout does not apply. Exit code 1 means that the search\n" +
+			"left something out, or found what is not there.",
 		Example: "  logcli search --artifact release.tar.gz\n  logcli search --subject jane@example.com --verify",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.search(cmd.Context(), flags) },
 	}

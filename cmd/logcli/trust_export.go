@@ -37,13 +37,13 @@ type exportOptions struct {
 func (p *program) trustExportCommand() *cobra.Command {
 	var o exportOptions
 	cmd := &cobra.Command{
-		Use: "export --dir DIR", Short: "Write the files with which cosign, Kyverno and others trust the log", Args: args(cobra.NoArgs),
+		Use: "export --dir DIR", Short: "Write the files with which cosign, Kyverno and others trust it", Args: args(cobra.NoArgs),
 		Long: "Write the files with which other programs trust the log: trusted_root.json and\n" +
-			"signing_config.json for Sigstore's clients, the keys, and snippets for cosign, logcli,\n" +
-			"Kyverno and policy-controller.\n\n" +
+			"signing_config.json for Sigstore's clients, the keys, and snippets for cosign,\n" +
+			"logcli, Kyverno and policy-controller.\n\n" +
 			"The keys are fetched from the log, and compared with --log-key, or with what is\n" +
-			"remembered; on first use they are remembered, and announced. Exit code 1 means that\n" +
-			"they are others.",
+			"remembered; on first use they are remembered, and announced. Exit code 1 means\n" +
+			"that they are others.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.trustExport(cmd.Context(), o) },
 	}
 	f := cmd.Flags()

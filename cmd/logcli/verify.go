@@ -54,16 +54,21 @@ func (p *program) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify offline that a file is signed and logged",
-		Long: "Verify offline that FILE is signed by whom you trust, and in a log that you trust.\n" +
-			"Nothing is asked over the network. FILE - is standard input, with --proof.",
+		Long: "Verify offline that FILE is signed by whom you trust, and in a log that you\n" +
+			"trust. Nothing is asked over the network. FILE - is standard input; it needs\n" +
+			"--proof.\n\n" +
+			"The log is --log-key, --policy, or the one remembered from your first add. The\n" +
+			"signer is --signer, your own key, or whoever has a certificate of an identity:",
+		Example: "  logcli verify app.tgz --signer release.pub\n" +
+			"  logcli verify app.tgz --certificate-identity me@example.com --ca-roots ca.pem",
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, a []string) error { return p.verify(a[0], proofFile, cert, anySigner) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&proofFile, "proof", "", "the proof (default: FILE"+proofSuffix+")")
-	f.StringVar(&cert.identity, "certificate-identity", "", "the signer's identity: an e-mail address, URI or DNS name in the certificate")
-	f.StringVar(&cert.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer in a Fulcio certificate (needed where there is one)")
-	f.StringVar(&cert.roots, "ca-roots", "", "PEM file with the certificate authorities that are trusted")
+	f.StringVar(&proofFile, "proof", "", "`FILE` with the proof (default: the file's name and "+proofSuffix+")")
+	f.StringVar(&cert.identity, "certificate-identity", "", "the signer's identity: a `NAME` in the certificate, which is an e-mail address, URI or DNS name")
+	f.StringVar(&cert.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer's `URL` in a Fulcio certificate (needed where there is one)")
+	f.StringVar(&cert.roots, "ca-roots", "", "PEM `FILE` with the certificate authorities that are trusted, the intermediate one too where there is one")
 	f.BoolVar(&anySigner, "any-signer", false, "do not compare who signed (needed for raw entries, which nobody signs)")
 	return cmd
 }
@@ -77,7 +82,7 @@ func (p *program) verify(file, proofFile string, cert certificateFlags, anySigne
 	}
 	proof, err := readLimited(proofFile)
 	if err != nil {
-		return fmt.Errorf("read the proof: %w", err)
+		return noProof(file, proofFile, err)
 	}
 	trust, err := p.trust(proof, cert, anySigner)
 	if err != nil {
@@ -96,6 +101,14 @@ func (p *program) verify(file, proofFile string, cert certificateFlags, anySigne
 		return fmt.Errorf("read %s: %w", file, err)
 	}
 	return p.verdict(file, result)
+}
+
+// noProof says what to do about a proof that cannot be read.
+func noProof(file, proofFile string, err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no proof for %s: %w\nMake one with logcli add, get it from whom you have the file from, or say where it is with --proof", file, err)
+	}
+	return fmt.Errorf("read the proof %s: %w", proofFile, err)
 }
 
 // noTrust says what to give.
