@@ -57,7 +57,7 @@ func newAPIs(ctx context.Context, v config.Values, l *translog.Log, x *index.Ind
 			return a, err
 		}
 	}
-	a.trust = trustHandler(v, parts, v1Key)
+	a.trust = trustHandler(v, parts, v1Key, logger)
 	return a, nil
 }
 
@@ -87,19 +87,27 @@ func newRekorV1(ctx context.Context, v config.Values, l *translog.Log, x *index.
 	return h, spki, err
 }
 
-// trustHandler serves the files with which clients trust the log.
-func trustHandler(v config.Values, parts *opened, v1Key []byte) http.Handler {
+// trustHandler serves the files with which clients trust the log, and warns
+// where its URL stops some of them.
+func trustHandler(v config.Values, parts *opened, v1Key []byte, logger *slog.Logger) http.Handler {
 	l := trust.Log{
 		Origin: parts.record.Origin, Keys: parts.record.Keys, RekorV1Key: v1Key, RekorV2: v.Bool("rekor-v2"),
 		// The day, since clients compare it with times of whole seconds, and with
 		// those of other replicas' clocks.
 		Since: parts.record.CreatedAt.Truncate(24 * time.Hour),
 	}
-	return trustfiles.New(func(url string) ([]trust.File, error) {
+	at := func(url string) trust.Log {
 		l := l
 		l.URL = url
-		return trust.Files(l)
-	}, v.Text("public-url"))
+		return l
+	}
+	public := v.Text("public-url")
+	if public != "" {
+		for _, m := range trust.Misfits(at(public)) {
+			logger.Warn(m.What, "do", m.Do)
+		}
+	}
+	return trustfiles.New(func(url string) ([]trust.File, error) { return trust.Files(at(url)) }, public)
 }
 
 // handler is the HTTP port's.

@@ -46,17 +46,18 @@ func (p *printed) String() string {
 // instance is a logserver that runs in this process.
 type instance struct {
 	url, grpc, banner string
+	log               *printed
 	stop              func()
 }
 
 // start runs a logserver until the test ends, or stop is called.
 func start(t *testing.T, dir string, args ...string) *instance {
 	t.Helper()
-	out := &printed{}
+	out, log := &printed{}, &printed{}
 	ctx, cancel := context.WithCancel(context.Background())
 	args = append([]string{"--data-dir", dir, "--origin", "log.example.com", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, args, func(string) (string, bool) { return "", false }, out, io.Discard) }()
+	go func() { done <- run(ctx, args, func(string) (string, bool) { return "", false }, out, log) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -77,7 +78,7 @@ func start(t *testing.T, dir string, args ...string) *instance {
 	}
 	banner := out.String()
 	return &instance{
-		banner: banner, stop: stop,
+		banner: banner, stop: stop, log: log,
 		url:  regexp.MustCompile(`HTTP +(\S+)`).FindStringSubmatch(banner)[1],
 		grpc: regexp.MustCompile(`gRPC +(\S+)`).FindStringSubmatch(banner)[1],
 	}
@@ -232,6 +233,20 @@ func TestServeNothingMore(t *testing.T) {
 	}
 	if strings.Contains(s.banner, "Rekor") || strings.Contains(s.banner, "v1 key") {
 		t.Errorf("the banner:\n%s", s.banner)
+	}
+}
+
+func TestPublicURL(t *testing.T) {
+	for url, warned := range map[string]bool{"https://log.example.com": false, "https://another.example.com/": true} {
+		s := start(t, t.TempDir(), "--public-url", url)
+		want := `"url": "` + strings.TrimSuffix(url, "/") + `"`
+		if _, body := s.ask(t, "GET", "/trust/signing_config.json", nil); !strings.Contains(body, want) {
+			t.Errorf("%s: no %s in %s", url, want, body)
+		}
+		if said := s.log.String(); strings.Contains(said, "another.example.com") != warned {
+			t.Errorf("%s: the log says %s", url, said)
+		}
+		s.stop()
 	}
 }
 
