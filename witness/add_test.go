@@ -1,0 +1,313 @@
+package witness
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"filippo.io/mldsa"
+
+	"indelible/checkpoint"
+	"indelible/merkle"
+)
+
+func TestAddCheckpoint(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 0) // the empty tree
+	for _, step := range [][2]int{{0, 1}, {1, 1}, {1, 7}, {7, 8}, {8, 40}, {40, 40}} {
+		*w.now = w.now.Add(time.Second)
+		w.add(t, step[0], step[1])
+	}
+	opened, err := checkpoint.Open(w.mem.snapshot(testOrigin).Note, []checkpoint.Verifier{w.tree.key.Verifier()}, w.Verifiers()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range w.Verifiers() {
+		if at, ok := opened.Timestamp(v); !ok || at != w.now.Unix() {
+			t.Errorf("time %d, %v", at, ok)
+		}
+	}
+}
+
+// sign signs any text as the log.
+func (tr *tree) sign(t *testing.T, text string) []byte {
+	t.Helper()
+	sig, err := tr.key.Sign([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checkpoint.Note{Text: []byte(text), Signatures: []checkpoint.Signature{{Name: testOrigin, KeyID: tr.key.KeyHash(), Blob: sig}}}.Marshal()
+}
+
+// The ladder: what is wrong first decides.
+func TestRefusals(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 7)
+	tr, fork := w.tree, newTree(t, 9, 40)
+	other, err := checkpoint.NewSigner(testOrigin, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{66}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unsigned, err := checkpoint.Sign(checkpoint.Checkpoint{Origin: testOrigin, Size: 9, Root: tr.root(9)}, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := checkpoint.NewSigner("other.example", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{67}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown, err := checkpoint.Sign(checkpoint.Checkpoint{Origin: "other.example", Size: 9, Root: tr.root(9)}, stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := tr.request(t, 7, 9)
+	damaged := good
+	damaged.Note = bytes.Replace(good.Note, []byte("\n9\n"), []byte("\n8\n"), 1)
+	extension := tr.sign(t, string(tr.note(t, 9)[:bytes.Index(tr.note(t, 9), []byte("\n\n"))])+"\nan extension\n")
+	falseEmpty := tr.sign(t, testOrigin+"\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
+	twice := append(bytes.Clone(good.Note), good.Note[bytes.Index(good.Note, []byte("\n\n"))+2:]...)
+	conflict := &ConflictError{}
+	for name, test := range map[string]struct {
+		r    Request
+		want error
+	}{
+		"no note":                {Request{7, nil, []byte("nonsense")}, ErrMalformed},
+		"unknown log":            {Request{7, nil, unknown}, ErrUnknownLog},
+		"by another key":         {Request{7, good.Proof, unsigned}, ErrNotSigned},
+		"damaged":                {damaged, ErrNotSigned},
+		"two lines by one key":   {Request{7, good.Proof, twice}, ErrNotSigned},
+		"extension":              {Request{7, good.Proof, extension}, ErrMalformed},
+		"old beyond":             {Request{10, nil, good.Note}, ErrMalformed},
+		"negative":               {Request{-1, nil, good.Note}, ErrMalformed},
+		"false empty tree":       {Request{0, nil, falseEmpty}, ErrInconsistent},
+		"another old":            {tr.request(t, 6, 9), conflict},
+		"never seen":             {Request{0, nil, good.Note}, conflict},
+		"smaller":                {Request{5, nil, tr.note(t, 5)}, conflict},
+		"no proof":               {Request{7, nil, good.Note}, ErrInconsistent},
+		"a hash too many":        {Request{7, append(bytes2(good.Proof), merkle.Hash{}), good.Note}, ErrInconsistent},
+		"forked":                 {fork.request(t, 7, 9), ErrInconsistent},
+		"forked at one size":     {Request{7, nil, fork.note(t, 7)}, ErrInconsistent},
+		"a proof to the same":    {Request{7, []merkle.Hash{{}}, tr.note(t, 7)}, ErrInconsistent},
+		"forked and wrong start": {fork.request(t, 3, 9), conflict},
+	} {
+		before := w.mem.snapshot(testOrigin)
+		_, err := w.AddCheckpoint(t.Context(), test.r)
+		if got := (*ConflictError)(nil); test.want == error(conflict) {
+			if !errors.As(err, &got) || got.Size != 7 {
+				t.Errorf("%s: %v", name, err)
+			}
+		} else if !errors.Is(err, test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after := w.mem.snapshot(testOrigin); !bytes.Equal(after.Note, before.Note) {
+			t.Errorf("%s: the state changed", name)
+		}
+	}
+	w.add(t, 7, 9)
+}
+
+func bytes2(h []merkle.Hash) []merkle.Hash { return append([]merkle.Hash(nil), h...) }
+
+// A line that claims to be ours is not stored, or the note would not open again.
+func TestForgedLineOfOurs(t *testing.T) {
+	w := newWorld(t)
+	ours := w.Verifiers()[0]
+	forged := checkpoint.Signature{Name: ours.Name(), KeyID: ours.KeyHash(), Blob: bytes.Repeat([]byte{1}, 72)}
+	r := w.tree.request(t, 0, 5)
+	r.Note = append(r.Note, checkpoint.MarshalSignatures([]checkpoint.Signature{forged})...)
+	if _, err := w.AddCheckpoint(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	w.add(t, 5, 9)
+}
+
+// Sixteen ML-DSA lines by others fit.
+func TestManyCosignatures(t *testing.T) {
+	w := newWorld(t)
+	r := w.tree.request(t, 0, 5)
+	for i := range 16 {
+		key, err := mldsa.NewPrivateKey(mldsa.MLDSA44(), bytes.Repeat([]byte{byte(50 + i)}, 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := checkpoint.NewCosigner(fmt.Sprintf("w%d.example", i), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := c.Cosign(checkpoint.Checkpoint{Origin: testOrigin, Size: 5, Root: w.tree.root(5)}, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Note = append(r.Note, checkpoint.MarshalSignatures([]checkpoint.Signature{sig})...)
+	}
+	if _, err := w.AddCheckpoint(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Two that start from one size: one is cosigned, or both if they are the same.
+func TestRace(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 5)
+	forks := []*tree{newTree(t, 0, 40), newTree(t, 0, 40)}
+	for i := 5; i < 40; i++ {
+		forks[1].leaves[i] = merkle.LeafHash(fmt.Append(nil, "fork ", i))
+	}
+	var won atomic.Int64
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			_, err := w.AddCheckpoint(t.Context(), forks[i%2].request(t, 5, 9))
+			if err == nil {
+				won.Add(1)
+			} else if got := (*ConflictError)(nil); !errors.As(err, &got) || got.Size != 9 {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 || w.mem.swaps != 2 {
+		t.Errorf("%d won, %d swaps", won.Load(), w.mem.swaps)
+	}
+	// Slow A after fast B.
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 5, 7)); !errors.As(err, new(*ConflictError)) {
+		t.Error(err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 5)
+	gone := errors.New("the database is gone")
+	w.mem.fail = gone
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 5, 7)); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+	// The outcome was unknown: it was stored. The log learns so.
+	w.mem.unknown = true
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 5, 7)); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+	w.mem.fail = nil
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 5, 7)); !errors.As(err, new(*ConflictError)) {
+		t.Error(err)
+	}
+	w.add(t, 7, 9)
+}
+
+// A database from a backup: the register's head counts, and must be extended.
+func TestRestored(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 5)
+	old := w.mem.snapshot(testOrigin)
+	w.add(t, 5, 9)
+	w.mem.heads[testOrigin] = old
+	var conflict *ConflictError
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 5, 7)); !errors.As(err, &conflict) || conflict.Size != 9 {
+		t.Fatal(err)
+	}
+	fork := newTree(t, 3, 40)
+	if _, err := w.AddCheckpoint(t.Context(), fork.request(t, 9, 12)); !errors.Is(err, ErrInconsistent) {
+		t.Fatal(err)
+	}
+	w.add(t, 9, 12)
+	// Two at one size, neither of which extends the other.
+	w.mem.heads[testOrigin] = Head{Size: 12, Root: fork.root(12), Time: 1, Note: []byte("x")}
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 12, 13)); err == nil || !strings.Contains(err.Error(), "hold two checkpoints") {
+		t.Fatal(err)
+	}
+}
+
+func TestTimeNeverGoesBack(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 5)
+	at := w.now.Unix()
+	*w.now = w.now.Add(-time.Hour)
+	w.add(t, 5, 9)
+	if got := w.mem.snapshot(testOrigin).Time; got != at {
+		t.Errorf("time %d after %d", got, at)
+	}
+}
+
+func TestBudget(t *testing.T) {
+	w := newWorld(t)
+	w.logs[testOrigin].PerDay = 24
+	for range minBurst {
+		if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 3, 5)); !errors.As(err, new(*ConflictError)) {
+			t.Fatal(err)
+		}
+	}
+	tooMany := (*TooManyError)(nil)
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 0, 5)); !errors.As(err, &tooMany) || tooMany.RetryAfter() != time.Hour {
+		t.Fatal(err)
+	}
+	*w.now = w.now.Add(time.Hour)
+	w.add(t, 0, 5)
+}
+
+func TestNames(t *testing.T) {
+	key, err := checkpoint.NewSigner(testWitness, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []Log{
+		{Origin: testWitness, Keys: []checkpoint.Verifier{newTree(t, 0, 1).key.Verifier()}},
+		{Origin: testOrigin, Keys: []checkpoint.Verifier{key.Verifier()}},
+	} {
+		mem := newMemory(l)
+		if _, err := New(t.Context(), Config{State: mem, Register: mem, Cosigners: cosigners(t)}); err == nil || !strings.Contains(err.Error(), "apart") {
+			t.Errorf("%s: %v", l.Origin, err)
+		}
+	}
+	if _, err := New(t.Context(), Config{}); err == nil {
+		t.Error("a witness of nothing")
+	}
+}
+
+func TestSignSubtree(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 14)
+	note := w.mem.snapshot(testOrigin).Note
+	request := func(start, end int) SubtreeRequest {
+		edge, _ := merkle.Edge{}.Append(w.tree.leaves[start:end])
+		return SubtreeRequest{Subtree: checkpoint.Subtree{Start: int64(start), End: int64(end), Root: edge.Root()}, Proof: w.tree.proof(start, end, 14), Note: note}
+	}
+	for _, s := range [][2]int{{0, 14}, {8, 13}, {4, 8}, {13, 14}, {0, 5}} {
+		r := request(s[0], s[1])
+		signatures, err := w.SignSubtree(r)
+		if err != nil || len(signatures) != 1 {
+			t.Fatalf("[%d, %d): %v", s[0], s[1], err)
+		}
+		if !w.Verifiers()[1].VerifySubtree(testOrigin, r.Subtree, signatures[0].Blob) {
+			t.Errorf("[%d, %d): the signature does not verify", s[0], s[1])
+		}
+	}
+	good := request(8, 13)
+	with := func(change func(r *SubtreeRequest)) SubtreeRequest {
+		r := good
+		change(&r)
+		return r
+	}
+	for name, test := range map[string]struct {
+		r    SubtreeRequest
+		want error
+	}{
+		"no subtree":      {with(func(r *SubtreeRequest) { r.Subtree.Start = 3 }), ErrMalformed},
+		"beyond":          {with(func(r *SubtreeRequest) { r.Subtree.End = 15 }), ErrMalformed},
+		"no note":         {with(func(r *SubtreeRequest) { r.Note = nil }), ErrMalformed},
+		"unknown":         {with(func(r *SubtreeRequest) { r.Note = bytes.ReplaceAll(note, []byte(testOrigin), []byte("xog.example")) }), ErrUnknownLog},
+		"not cosigned":    {with(func(r *SubtreeRequest) { r.Note = w.tree.note(t, 14) }), ErrNotSigned},
+		"another subtree": {with(func(r *SubtreeRequest) { r.Subtree.Root[0]++ }), ErrInconsistent},
+		"no proof":        {with(func(r *SubtreeRequest) { r.Proof = nil }), ErrInconsistent},
+	} {
+		if _, err := w.SignSubtree(test.r); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
