@@ -133,9 +133,11 @@ func FuzzHTTP(f *testing.F) {
 	f.Add(body(w.tree.request(f, 7, 9)))
 	f.Add(body(w.tree.request(f, 0, 9)))
 	f.Add([]byte("old 7\n\nlog.example\n0\n"))
+	tr, keys := w.tree, w.cfg.Cosigners[:1]
+	start := w.mem.snapshot(testOrigin)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		w := newWorld(t)
-		w.add(t, 0, 7)
+		w := newWorldOf(t, tr, keys)
+		w.mem.heads[testOrigin] = start
 		for _, path := range []string{"/add-checkpoint", "/sign-subtree"} {
 			before := w.mem.snapshot(testOrigin)
 			rec := ask(t, w, "POST", path, data)

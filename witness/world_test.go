@@ -176,10 +176,14 @@ func cosigners(t testing.TB) []*checkpoint.Cosigner {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	tr := newTree(t, 0, 40)
+	return newWorldOf(t, newTree(t, 0, 40), cosigners(t))
+}
+
+func newWorldOf(t testing.TB, tr *tree, keys []*checkpoint.Cosigner) *world {
+	t.Helper()
 	mem := newMemory(Log{Origin: testOrigin, Keys: []checkpoint.Verifier{tr.key.Verifier()}})
 	now := time.Unix(1_700_000_000, 0)
-	w, err := New(t.Context(), Config{State: mem, Register: mem, Cosigners: cosigners(t), Now: func() time.Time { return now }})
+	w, err := New(t.Context(), Config{State: mem, Register: mem, Cosigners: keys, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
