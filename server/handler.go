@@ -4,7 +4,7 @@
 //	/v1/…            the native API (server/native), by grpc-gateway, in process
 //	/api/v2/…        Rekor v2's (server/rekorv2)
 //	/api/v1/…        Rekor v1's (server/rekorv1), and its /ping
-//	/trust/…         the files with which clients trust the log (server/trust)
+//	/trust/…         the files with which clients trust the log (server/trustfiles)
 //	/checkpoint      C2SP tlog-tiles (server/tiles)
 //	/tile/…
 //	/log.vkey        the log's verifier keys, one a line
