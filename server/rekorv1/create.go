@@ -125,6 +125,20 @@ func proposedKind(body []byte) (entry.Kind, error) {
 	return entry.Kind(kind), required(m, "kind", "apiVersion", "spec")
 }
 
+// proposedVersion reads the version that an entry says that it is of, if it says
+// so in a way that can be read.
+func proposedVersion(body []byte) string {
+	m, err := members(body)
+	if err != nil {
+		return ""
+	}
+	version, err := text(m, "apiVersion")
+	if err != nil {
+		return ""
+	}
+	return version
+}
+
 func required(m map[string]json.RawMessage, names ...string) error {
 	for _, name := range names {
 		if v, ok := m[name]; !ok || string(v) == `""` {

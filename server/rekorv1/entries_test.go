@@ -219,6 +219,7 @@ func TestRetrieve(t *testing.T) {
 		// What Go's clients send.
 		{`{"entryUUIDs":null,"logIndexes":null,"entries":[` + s.hashedrekord(t, "1") + `]}`, []string{ids[1]}},
 		{`{"entries":[` + s.dsse(t, "{}") + `,` + s.hashedrekord(t, "never logged") + `]}`, []string{dsse}},
+		{`{"entries":[` + s.dsse(t, "{}") + `,{"kind":"intoto","apiVersion":"0.0.1","spec":{"content":{},"publicKey":""}}]}`, []string{dsse}},
 		{`{"logIndexes":[0],"entries":[` + s.hashedrekord(t, "1") + `],"entryUUIDs":["` + ids[2] + `"]}`, []string{ids[2], ids[1], ids[0]}},
 		{`{"logIndexes":[0,1,2,3,4,5,6,7,8,9]}`, append(append([]string{}, ids...), dsse)},
 	} {
