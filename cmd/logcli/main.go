@@ -98,9 +98,9 @@ func (p *program) command() *cobra.Command {
 	}
 	f.StringVar(&p.url, "url", def, "the log's `URL` (INDELIBLE_URL)")
 	f.StringVarP(&p.output, "output", "o", "text", "`text|json`")
-	f.StringVar(&p.logKey, "log-key", "", "the log that is trusted: its vkey, or a file with vkeys, `VKEY|FILE` (default: as remembered from the first add)")
+	f.StringVar(&p.logKey, "log-key", "", "the log that is trusted: its vkey, or a file with them: `VKEY|FILE` (default: as remembered from the first add)")
 	f.StringVar(&p.policy, "policy", "", "the logs that are trusted and the witnesses asked for: a tlog-policy `FILE`")
-	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:…` (default: your own key)")
+	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:HEX` (default: your own key)")
 	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "how long a command that asks a log may take")
 	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.trustCommand(), p.doctorCommand(), p.keygenCommand(), p.versionCommand())

@@ -58,7 +58,7 @@ func (p *program) verifyCommand() *cobra.Command {
 			"trust. Nothing is asked over the network. FILE - is standard input; it needs\n" +
 			"--proof.\n\n" +
 			"The log is --log-key, --policy, or the one remembered from your first add. The\n" +
-			"signer is --signer, your own key, or whoever has a certificate of an identity:",
+			"signer is --signer, your own key, or whoever has a certificate of an identity.",
 		Example: "  logcli verify app.tgz --signer release.pub\n" +
 			"  logcli verify app.tgz --certificate-identity me@example.com --ca-roots ca.pem",
 		Args: args(cobra.ExactArgs(1)),
