@@ -18,8 +18,12 @@ import (
 )
 
 // rekorReads reports whether Sigstore's readers would see an entry in bytes:
-// they unmarshal the JSON of the protobuf message and look at its spec.
+// those of Rekor v2 unmarshal the JSON of the protobuf message and look at its
+// spec, and those of Rekor v1 ask its packages.
 func rekorReads(data []byte) bool {
+	if _, err := rekorReader(data); err == nil {
+		return true
+	}
 	var e pb.Entry
 	return (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &e) == nil && e.GetSpec().GetSpec() != nil
 }
@@ -68,6 +72,16 @@ func FuzzRaw(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Add([]byte(`{"spec":{"dsse_v002":{}}}`))
+	for _, p := range onePerKind(f) {
+		e, err := entry.NewRekorV1(p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if !rekorReads(e.Canonical()) {
+			f.Errorf("not a case: %s", e.Canonical())
+		}
+		f.Add(e.Canonical())
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if _, err := entry.NewRaw(data); err == nil && rekorReads(data) {
 			t.Fatalf("%q was taken", data)
