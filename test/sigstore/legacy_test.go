@@ -1,6 +1,9 @@
 package sigstore
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestLegacy is how cosign v2 works unless it is told otherwise: Rekor v1 by its
 // URL, bundles and signatures of before Sigstore's bundle format, and the log's
@@ -35,8 +38,9 @@ func TestLegacy(t *testing.T) {
 			w := w.in(t)
 			w.write(program, program+"\n")
 			w.write("other", "other\n")
-			w.must(run(w, "sign-blob", signs(key), "--bundle", program+".bundle", program)...)
+			w.must(run(w, "sign-blob", signs(key), "--bundle", program+".bundle", "--output-signature", program+".sig", program)...)
 			w.must(run(w, "verify-blob", verifies(key), "--bundle", program+".bundle", program)...)
+			w.must(run(w, "verify-blob", verifies(key), "--signature", program+".sig", program)...) // asks the log
 			w.refused("matching bundle to payload", run(w, "verify-blob", verifies(key), "--bundle", program+".bundle", "other")...)
 		})
 		t.Run(program+"/statement", func(t *testing.T) {
@@ -48,6 +52,14 @@ func TestLegacy(t *testing.T) {
 			if program == "cosign2" { // which sends version 0.0.1 of that kind
 				w.refused("served are hashedrekord 0.0.1, dsse 0.0.1", run(w, "attest-blob", signs(key), append(attest, "--rekor-entry-type", "intoto")...)...)
 			}
+		})
+		t.Run(program+"/attached statement", func(t *testing.T) {
+			w, image := w.in(t), r.push(program+"/attached")
+			attest := []string{"cosign2", "attest", "--yes", "--key", "cosign.key", "--predicate", "predicate.json", "--type", "slsaprovenance1", "--no-upload", image}
+			w.write("envelope.json", strings.TrimSpace(w.must(attest...)))
+			w.upload("--type", "dsse", "--artifact", "envelope.json", "--public-key", "cosign.pub")
+			w.must("cosign2", "attach", "attestation", "--attestation", "envelope.json", image)
+			w.must(run(w, "verify-attestation", verifies(key), "--type", "slsaprovenance1", image)...) // asks the log
 		})
 		for _, s := range []signer{key, certificate} {
 			t.Run(program+"/image/"+s.name, func(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// bin is where TestMain puts the programs: logserver, logcli, cosign3, cosign2
-// and rekor-cli. The folder is the clients' whole PATH, but for the system's.
+// bin is where TestMain puts the programs: logserver, logcli, cosign3, cosign2,
+// rekor-cli and node. It is first in the clients' PATH.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -50,7 +50,11 @@ func programs() error {
 			return err
 		}
 	}
-	return nil
+	node, err := exec.LookPath("node")
+	if err != nil {
+		return err
+	}
+	return os.Symlink(node, filepath.Join(bin, "node"))
 }
 
 func output(dir, name string, args ...string) (string, error) {

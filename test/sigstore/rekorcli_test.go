@@ -3,6 +3,7 @@ package sigstore
 import (
 	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -14,14 +15,15 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
 
-// rekor runs rekor-cli, and trusts the log's key alone.
+// rekorCLI runs rekor-cli, and trusts the log's key alone.
 func (w *world) rekorCLI(command string, args ...string) []string {
 	key := "REKOR_REKOR_SERVER_PUBLIC_KEY=" + w.read("trust/rekor-v1.pem")
 	return append([]string{key, "rekor-cli", command, "--rekor_server", w.url, "--format", "json"}, args...)
 }
 
-// upload uploads, and returns the id of the entry.
-func (w *world) upload(args ...string) string {
+// upload uploads, and returns the id of the entry, and whether the log said
+// that it had it.
+func (w *world) upload(args ...string) (id string, exists bool) {
 	w.t.Helper()
 	var answer struct {
 		AlreadyExists bool
@@ -30,10 +32,7 @@ func (w *world) upload(args ...string) string {
 	if err := json.Unmarshal([]byte(w.must(w.rekorCLI("upload", args...)...)), &answer); err != nil {
 		w.t.Fatal(err)
 	}
-	if answer.AlreadyExists {
-		w.t.Errorf("the log answered that the entry exists; a retry succeeds")
-	}
-	return answer.Location[strings.LastIndexByte(answer.Location, '/')+1:]
+	return answer.Location[strings.LastIndexByte(answer.Location, '/')+1:], answer.AlreadyExists
 }
 
 // uploads prepares a file and its signature for each kind of entry, and
@@ -76,10 +75,10 @@ func TestRekorCLI(t *testing.T) {
 	for i, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			w := w.in(t)
-			id := w.upload(uploads[kind]...)
+			id, _ := w.upload(uploads[kind]...)
 			ids[kind] = id
-			if again := w.upload(uploads[kind]...); again != id {
-				t.Errorf("uploaded again, %s became %s", id, again)
+			if again, exists := w.upload(uploads[kind]...); again != id || exists {
+				t.Errorf("uploaded again, %s became %s, exists: %t", id, again, exists)
 			}
 			w.must(w.rekorCLI("get", "--uuid", id)...)
 			w.must(w.rekorCLI("get", "--uuid", id[16:])...)
@@ -103,6 +102,29 @@ func TestRekorCLI(t *testing.T) {
 	wrong = w.rekorCLI("verify", "--uuid", ids["dsse"])
 	wrong[0] = "REKOR_REKOR_SERVER_PUBLIC_KEY=" + other.read("trust/rekor-v1.pem")
 	w.refused("validating entry|signature", wrong...)
+}
+
+// TestConflict is for those who want Rekor v1 to answer a duplicate with 409.
+// rekor-cli and sigstore-js then use the entry that is there, and cosign fails.
+func TestConflict(t *testing.T) {
+	w := newWorld(t, "--rekor-v1-conflict")
+	uploads := w.uploads()
+	for _, kind := range []string{"hashedrekord", "rekord", "dsse", "intoto"} {
+		id, _ := w.upload(uploads[kind]...)
+		if again, exists := w.upload(uploads[kind]...); again != id || !exists {
+			t.Errorf("%s: uploaded again, %s became %s, exists: %t", kind, id, again, exists)
+		}
+	}
+	task := object{"do": "sign", "file": "file", "bundle": "js.json", "url": w.url, "api": 1, "type": "message", "key": "cli.pem", "publicKey": "cli.pub", "times": 2}
+	w.refused("409", w.js(task)...)
+	task["followConflict"] = true
+	w.must(w.js(task)...)
+
+	w.keyPair("rsa", must1(rsa.GenerateKey(rand.Reader, 2048)))
+	w.services("plain", nil)
+	sign := []string{"cosign3", "sign-blob", "--yes", "--key", "rsa.key", "--signing-config", "plain-v1.json", "--trusted-root", "trust/trusted_root.json", "--bundle", "b.json", "file"}
+	w.must(sign...)
+	w.refused("409", sign...)
 }
 
 // searches finds the entries by what they say. The index follows the log, so

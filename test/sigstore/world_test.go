@@ -53,19 +53,19 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
-	w := newServer(t)
+	w := newServer(t, flags...)
 	w.must("logcli", "trust", "export", "--url", w.url, "--dir", "trust")
 	w.must("cosign3", "generate-key-pair")
 	return w
 }
 
 // newServer is a world with a server, and an empty folder.
-func newServer(t *testing.T) *world {
+func newServer(t *testing.T, flags ...string) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), proxy: nobody(t)}
-	w.serve()
+	w.serve(flags)
 	return w
 }
 
@@ -98,14 +98,14 @@ func freePort(t *testing.T) string {
 
 // serve starts a logserver. Its origin is the host of its URL without the
 // port, as cosign demands of Rekor v2.
-func (w *world) serve() {
+func (w *world) serve(flags []string) {
 	w.t.Helper()
 	port := freePort(w.t)
 	w.url, w.admin = "http://localhost:"+port, "127.0.0.1:"+freePort(w.t)
-	cmd := exec.Command(
-		filepath.Join(bin, "logserver"), "--data-dir", filepath.Join(w.t.TempDir(), "log"), "--origin", "localhost",
-		"--http", "127.0.0.1:"+port, "--grpc", "127.0.0.1:"+freePort(w.t), "--admin", w.admin,
-	)
+	cmd := exec.Command(filepath.Join(bin, "logserver"), append([]string{
+		"--data-dir", filepath.Join(w.t.TempDir(), "log"), "--origin", "localhost",
+		"--http", "127.0.0.1:" + port, "--grpc", "127.0.0.1:" + freePort(w.t), "--admin", w.admin,
+	}, flags...)...)
 	cmd.Stdout, cmd.Stderr = &w.out, &w.out
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)

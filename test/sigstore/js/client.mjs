@@ -2,7 +2,8 @@
 // object, the only argument.
 //
 //   {"do": "sign", "file", "bundle", "url", "api": 1 | 2, "type": "message" | "dsse" | "intoto",
-//    "key", "certificate" or "publicKey", "tsa", "times"}   writes a bundle; times: the same upload again
+//    "key", "certificate" or "publicKey", "tsa",
+//    "times", "followConflict"}                             writes a bundle; times: the same upload again
 //   {"do": "verify", "file", "bundle", "root", "publicKey"} verifies one, offline
 import {createHash, createPrivateKey, createPublicKey, sign as rawSign} from 'node:crypto';
 import {readFileSync, writeFileSync} from 'node:fs';
@@ -39,7 +40,7 @@ function hint(path) {
 
 async function sign(task) {
   const witnesses = [new RekorWitness({
-    rekorBaseURL: task.url, majorApiVersion: task.api, timeout: 20000, retry: 0, fetchOnConflict: false,
+    rekorBaseURL: task.url, majorApiVersion: task.api, timeout: 20000, retry: 0, fetchOnConflict: task.followConflict ?? false,
     entryType: task.type === 'message' ? undefined : task.type,
   })];
   if (task.tsa) witnesses.push(new TSAWitness({tsaBaseURL: task.tsa, timeout: 5000, retry: 0}));
