@@ -13,10 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"google.golang.org/protobuf/encoding/protojson"
 
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/merkle"
@@ -171,7 +168,7 @@ func (b *bench) openLoopAdds(ctx context.Context) error {
 	return r.err
 }
 
-// signed is how many signed entries are prepared at a time.
+// signedEntries signs entries with one key.
 type signedEntries struct {
 	key  *ecdsa.PrivateKey
 	spki []byte
@@ -186,76 +183,33 @@ func newSigned() (*signedEntries, error) {
 	return &signedEntries{key, spki}, err
 }
 
+// make signs the digest of a number.
 func (s *signedEntries) make(n int64) (*pb.Entry, error) {
 	digest := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("signed"), uint64(n)))
-	sig, err := ecdsa.SignASN1(rand.Reader, s.key, digest[:])
+	return s.sign(digest[:])
+}
+
+func (s *signedEntries) sign(digest []byte) (*pb.Entry, error) {
+	sig, err := ecdsa.SignASN1(rand.Reader, s.key, digest)
 	return &pb.Entry{Kind: &pb.Entry_HashedRekord{HashedRekord: &pb.HashedRekord{
-		Digest: digest[:], Signature: sig, Verifier: &pb.Verifier{Key: &pb.Verifier_PublicKey{PublicKey: s.spki}},
+		Digest: digest, Signature: sig, Verifier: &pb.Verifier{Key: &pb.Verifier_PublicKey{PublicKey: s.spki}},
 	}}}, err
 }
 
-// prepare signs entries in advance, on all cores.
-func prepareBodies(count int) ([][]byte, error) {
-	s, err := newSigned()
-	if err != nil {
-		return nil, err
-	}
-	bodies := make([][]byte, count)
-	errs := make([]error, 4)
-	var wg sync.WaitGroup
-	for w := range errs {
-		wg.Go(func() {
-			for i := w; i < count; i += len(errs) {
-				e, err := s.make(int64(i))
-				if err == nil {
-					bodies[i], err = protojson.Marshal(&pb.AddEntryRequest{Entry: e})
-				}
-				if err != nil {
-					errs[w] = err
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return bodies, nil
-}
-
 func (b *bench) signedAdds(ctx context.Context, clients int) error {
-	p, err := b.startLog(ctx)
+	r, note, err := b.addSigned(ctx, nativeAPI(), clients)
 	if err != nil {
 		return err
 	}
-	defer p.stop()
-	// Enough for twice what the verifications alone would allow.
-	verify := max(b.table.rate(limitVerify), 20_000)
-	bodies, err := prepareBodies(int(b.o.duration.Seconds() * verify))
-	if err != nil {
-		return err
-	}
-	web := newWeb(clients)
-	defer web.close()
-	m := b.meter(p)
-	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, _ int, n int64) error {
-		if n >= int64(len(bodies)) {
-			return fmt.Errorf("out of signed entries after %d", n)
-		}
-		return web.post(ctx, p.http+"/v1/entries", bodies[n], nil)
-	})
 	goal := 0.45
 	if clients > 256 {
 		goal = 0.55
 	}
 	b.table.add(row{
 		what: fmt.Sprintf("signed hashedrekord adds, REST, %d clients", clients), rate: r.rate(), times: r.times, goal: goal,
-		limit: bound(b.table.rate(limitVerify), b.table.rate(limitJSON(clients)), b.table.rate(limitInsert)), note: m.note(),
+		limit: bound(b.table.rate(limitVerify), b.table.rate(limitJSON(clients)), b.table.rate(limitInsert)), note: note,
 	})
-	return r.err
+	return nil
 }
 
 // measureBatch measures batches of 256 raw entries over gRPC.

@@ -56,7 +56,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,tiles,proofs,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,tiles,proofs,rekor,search,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
 	fs.Int64Var(&o.grow, "grow", 2_000_000, "entries up to which growth is followed")
@@ -99,6 +99,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"batch", measureBatch},
 		{"tiles", measureTiles},
 		{"proofs", measureProofs},
+		{"rekor", measureRekor},
+		{"search", measureSearch},
 		{"growth", measureGrowth},
 	}
 	b, err := newBench(ctx, o, stderr)

@@ -84,6 +84,11 @@ func (b *bench) openDatabase(ctx context.Context, name string) (*sql.DB, error) 
 	return sql.Open("mysql", b.db.DSN(name))
 }
 
+// lastDatabase connects to the database of the log that was made last.
+func (b *bench) lastDatabase() (*sql.DB, error) {
+	return sql.Open("mysql", b.db.DSN("bench_log"+strconv.Itoa(b.logs)))
+}
+
 // process is a server under measurement.
 type process struct {
 	cmd         *exec.Cmd
@@ -241,7 +246,7 @@ func (w *web) do(req *http.Request) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if res.StatusCode != http.StatusOK {
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusCreated {
 		body, _ := io.ReadAll(io.LimitReader(res.Body, 300))
 		res.Body.Close()
 		return nil, fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, res.Status, body)
@@ -268,17 +273,28 @@ func (w *web) post(ctx context.Context, url string, body []byte, into any) error
 }
 
 func (w *web) get(ctx context.Context, url string) error {
+	_, err := w.copy(ctx, url, io.Discard)
+	return err
+}
+
+// body is get, for an answer that is looked at.
+func (w *web) body(ctx context.Context, url string) ([]byte, error) {
+	var b bytes.Buffer
+	_, err := w.copy(ctx, url, &b)
+	return b.Bytes(), err
+}
+
+func (w *web) copy(ctx context.Context, url string, to io.Writer) (int64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	res, err := w.do(req)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer res.Close()
-	_, err = io.Copy(io.Discard, res)
-	return err
+	return io.Copy(to, res)
 }
 
 // usage is what a process has used so far.

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	pb "indelible/api/proto/indelible/v1"
+	"indelible/merkle"
+)
+
+// api is one of the ways to add a signed digest over REST.
+type api struct {
+	name, path string
+	body       func(*pb.HashedRekord) ([]byte, error)
+}
+
+func nativeAPI() api {
+	return api{"native", "/v1/entries", func(h *pb.HashedRekord) ([]byte, error) {
+		return protojson.Marshal(&pb.AddEntryRequest{Entry: &pb.Entry{Kind: &pb.Entry_HashedRekord{HashedRekord: h}}})
+	}}
+}
+
+func rekorV2API() api {
+	return api{"Rekor v2", "/api/v2/log/entries", func(h *pb.HashedRekord) ([]byte, error) {
+		b64 := base64.StdEncoding.EncodeToString
+		return fmt.Appendf(nil, `{"hashedRekordRequestV002":{"digest":%q,"signature":{"content":%q,"verifier":{"publicKey":{"rawBytes":%q},"keyDetails":"PKIX_ECDSA_P256_SHA_256"}}}}`,
+			b64(h.GetDigest()), b64(h.GetSignature()), b64(h.GetVerifier().GetPublicKey())), nil
+	}}
+}
+
+func rekorV1API() api {
+	return api{"Rekor v1", "/api/v1/log/entries", func(h *pb.HashedRekord) ([]byte, error) {
+		key := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: h.GetVerifier().GetPublicKey()})
+		b64 := base64.StdEncoding.EncodeToString
+		return fmt.Appendf(nil, `{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{"data":{"hash":{"algorithm":"sha256","value":%q}},"signature":{"content":%q,"publicKey":{"content":%q}}}}`,
+			hex.EncodeToString(h.GetDigest()), b64(h.GetSignature()), b64(key)), nil
+	}}
+}
+
+// onAllCores calls f for each of count numbers.
+func onAllCores(count int, f func(i int) error) error {
+	errs := make([]error, 4)
+	var wg sync.WaitGroup
+	for w := range errs {
+		wg.Go(func() {
+			for i := w; i < count && errs[w] == nil; i += len(errs) {
+				errs[w] = f(i)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareBodies makes requests with entries that were signed in advance.
+func prepareBodies(a api, count int) ([][]byte, error) {
+	s, err := newSigned()
+	if err != nil {
+		return nil, err
+	}
+	bodies := make([][]byte, count)
+	err = onAllCores(count, func(i int) error {
+		e, err := s.make(int64(i))
+		if err == nil {
+			bodies[i], err = a.body(e.GetHashedRekord())
+		}
+		return err
+	})
+	return bodies, err
+}
+
+// addSigned measures signed adds by one API.
+func (b *bench) addSigned(ctx context.Context, a api, clients int, more ...string) (result, string, error) {
+	p, err := b.startLog(ctx, more...)
+	if err != nil {
+		return result{}, "", err
+	}
+	defer p.stop()
+	// Enough for twice what the verifications alone would allow.
+	verify := max(b.table.rate(limitVerify), 20_000)
+	bodies, err := prepareBodies(a, int(b.o.duration.Seconds()*verify))
+	if err != nil {
+		return result{}, "", err
+	}
+	web := newWeb(clients)
+	defer web.close()
+	m := b.meter(p)
+	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, _ int, n int64) error {
+		if n >= int64(len(bodies)) {
+			return fmt.Errorf("out of signed entries after %d", n)
+		}
+		return web.post(ctx, p.http+a.path, bodies[n], nil)
+	})
+	return r, m.note(), r.err
+}
+
+// measureRekor compares Rekor's APIs with the native one, and a log with a
+// search index with one that has none.
+func measureRekor(ctx context.Context, b *bench) error {
+	const clients = 256
+	what := func(name string) string { return fmt.Sprintf("signed adds, REST, %d clients: %s", clients, name) }
+	for _, m := range []struct {
+		name string
+		api  api
+		args []string
+		of   string // whose rate is the limit
+		goal float64
+	}{
+		{"native, without a search index", nativeAPI(), []string{"--search=false"}, "", 0},
+		{"native", nativeAPI(), nil, "native, without a search index", 0.85},
+		{"Rekor v2", rekorV2API(), nil, "native", 0.80},
+		{"Rekor v1", rekorV1API(), nil, "native", 0.80},
+	} {
+		r, note, err := b.addSigned(ctx, m.api, clients, m.args...)
+		if err != nil {
+			return err
+		}
+		b.table.add(row{what: what(m.name), rate: r.rate(), times: r.times, limit: b.table.rate(what(m.of)), goal: m.goal, note: note})
+	}
+	return b.rekorReads(ctx)
+}
+
+// rekorReads measures Rekor v1's reads of random entries, and then of few.
+func (b *bench) rekorReads(ctx context.Context) error {
+	p, err := b.startLog(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	if err := fill(ctx, p, "rekor", 0, b.o.preload); err != nil {
+		return err
+	}
+	byIndex := func(i int64) string { return fmt.Sprintf("%s/api/v1/log/entries?logIndex=%d", p.http, i) }
+	// The numbers that bodies are made from are not the indexes, but as many.
+	byUUID := func(i int64) string {
+		leaf := merkle.LeafHash(rawBody("rekor", i))
+		return p.http + "/api/v1/log/entries/" + hex.EncodeToString(leaf[:])
+	}
+	for _, m := range []struct {
+		what string
+		url  func(int64) string
+		of   int64
+		goal float64
+	}{
+		{"by index, random", byIndex, b.o.preload, 0.25},
+		{"by index, asked again", byIndex, min(1000, b.o.preload), 0.40},
+		{"by UUID, random", byUUID, b.o.preload, 0.25},
+		{"by UUID, asked again", byUUID, min(1000, b.o.preload), 0.40},
+	} {
+		web := newWeb(readClients)
+		r := closedLoop(ctx, readClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
+			return web.get(ctx, m.url(rand.Int64N(m.of)))
+		})
+		web.close()
+		b.table.add(row{
+			what: "Rekor v1 entries " + m.what, rate: r.rate(), times: r.times, limit: b.table.rate(limitJSON(readClients)), goal: m.goal,
+			note: fmt.Sprintf("%d entries in the log", b.o.preload),
+		})
+		if r.err != nil {
+			return r.err
+		}
+	}
+	return nil
+}
+
+// measureSearch compares a search with one SELECT by an index, in a log of
+// signed entries.
+func measureSearch(ctx context.Context, b *bench) error {
+	p, err := b.startLog(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	if err := fillSigned(ctx, p, b.o.preload); err != nil {
+		return err
+	}
+	if err := awaitIndex(ctx, p, b.o.preload); err != nil {
+		return err
+	}
+	var selects result
+	if b.o.engine == "mysql" {
+		if selects, err = b.selects(ctx); err != nil {
+			return err
+		}
+	}
+	web := newWeb(searchClients)
+	defer web.close()
+	r := closedLoop(ctx, searchClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
+		digest := digestOf(rand.Int64N(b.o.preload))
+		return web.get(ctx, p.http+"/v1/entries:search?artifact=sha256:"+hex.EncodeToString(digest[:]))
+	})
+	note := fmt.Sprintf("%d entries in the log", b.o.preload)
+	if len(r.times) > 0 && len(selects.times) > 0 {
+		p99 := func(l latencies) float64 { return float64(l[int(0.99*float64(len(l)))]) }
+		note += fmt.Sprintf("; p99 is %.1f times that of a SELECT, and may be 20", p99(r.times)/p99(selects.times))
+	}
+	b.table.add(row{what: "searches for an artifact, REST", rate: r.rate(), times: r.times, note: note})
+	return r.err
+}
+
+const searchClients = 8
+
+// selects measures single SELECTs by an index, of the last log's rows.
+func (b *bench) selects(ctx context.Context) (result, error) {
+	db, err := b.lastDatabase()
+	if err != nil {
+		return result{}, err
+	}
+	defer db.Close()
+	db.SetMaxIdleConns(searchClients)
+	stmt, err := db.PrepareContext(ctx, `SELECT COUNT(*) FROM entries WHERE log_id = 1 AND leaf_key = ?`)
+	if err != nil {
+		return result{}, err
+	}
+	defer stmt.Close()
+	r := closedLoop(ctx, searchClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
+		var n int64
+		return stmt.QueryRowContext(ctx, rand.Int64()).Scan(&n)
+	})
+	b.table.add(row{what: fmt.Sprintf("limit: SELECTs by an index, %d clients", searchClients), rate: r.rate(), times: r.times})
+	return r, r.err
+}
+
+func digestOf(n int64) [32]byte { return sha256.Sum256(fmt.Appendf(nil, "artifact %d", n)) }
+
+// fillSigned adds signed entries in batches.
+func fillSigned(ctx context.Context, p *process, count int64) error {
+	cs, err := dial(p.grpc, 1)
+	if err != nil {
+		return err
+	}
+	defer cs.close()
+	s, err := newSigned()
+	if err != nil {
+		return err
+	}
+	const size = 512
+	client := pb.NewLogClient(cs[0])
+	return onAllCores(int((count+size-1)/size), func(batch int) error {
+		req := &pb.AddEntriesRequest{}
+		for n := int64(batch) * size; n < min(count, int64(batch+1)*size); n++ {
+			digest := digestOf(n)
+			e, err := s.sign(digest[:])
+			if err != nil {
+				return err
+			}
+			req.Entries = append(req.Entries, e)
+		}
+		res, err := client.AddEntries(ctx, req)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(res.GetOutcomes(), func(o *pb.AddOutcome) bool { return o.GetError() != nil }); i >= 0 {
+			return fmt.Errorf("entry %d: %s", i, res.GetOutcomes()[i].GetError().GetMessage())
+		}
+		return nil
+	})
+}
+
+// awaitIndex waits until the index knows so many entries.
+func awaitIndex(ctx context.Context, p *process, size int64) error {
+	web := newWeb(1)
+	defer web.close()
+	for {
+		var answer struct {
+			CompleteTo int64 `json:"completeTo,string"`
+		}
+		body, err := web.body(ctx, p.http+"/v1/entries:search?artifact=sha256:"+hex.EncodeToString(make([]byte, 32)))
+		if err == nil {
+			err = json.Unmarshal(body, &answer)
+		}
+		if err != nil {
+			return err
+		}
+		if answer.CompleteTo >= size {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
