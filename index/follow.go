@@ -195,12 +195,12 @@ func (f *follower) index(ctx context.Context, published int64) error {
 	return nil
 }
 
-// advance indexes the entries from a state on up to a size, at most maxBatch.
+// advance indexes entries from a state on, up to a size, as many as one
+// transaction takes.
 func advance(ctx context.Context, store storage.Store, logID int64, st storage.IndexState, size int64, into []storage.IndexRow) (storage.IndexState, []storage.IndexRow, error) {
 	next := st
-	next.Size = min(size, st.Size+maxBatch)
-	all, err := rows(ctx, store, logID, st.Size, next.Size, into)
-	if err == nil {
+	all, end, err := rows(ctx, store, logID, st.Size, min(size, st.Size+maxBatch), into)
+	if next.Size = end; err == nil {
 		err = store.IndexAppend(ctx, logID, st, next.Size, all)
 	}
 	return next, all, err

@@ -3,13 +3,16 @@ package index
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"indelible/entry"
 	"indelible/storage"
 	"indelible/storage/faulty"
 	"indelible/storage/memory"
@@ -76,6 +79,43 @@ func TestCatchUp(t *testing.T) {
 		w.reaches(size)
 		if took := time.Since(begin); took > 400*time.Millisecond {
 			t.Fatalf("it took %v", took)
+		}
+	})
+}
+
+// Entries with very many keys come in batches of fewer entries.
+func TestManyKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t)
+		const perEntry = 400
+		digest := base64Of(make([]byte, 32))
+		var bodies [][]byte
+		for i := range 3 * maxRows / perEntry {
+			body := fmt.Appendf(nil, `{"apiVersion":"0.0.2","kind":"dsse","spec":{"dsseV002":{"payloadHash":{"algorithm":"SHA2_256","digest":"%s"},"signatures":[`, digest)
+			for j := range perEntry {
+				if j > 0 {
+					body = append(body, ',')
+				}
+				body = fmt.Appendf(body, `{"content":"","verifier":{"keyDetails":"","publicKey":{"rawBytes":"%s"}}}`, base64Of(fmt.Append(nil, "key ", i, " ", j)))
+			}
+			bodies = append(bodies, append(body, "]}}}"...))
+		}
+		w.publish(w.append(bodies...))
+		most, rows := 0, 0
+		x := w.open(func(c *Config) {
+			c.Events.Indexed = func(_ int64, entries, n int, _ time.Duration) {
+				most, rows = max(most, n), rows+n
+			}
+		})
+		stop := run(t, x)
+		w.reaches(int64(len(bodies)))
+		stop()
+		if most > maxRows+perEntry || rows != len(bodies)*(perEntry+1) {
+			t.Fatalf("%d rows, up to %d at once", rows, most)
+		}
+		payload := entry.IndexKey{By: entry.ByPayload, Value: "sha256:" + strings.Repeat("00", 32)}
+		if got, to := all(t, x, payload, MaxFind); len(got) != len(bodies) || to != int64(len(bodies)) {
+			t.Fatalf("%d entries up to %d", len(got), to)
 		}
 	})
 }

@@ -18,6 +18,9 @@ const (
 	// maxBatch is the most entries that one transaction indexes: its locks and
 	// its undo log stay small, and a commit is cheap beside it.
 	maxBatch = 4096
+	// maxRows is after how many rows a transaction takes no more entries. An
+	// entry has two to five as a rule, but a certificate may name thousands.
+	maxRows = 1 << 15
 	// readEntries is how many entries are read at once. They have up to 64 KiB.
 	readEntries = 256
 )
@@ -32,17 +35,22 @@ func keyHash(k entry.IndexKey) int64 {
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
-// rows makes the rows of the entries [start, end), into the array given.
-func rows(ctx context.Context, store storage.Store, logID, start, end int64, into []storage.IndexRow) ([]storage.IndexRow, error) {
+// rows makes the rows of entries from start on, up to end, into the array given.
+// It returns where it stopped: what has very many keys comes in smaller batches.
+func rows(ctx context.Context, store storage.Store, logID, start, end int64, into []storage.IndexRow) ([]storage.IndexRow, int64, error) {
 	all := into[:0]
-	for ; start < end; start += readEntries {
+	for start < end && len(all) < maxRows {
 		entries, err := store.Entries(ctx, logID, start, min(end, start+readEntries))
 		if err != nil {
-			return nil, err
+			return nil, start, err
 		}
 		for i := range entries {
-			all = appendRows(all, &entries[i])
+			if all = appendRows(all, &entries[i]); len(all) >= maxRows {
+				entries = entries[:i+1]
+				break
+			}
 		}
+		start += int64(len(entries))
 	}
 	slices.SortFunc(all, func(a, b storage.IndexRow) int {
 		if a.Key != b.Key {
@@ -50,7 +58,7 @@ func rows(ctx context.Context, store storage.Store, logID, start, end int64, int
 		}
 		return cmp.Compare(a.Index, b.Index)
 	})
-	return slices.Compact(all), nil
+	return slices.Compact(all), start, nil
 }
 
 // appendRows appends the rows of one entry. One that this program cannot read
