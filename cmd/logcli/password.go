@@ -151,7 +151,8 @@ func (p *program) prompt(tty *os.File, text string) {
 // ask reads a line that is not shown while it is typed. Ctrl-C ends it, and the
 // terminal shows again what is typed.
 func (p *program) ask(ctx context.Context, tty *os.File, question string) ([]byte, error) {
-	before, err := term.GetState(int(tty.Fd()))
+	fd := int(tty.Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the password: %w", err)
 	}
@@ -162,7 +163,7 @@ func (p *program) ask(ctx context.Context, tty *os.File, question string) ([]byt
 	typed := make(chan answer, 1)
 	p.prompt(tty, question)
 	go func() {
-		line, err := term.ReadPassword(int(tty.Fd()))
+		line, err := term.ReadPassword(fd) // which nothing ends but a line
 		typed <- answer{line, err}
 	}()
 	select {
@@ -174,7 +175,7 @@ func (p *program) ask(ctx context.Context, tty *os.File, question string) ([]byt
 		return a.line, nil
 	case <-ctx.Done():
 		p.prompt(tty, "\n")
-		return nil, errors.Join(usagef("interrupted: no password was given"), term.Restore(int(tty.Fd()), before))
+		return nil, errors.Join(usagef("interrupted: no password was given"), term.Restore(fd, before))
 	}
 }
 

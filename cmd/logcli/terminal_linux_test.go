@@ -189,5 +189,22 @@ func TestInterruptedAtPassword(t *testing.T) {
 	says(t, errs.String(), "interrupted")
 	if !p.echoes() || !term.IsTerminal(int(p.theirs.Fd())) {
 		t.Error("the terminal does not show any more what is typed")
+	} // The reader is left behind, as the program ends; here it must not be.
+	if _, err := p.ours.WriteString("\n"); err != nil {
+		t.Fatal(err)
 	}
+	for deadline := time.Now().Add(20 * time.Second); p.unread(); {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody reads any more")
+		}
+	}
+}
+
+// unread reports whether a line was typed that nobody has read.
+func (p *person) unread() bool {
+	var n int32
+	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, p.theirs.Fd(), syscall.TIOCINQ, uintptr(unsafe.Pointer(&n))); e != 0 {
+		p.t.Error(e)
+	}
+	return n > 0
 }
