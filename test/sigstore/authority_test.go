@@ -37,19 +37,22 @@ type authority struct {
 	url         string
 	chain       []*x509.Certificate // intermediate, root: of code signing
 	tsaChain    []*x509.Certificate // leaf, intermediate, root
+	rootKey     crypto.Signer
 	intermedKey crypto.Signer
 	tsaKey      crypto.Signer
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{}
 	root, rootKey := certify(t, template("root", true), nil, nil)
 	signing, signingKey := certify(t, with(template("code signing", true), x509.ExtKeyUsageCodeSigning), root, rootKey)
 	stamping, stampingKey := certify(t, with(template("timestamping", true), x509.ExtKeyUsageTimeStamping), root, rootKey)
 	leaf, leafKey := certify(t, stamper(t), stamping, stampingKey)
-	a.chain, a.intermedKey = []*x509.Certificate{signing, root}, signingKey
-	a.tsaChain, a.tsaKey = []*x509.Certificate{leaf, stamping, root}, leafKey
+	a := &authority{
+		rootKey: rootKey,
+		chain:   []*x509.Certificate{signing, root}, intermedKey: signingKey,
+		tsaChain: []*x509.Certificate{leaf, stamping, root}, tsaKey: leafKey,
+	}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v2/signingCert", answer(a.signingCert, "application/json"))
@@ -135,6 +138,16 @@ func (a *authority) issue(pub crypto.PublicKey) (*x509.Certificate, error) {
 		return nil, err
 	}
 	return x509.ParseCertificate(der)
+}
+
+// server makes a certificate for a server on this machine, and its key, as PEM.
+func (a *authority) server(t *testing.T) (cert, key string) {
+	t.Helper()
+	c := template("server", false)
+	c.DNSNames = []string{"localhost"}
+	leaf, private := certify(t, c, a.chain[1], a.rootKey)
+	der := must1(x509.MarshalPKCS8PrivateKey(private))
+	return encode(leaf), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // token is an identity token as an OpenID provider gives it; here nobody looks

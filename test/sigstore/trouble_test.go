@@ -1,0 +1,92 @@
+package sigstore
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestTroubles makes what the guide's last table warns of, and sees that it has
+// the messages.
+func TestTroubles(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sigstore.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	w.signers()
+	w.write("artifact", "artifact\n")
+	w.write("broken.json", "{}")
+	w.must(
+		"cosign3", "trusted-root", "create", "--out", "no-origin.json",
+		"--rekor", fmt.Sprintf("url=%s,public-key=trust/rekor-v2.pem,start-time=2024-01-01T00:00:00Z", w.url),
+	)
+	other := newServer(t, "--origin", "other.example")
+	other.dir = w.dir
+	other.must("logcli", "trust", "export", "--url", other.url, "--dir", "other")
+	other.services("other", nil)
+
+	w.must(
+		"cosign2", "attest-blob", "--yes", "--new-bundle-format", "--key", "leaf.key", "--certificate", "leaf.crt", "--predicate", "predicate.json", "--type", "slsaprovenance1",
+		"--signing-config", "authority-v1.json", "--trusted-root", "authority.json", "--bundle", "without.json", "artifact",
+	)
+
+	sign := func(more ...string) []string {
+		return append([]string{"cosign3", "sign-blob", "--yes", "--bundle", "b.json", "artifact"}, more...)
+	}
+	byKey := func(more ...string) []string { return append(sign("--key", "cosign.key"), more...) }
+	for message, command := range map[string][]string{
+		"cannot specify service URLs and use signing config": byKey("--rekor-url", w.url),
+		"threshold not met for verified log entry integrated timestamps: 0 < 1": sign(
+			"--key", "leaf.key", "--certificate", "leaf.crt", "--signing-config", "plain-v2.json", "--trusted-root", "authority.json",
+		),
+		"not enough verified log entries from transparency log: 0 < 1": byKey("--signing-config", "plain-v2.json", "--trusted-root", "no-origin.json"),
+		"unverified checkpoint signature":                              byKey("--signing-config", "other-v2.json", "--trusted-root", "other/trusted_root.json"),
+		"--trusted-root only supported with --new-bundle-format":       {"cosign3", "verify-blob", "--key", "cosign.pub", "--trusted-root", "trust/trusted_root.json", "--bundle", "broken.json", "artifact"},
+		"transparency log certificate does not match": {
+			"cosign2", "verify-blob-attestation", "--new-bundle-format", "--insecure-ignore-sct", "--certificate-identity", identity, "--certificate-oidc-issuer", issuer,
+			"--trusted-root", "authority.json", "--type", "slsaprovenance1", "--bundle", "without.json", "artifact",
+		},
+		"getting signing config from TUF": append([]string{"HTTPS_PROXY=http://127.0.0.1:1"}, byKey()...),
+	} {
+		t.Run(message, func(t *testing.T) {
+			if !strings.Contains(string(text), "| `"+message+"` |") {
+				t.Error("the guide does not say what to do")
+			}
+			w.in(t).refused(message, command...)
+		})
+	}
+}
+
+// TestTLS is a log as in production: over https, here of an authority that the
+// system does not know.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	a := newAuthority(t)
+	cert, key := a.server(t)
+	w := &world{t: t, dir: dir, proxy: nobody(t)}
+	w.write("tls.crt", cert)
+	w.write("tls.key", key)
+	w.write("root.pem", encode(a.chain[1]))
+	w.serve([]string{"--tls-cert", w.path("tls.crt"), "--tls-key", w.path("tls.key")})
+	w.url = strings.Replace(w.url, "http://", "https://", 1)
+
+	trust := "SSL_CERT_FILE=" + w.path("root.pem")
+	w.must(trust, "logcli", "trust", "export", "--url", w.url, "--dir", "trust")
+	w.must(trust, "logcli", "doctor", "--url", w.url)
+	w.must("cosign3", "generate-key-pair")
+	w.write("artifact", "artifact\n")
+	for _, program := range []string{"cosign3", "cosign2"} {
+		f := flow{w, program, "", signer{sign: []string{"--key", "cosign.key"}, verify: []string{"--key", "cosign.pub"}, root: "trust/trusted_root.json"}}
+		sign := append([]string{trust}, f.signFlags("sign-blob")...)
+		for i, arg := range sign {
+			if arg == "--signing-config" {
+				sign[i+1] = "trust/signing_config.json"
+			}
+		}
+		w.must(append(sign, "--bundle", "b.json", "artifact")...)
+		w.must(append(f.verifyFlags("verify-blob"), "--bundle", "b.json", "artifact")...)
+	}
+	w.refused("failed\\s+to verify certificate", "logcli", "doctor", "--url", w.url)
+}
