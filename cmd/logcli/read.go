@@ -267,6 +267,10 @@ func (p *program) consistency(ctx context.Context, c *client.Client, olderFile, 
 	if err != nil {
 		return err
 	}
+	if older.Size > newer.Size {
+		return unverified(fmt.Errorf("the newer checkpoint has size %d, and the older one %d: it comes from a server or cache that is behind, or the two were mixed up; "+
+			"if it stays so, the log was rolled back, and both are evidence\n\n%s\n%s", newer.Size, older.Size, older.Note, newer.Note))
+	}
 	proof, err := c.Consistent(ctx, older.Checkpoint, newer.Checkpoint)
 	if errors.Is(err, client.ErrUntrusted) {
 		return unverified(fmt.Errorf("%w\nBoth checkpoints are signed by the log. Keep them: they are evidence.\n\n%s\n%s", err, older.Note, newer.Note))
@@ -292,6 +296,10 @@ func openFile(c *client.Client, file string) (checkpoint.Opened, error) {
 		return checkpoint.Opened{}, err
 	}
 	o, err := c.Open(note)
+	if errors.Is(err, checkpoint.ErrMalformed) {
+		// Nothing that a log answered.
+		return o, &exitError{exitUnasked, fmt.Errorf("%s is no checkpoint, as logcli checkpoint prints them", file)}
+	}
 	if err != nil {
 		return o, fmt.Errorf("%s: %w", file, err)
 	}

@@ -38,10 +38,14 @@ func pinFile(home, origin string) string {
 
 // readKeys parses a vkey, or a file of vkeys.
 func readKeys(s string) ([]checkpoint.Verifier, error) {
-	if k, err := checkpoint.ParseVerifier(s); err == nil {
+	k, bad := checkpoint.ParseVerifier(s)
+	if bad == nil {
 		return []checkpoint.Verifier{k}, nil
 	}
 	data, err := os.ReadFile(s)
+	if errors.Is(err, os.ErrNotExist) && strings.Count(s, "+") >= 2 {
+		return nil, usagef("--log-key: %w", bad)
+	}
 	if err != nil {
 		return nil, usagef("--log-key %q is neither a vkey (name+hash+key) nor a file that can be read: %w", s, err)
 	}
