@@ -14,6 +14,7 @@ import (
 	"indelible/guard"
 	"indelible/internal/config"
 	"indelible/keys"
+	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/storage"
 	"indelible/storage/mysql"
@@ -155,8 +156,17 @@ type opened struct {
 	store    storage.Store
 	record   storage.Log
 	signer   *checkpoint.KeySigner
+	mldsa    *checkpoint.CosigningSigner // nil: the log signs with signer alone
 	register *guard.File
 	created  bool
+}
+
+// signers are what every checkpoint is signed by.
+func (o *opened) signers() []translog.Signer {
+	if o.mldsa == nil {
+		return []translog.Signer{o.signer}
+	}
+	return []translog.Signer{o.signer, o.mldsa}
 }
 
 func (o *opened) close() error {
@@ -218,6 +228,9 @@ func orphans(p paths, err error) error {
 // load opens the key and the register of a log that exists.
 func (o *opened) load(v config.Values, p paths) error {
 	key, err := loadKey(v, p)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("the key of log %q is not there: %w; put it back, or give its place with --log-key", o.record.Origin, err)
+	}
 	if err != nil {
 		return fmt.Errorf("the key of log %q: %w", o.record.Origin, err)
 	}

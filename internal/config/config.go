@@ -45,6 +45,7 @@ type Setting struct {
 	Default string
 	Help    string   // one or two sentences
 	OneOf   []string // the values allowed; empty: any
+	NotZero bool     // 0 is refused: packages take it for "not said"
 }
 
 // Env is the setting's environment variable.
@@ -189,6 +190,9 @@ func (v Value) check() error {
 			err = fmt.Errorf("%q is not true or false", v.Text)
 		}
 	}
+	if err == nil && v.NotZero && v.zero() {
+		err = fmt.Errorf("%q is nothing; it must be more", v.Text)
+	}
 	if err != nil || len(v.OneOf) == 0 {
 		return err
 	}
@@ -198,6 +202,20 @@ func (v Value) check() error {
 		}
 	}
 	return nil
+}
+
+// zero reports whether a number, a size or a duration is 0.
+func (v Value) zero() bool {
+	list := Values{[]Value{v}}
+	switch v.Type {
+	case Duration:
+		return list.Duration(v.Name) == 0
+	case Size:
+		return list.Size(v.Name) == 0
+	case Number:
+		return list.Number(v.Name) == 0
+	}
+	return false
 }
 
 // parseSize reads a number of bytes.

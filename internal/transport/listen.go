@@ -19,7 +19,7 @@ const maxConnections = 8192
 func Listen(addr, certFile, keyFile string) (net.Listener, error) {
 	tcp, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+		return nil, err
 	}
 	l := limit(tcp, maxConnections)
 	if certFile == "" {
