@@ -2,14 +2,17 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -58,11 +61,20 @@ func (q strictQuery) Parse(msg proto.Message, values url.Values, filter *utiliti
 			return fmt.Errorf("unknown query parameter %.100q", name)
 		}
 	}
-	return q.DefaultQueryParser.Parse(msg, values, filter)
+	err := q.DefaultQueryParser.Parse(msg, values, filter)
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		return fmt.Errorf("the query says %.100q where a whole number is expected, or it is too large", number.Num)
+	}
+	return err
 }
 
 // writeError writes the error of a call, or of reading its request.
 func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	// The one parameter in a path is an entry's index.
+	if strings.HasPrefix(status.Convert(err).Message(), "type mismatch, parameter: index") {
+		err = status.Errorf(codes.InvalidArgument, "%.200q does not end in the index of an entry, a whole number from 0 up", r.URL.EscapedPath())
+	}
 	rest.WriteError(w, r, err)
 }
 
