@@ -674,11 +674,11 @@ type LoggedEntry struct {
 	Index int64                  `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	// SHA-256(0x00 || canonical).
 	LeafHash []byte `protobuf:"bytes,2,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
-	// The bytes in the log. Left out of the answers of AddEntries and, where only a proof was asked for, elsewhere.
+	// The bytes in the log. Left out of the answers of AddEntries, and of AddEntry for a raw entry: whoever asks has them.
 	Canonical []byte `protobuf:"bytes,3,opt,name=canonical,proto3" json:"canonical,omitempty"`
 	// When the log took the entry in: Unix time in milliseconds, as the operator's clock said. It is not part of the leaf.
 	IntegratedAt int64 `protobuf:"varint,4,opt,name=integrated_at,json=integratedAt,proto3" json:"integrated_at,omitempty"`
-	// hashedrekord, dsse or raw.
+	// hashedrekord, dsse, intoto, rekord or raw.
 	Kind          string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
