@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"indelible/entry"
@@ -47,7 +48,9 @@ func (l *Log) AddMany(ctx context.Context, entries []entry.Entry) ([]Outcome, er
 	}
 	outcomes := make([]Outcome, len(places))
 	for i, p := range places {
-		outcomes[i].Err = p.wait(ctx)
+		if outcomes[i].Err = p.wait(ctx); errors.Is(outcomes[i].Err, context.DeadlineExceeded) {
+			outcomes[i].Err = l.overdue(outcomes[i].Err)
+		}
 	}
 	v := l.view.Load() // not older than any of those that the entries waited for
 	for i, p := range places {

@@ -68,6 +68,8 @@ var (
 	ErrOutOfRange = errors.New("out of range")
 	// ErrPoisoned: the log found a contradiction and signs no more.
 	ErrPoisoned = errors.New("the log is poisoned")
+	// ErrUnwitnessed: too few witnesses cosign what the log would publish.
+	ErrUnwitnessed = errors.New("too few of the log's witnesses cosign at present")
 	// ErrUnavailable: nothing is published yet, or the database does not answer.
 	ErrUnavailable = errors.New("the log is not available")
 )
@@ -86,6 +88,8 @@ type Log struct {
 
 	late       inbox[lateNote] // cosignatures to be merged
 	remembered inbox[[]byte]   // checkpoints of this log that others keep, to be judged
+
+	witnessing atomic.Bool // witnesses are being waited for
 
 	mu       sync.Mutex
 	state    state
@@ -228,6 +232,17 @@ func (l *Log) failing(s stage, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.trouble[s] = err
+}
+
+// overdue says why an add was not answered in time.
+func (l *Log) overdue(err error) error {
+	l.mu.Lock()
+	trouble := l.trouble[stagePublish]
+	l.mu.Unlock()
+	if l.witnessing.Load() || errors.Is(trouble, ErrUnwitnessed) {
+		return fmt.Errorf("%w: %w", err, ErrUnwitnessed)
+	}
+	return err
 }
 
 // refusal is why nothing more is added; nil if it may be.

@@ -36,12 +36,14 @@ func (p *publisher) witnessed(ctx context.Context, note []byte) ([]byte, error) 
 		}
 		return p.l.compute(ctx, v, plan)
 	}
+	p.l.witnessing.Store(true)
 	cosigned, err := p.l.cfg.Witness.Cosign(ctx, note, prove)
+	p.l.witnessing.Store(false)
 	if err := p.judgeRemembered(ctx); err != nil {
 		return nil, err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("have the checkpoint witnessed: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrUnwitnessed, err)
 	}
 	return cosigned, nil
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -180,31 +179,46 @@ func (l *lane) remembered(ctx context.Context, origin string) ([]byte, error) {
 	}
 	code, _, data, err := l.do(req)
 	if err == nil && code != http.StatusOK {
-		err = errors.New("it does not show what it cosigned")
+		err = fmt.Errorf("it shows no checkpoint (%d)", code)
 	}
 	return data, err
 }
 
-// Remembered returns what the witnesses that can be reached cosigned of a log.
-// Nothing in it is verified.
-func (w *Witnesses) Remembered(ctx context.Context, origin string) [][]byte {
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.Wait)
+// Memory is what a witness shows of a log.
+type Memory struct {
+	Witness checkpoint.PolicyWitness
+	Note    []byte // the checkpoint that it cosigned last; nothing in it is verified
+	Err     error  // why there is none
+}
+
+// recallFor is how long witnesses are waited for that are asked what they
+// remember. It holds up a log that starts, and what comes later is not lost: a
+// witness that is ahead says so as soon as it is asked to cosign.
+const recallFor = 3 * time.Second
+
+// Recall asks all witnesses at once for the checkpoint that they cosigned last.
+func (w *Witnesses) Recall(ctx context.Context, origin string) []Memory {
+	ctx, cancel := context.WithTimeout(ctx, recallFor)
 	defer cancel()
-	notes := make([][]byte, len(w.lanes))
+	found := make([]Memory, len(w.lanes))
 	var all sync.WaitGroup
 	for i, l := range w.lanes {
 		all.Go(func() {
-			if note, err := l.remembered(ctx, origin); err == nil {
-				notes[i] = note
-			}
+			note, err := l.remembered(ctx, origin)
+			found[i] = Memory{Witness: l.witness, Note: note, Err: err}
 		})
 	}
 	all.Wait()
-	var found [][]byte
-	for _, note := range notes {
-		if note != nil {
-			found = append(found, note)
+	return found
+}
+
+// Remembered returns the notes of what Recall finds.
+func (w *Witnesses) Remembered(ctx context.Context, origin string) [][]byte {
+	var notes [][]byte
+	for _, m := range w.Recall(ctx, origin) {
+		if m.Err == nil {
+			notes = append(notes, m.Note)
 		}
 	}
-	return found
+	return notes
 }

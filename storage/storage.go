@@ -4,7 +4,8 @@
 //
 // # What is kept
 //
-//	logs         one row a log: its identity. Written once, but for Poisoned and Keys.
+//	logs         one row a log: its identity. Written once, but for Keys, which grow, Poisoned,
+//	             and Register, when a lost one was replaced on an operator's word.
 //	tree_heads   one row a log: the durable tree head. Its row lock orders every append,
 //	             and every append UPDATEs it.
 //	entries      one row an entry, appended in the order of its index, never changed.
@@ -59,7 +60,7 @@ var (
 // Hash is an RFC 6962 SHA-256 hash.
 type Hash = [32]byte
 
-// Log is the identity of one log. Origin, Instance and Register never change.
+// Log is the identity of one log. Origin and Instance never change.
 type Log struct {
 	ID        int64     // set by CreateLog
 	Instance  string    // 32 hex digits, random, made at creation: tells two logs of one name apart
@@ -164,6 +165,12 @@ type Store interface {
 	Poison(ctx context.Context, logID int64, reason string) error
 	// ClearPoison is the operator's way back, after a repair.
 	ClearPoison(ctx context.Context, logID int64) error
+	// AddKey adds a vkey to those that may sign for a log. One that is among
+	// them is no change.
+	AddKey(ctx context.Context, logID int64, vkey string) error
+	// ReplaceRegister gives a log another register, if it still has the one with
+	// the id was. ErrConflict if it has not.
+	ReplaceRegister(ctx context.Context, logID int64, was, id string) error
 
 	// BeginAppend opens a transaction and locks the log's tree-head row.
 	BeginAppend(ctx context.Context, logID int64) (Appender, error)

@@ -34,6 +34,9 @@ func (p *program) initCommand() *cobra.Command {
 				return err
 			}
 		}
+		if err := parts.mldsaKey(ctx, v); err != nil {
+			return err
+		}
 		what := "Log %q is there already.\n\n"
 		if parts.created {
 			what = "Created log %q.\n\n"
@@ -44,6 +47,9 @@ func (p *program) initCommand() *cobra.Command {
 			fmt.Fprintf(p.stdout, "  vkey      %s\n", k)
 		}
 		fmt.Fprintf(p.stdout, "  key       %s\n", paths.key)
+		if path := v.Text("mldsa-key"); path != "" {
+			fmt.Fprintf(p.stdout, "  key       %s\n", path)
+		}
 		if v.Bool("rekor-v1") {
 			fmt.Fprintf(p.stdout, "  v1 key    %s\n", paths.rekorV1)
 		}

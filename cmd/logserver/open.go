@@ -14,6 +14,7 @@ import (
 	"indelible/guard"
 	"indelible/internal/config"
 	"indelible/keys"
+	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/storage"
 	"indelible/storage/mysql"
@@ -155,8 +156,17 @@ type opened struct {
 	store    storage.Store
 	record   storage.Log
 	signer   *checkpoint.KeySigner
+	mldsa    *checkpoint.CosigningSigner // nil: the log signs with signer alone
 	register *guard.File
 	created  bool
+}
+
+// signers are what every checkpoint is signed by.
+func (o *opened) signers() []translog.Signer {
+	if o.mldsa == nil {
+		return []translog.Signer{o.signer}
+	}
+	return []translog.Signer{o.signer, o.mldsa}
 }
 
 func (o *opened) close() error {

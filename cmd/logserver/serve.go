@@ -39,13 +39,15 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 		return err
 	}
 	defer parts.close()
+	if err := parts.mldsaKey(ctx, v); err != nil {
+		return err
+	}
 	warn(ctx, logger, parts)
+	warnWitnesses(v, parts, logger)
 
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	cfg := logConfig(v, parts, logged(server.Metrics(metrics), logger))
-	cfg.Replica = replica(v)
-	l, err := translog.Open(cfg)
+	l, err := openLog(v, parts, logged(server.Metrics(metrics), logger), metrics, logger)
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ func runAll(ctx context.Context, l *translog.Log, x *index.Index, servers transp
 
 func logConfig(v config.Values, parts *opened, events translog.Events) translog.Config {
 	return translog.Config{
-		Store: parts.store, Record: parts.record, Signers: []translog.Signer{parts.signer}, Register: parts.register,
+		Store: parts.store, Record: parts.record, Signers: parts.signers(), Register: parts.register,
 		MaxBatch: v.Number("max-batch"), MaxQueue: v.Number("max-queue"), MaxQueueBytes: v.Size("max-queue-bytes"),
 		Linger: v.Duration("linger"), CacheBytes: v.Size("tile-cache"), MaxClockStep: v.Duration("max-clock-step"),
 		DrainTimeout: v.Duration("shutdown-timeout"), Events: events,
@@ -244,7 +246,9 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 	fmt.Fprintf(&b, "%s %q\n\n", verb, parts.record.Origin)
 	fmt.Fprintf(&b, "  HTTP      %s\n  gRPC      %s\n  admin     http://%s\n", url, s.GRPCOn.Addr(), s.AdminOn.Addr())
 	fmt.Fprintf(&b, "  APIs      %s\n", strings.Join(endpoints(v), "\n            "))
-	fmt.Fprintf(&b, "  vkey      %s\n", strings.Join(parts.record.Keys, "\n            "))
+	for _, vkey := range parts.record.Keys {
+		fmt.Fprintf(&b, "  vkey      %s\n", brief(vkey))
+	}
 	paths := pathsOf(v)
 	if v.Text("storage") == "sqlite" {
 		fmt.Fprintf(&b, "  database  %s\n", paths.db)
@@ -253,7 +257,11 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 	if v.Bool("rekor-v1") {
 		fmt.Fprintf(&b, "  v1 key    %s\n", paths.rekorV1)
 	}
-	fmt.Fprintf(&b, "  register  %s\n\n", paths.register)
+	fmt.Fprintf(&b, "  register  %s\n", paths.register)
+	if policy := v.Text("witness-policy"); policy != "" {
+		fmt.Fprintf(&b, "  witnesses %s\n", policy)
+	}
+	b.WriteByte('\n')
 	cli, at := "go run ./cmd/logcli", ""
 	if url != "http://127.0.0.1:8080" {
 		at = " --url " + url

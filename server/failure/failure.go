@@ -104,7 +104,11 @@ func message(c codes.Code, err error) string {
 // entry is not logged.
 func Add(err error) error {
 	if code(err) == codes.DeadlineExceeded {
-		return status.Error(codes.DeadlineExceeded, "the entry was not published in time; it may be yet: add it again, and the answer has the index it got")
+		why := ""
+		if errors.Is(err, translog.ErrUnwitnessed) {
+			why = ", since " + translog.ErrUnwitnessed.Error()
+		}
+		return status.Error(codes.DeadlineExceeded, "the entry was not published in time"+why+"; it may be yet: add it again, and the answer has the index it got")
 	}
 	return Status(err)
 }

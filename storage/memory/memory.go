@@ -134,6 +134,25 @@ func (s *Store) ClearPoison(ctx context.Context, logID int64) error {
 	})
 }
 
+func (s *Store) AddKey(ctx context.Context, logID int64, vkey string) error {
+	return s.with(ctx, logID, func(l *log) error {
+		if !slices.Contains(l.record.Keys, vkey) {
+			l.record.Keys = append(l.record.Keys, vkey)
+		}
+		return nil
+	})
+}
+
+func (s *Store) ReplaceRegister(ctx context.Context, logID int64, was, id string) error {
+	return s.with(ctx, logID, func(l *log) error {
+		if l.record.Register != was {
+			return fmt.Errorf("log %d no longer has register %s: %w", logID, was, storage.ErrConflict)
+		}
+		l.record.Register = id
+		return nil
+	})
+}
+
 func (s *Store) Head(ctx context.Context, logID int64) (h storage.Head, err error) {
 	err = s.with(ctx, logID, func(l *log) error {
 		h = copyHead(l.head)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 	}{
 		{"logs are found as they were created", (*suite).logs},
 		{"poison stays until it is cleared", (*suite).poison},
+		{"keys are added, and a register is replaced once", (*suite).identity},
 		{"an append is read back", (*suite).appendAndRead},
 		{"a rollback leaves nothing", (*suite).rollback},
 		{"big and many entries", (*suite).bigAppend},
@@ -159,6 +161,26 @@ func (s *suite) poison() {
 	s.ok(s.store.ClearPoison(ctx, l.ID))
 	if got, _ = s.store.FindLog(ctx, "a"); got.Poisoned != "" {
 		s.Fatalf("%q", got.Poisoned)
+	}
+}
+
+func (s *suite) identity() {
+	ctx, l, other := s.Context(), s.create("a"), s.create("b")
+	s.ok(s.store.AddKey(ctx, l.ID, "a+00000001+third"))
+	s.ok(s.store.AddKey(ctx, l.ID, "a+00000001+third"))
+	s.is(s.store.AddKey(ctx, 999, "x"), storage.ErrNotFound)
+	if n := s.outcomes(func(i int) error { return s.store.AddKey(ctx, l.ID, fmt.Sprint("key ", i)) }, nil); n != 4 {
+		s.Fatalf("%d of 4 keys were added", n)
+	}
+	n := s.outcomes(func(i int) error { return s.store.ReplaceRegister(ctx, l.ID, l.Register, fmt.Sprint("register ", i)) }, storage.ErrConflict)
+	s.is(s.store.ReplaceRegister(ctx, 999, "x", "y"), storage.ErrNotFound)
+	got, err := s.store.FindLog(ctx, "a")
+	s.ok(err)
+	if n != 1 || len(got.Keys) != len(l.Keys)+5 || got.Keys[len(l.Keys)] != "a+00000001+third" || !strings.HasPrefix(got.Register, "register ") {
+		s.Fatalf("%d replaced the register: %+v", n, got)
+	}
+	if got, err = s.store.FindLog(ctx, "b"); err != nil || fmt.Sprint(got) != fmt.Sprint(other) {
+		s.Fatalf("%+v, %v", got, err)
 	}
 }
 

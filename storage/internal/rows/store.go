@@ -323,6 +323,43 @@ func (s *Store) ClearPoison(ctx context.Context, logID int64) error {
 	return err
 }
 
+// AddKey implements storage.Store.
+func (s *Store) AddKey(ctx context.Context, logID int64, vkey string) error {
+	return s.transact(ctx, func(r runner) error {
+		// The head's lock makes those who add keys take turns.
+		if _, err := r.head(ctx, logID, s.dialect.ForUpdate); err != nil {
+			return err
+		}
+		var text []byte
+		var keys []string
+		err := found(r.row(ctx, `SELECT vkeys FROM logs WHERE id = ?`, []any{logID}, &text), "log %d", logID)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(text, &keys); err != nil {
+			return fmt.Errorf("keys of log %d: %w", logID, storage.ErrCorrupt)
+		}
+		if slices.Contains(keys, vkey) {
+			return nil
+		}
+		if text, err = json.Marshal(append(keys, vkey)); err == nil {
+			_, err = r.exec(ctx, `UPDATE logs SET vkeys = ? WHERE id = ?`, text, logID)
+		}
+		return err
+	})
+}
+
+// ReplaceRegister implements storage.Store.
+func (s *Store) ReplaceRegister(ctx context.Context, logID int64, was, id string) error {
+	n, err := s.alone().exec(ctx, `UPDATE logs SET register_id = ? WHERE id = ? AND register_id = ?`, id, logID, was)
+	if err == nil && n == 0 {
+		if err = s.alone().exists(ctx, logID); err == nil {
+			err = fmt.Errorf("log %d no longer has register %s: %w", logID, was, storage.ErrConflict)
+		}
+	}
+	return err
+}
+
 const headColumns = `SELECT size, root, compact_range, integrated_at FROM tree_heads WHERE log_id = ?`
 
 func (r runner) head(ctx context.Context, logID int64, lock string) (h storage.Head, err error) {
