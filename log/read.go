@@ -108,11 +108,7 @@ func (l *Log) Lookup(ctx context.Context, leaf merkle.Hash) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	index, err := l.find(ctx, v, leaf)
-	if err != nil {
-		return Record{}, err
-	}
-	return l.entry(ctx, v, index)
+	return l.find(ctx, v, leaf)
 }
 
 // LookupWithProof is Lookup with the entry's proof in the published tree.
@@ -121,24 +117,23 @@ func (l *Log) LookupWithProof(ctx context.Context, leaf merkle.Hash) (Record, Pr
 	if err != nil {
 		return Record{}, Proof{}, Published{}, err
 	}
-	index, err := l.find(ctx, v, leaf)
+	r, err := l.find(ctx, v, leaf)
 	if err != nil {
 		return Record{}, Proof{}, Published{}, err
 	}
-	return l.withProof(ctx, v, index)
+	p, err := l.prove(ctx, v, r.Index, v.Size)
+	return r, p, v.Published, err
 }
 
-func (l *Log) find(ctx context.Context, v *view, leaf merkle.Hash) (int64, error) {
-	found, err := l.cfg.Store.FindLeaves(ctx, l.cfg.Record.ID, []merkle.Hash{leaf})
+func (l *Log) find(ctx context.Context, v *view, leaf merkle.Hash) (Record, error) {
+	e, err := l.cfg.Store.EntryByLeaf(ctx, l.cfg.Record.ID, leaf)
+	if errors.Is(err, storage.ErrNotFound) || err == nil && e.Index >= v.Size {
+		return Record{}, fmt.Errorf("%w: no entry of the first %d has leaf hash %x", ErrNotFound, v.Size, leaf)
+	}
 	if err != nil {
-		return 0, l.readError(err)
+		return Record{}, l.readError(err)
 	}
-	for _, f := range found {
-		if f.Index < v.Size {
-			return f.Index, nil
-		}
-	}
-	return 0, fmt.Errorf("%w: no entry of the first %d has leaf hash %x", ErrNotFound, v.Size, leaf)
+	return record(e), nil
 }
 
 // InclusionProof proves that the entry at index is in the tree of a size;

@@ -187,6 +187,9 @@ type Store interface {
 	LeafHashes(ctx context.Context, logID, start, end int64) ([]Hash, error)
 	// FindLeaves returns those of the hashes that are in the log, in no order.
 	FindLeaves(ctx context.Context, logID int64, hashes []Hash) ([]Leaf, error)
+	// EntryByLeaf returns the entry with a leaf hash, or ErrNotFound; of several
+	// the one with the lowest index.
+	EntryByLeaf(ctx context.Context, logID int64, hash Hash) (Entry, error)
 	// EntriesAt returns the entries at up to 1,000 indexes, which ascend. One
 	// that is not there is ErrNotFound.
 	EntriesAt(ctx context.Context, logID int64, indexes []int64) ([]Entry, error)

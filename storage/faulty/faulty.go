@@ -33,6 +33,7 @@ const (
 	BeginAppend, TxLeafHashes, TxFindLeaves              Op = "BeginAppend", "tx.LeafHashes", "tx.FindLeaves"
 	TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp Op = "tx.Tile", "tx.Edge", "tx.Write", "tx.Commit", "FindLog", "Poison"
 	EntriesAt, SetOnce, IndexState                       Op = "EntriesAt", "SetOnce", "IndexState"
+	EntryByLeaf                                          Op = "EntryByLeaf"
 	IndexReset, IndexAppend, IndexFind, IndexSweep       Op = "IndexReset", "IndexAppend", "IndexFind", "IndexSweep"
 )
 
@@ -41,7 +42,7 @@ func Ops() []Op {
 	return []Op{
 		Head, LockedHead, Entries, LeafHashes, FindLeaves, Tile, Edge, Published, Publish, Lease, Unlease,
 		BeginAppend, TxLeafHashes, TxFindLeaves, TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp,
-		EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep,
+		EntryByLeaf, EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep,
 	}
 }
 
@@ -95,6 +96,10 @@ func (s *Store) LeafHashes(ctx context.Context, logID, start, end int64) ([]stor
 
 func (s *Store) FindLeaves(ctx context.Context, logID int64, hashes []storage.Hash) ([]storage.Leaf, error) {
 	return do(s.plan, FindLeaves, func() ([]storage.Leaf, error) { return s.Store.FindLeaves(ctx, logID, hashes) })
+}
+
+func (s *Store) EntryByLeaf(ctx context.Context, logID int64, hash storage.Hash) (storage.Entry, error) {
+	return do(s.plan, EntryByLeaf, func() (storage.Entry, error) { return s.Store.EntryByLeaf(ctx, logID, hash) })
 }
 
 func (s *Store) Tile(ctx context.Context, logID int64, level int, index int64) ([]byte, error) {

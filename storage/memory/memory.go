@@ -238,6 +238,19 @@ func (s *Store) FindLeaves(ctx context.Context, logID int64, hashes []storage.Ha
 	return out, err
 }
 
+func (s *Store) EntryByLeaf(ctx context.Context, logID int64, hash storage.Hash) (e storage.Entry, err error) {
+	err = s.with(ctx, logID, func(l *log) error {
+		i, ok := l.leaves[hash]
+		if !ok {
+			return fmt.Errorf("leaf hash %x: %w", hash, storage.ErrNotFound)
+		}
+		e = l.entries[i]
+		e.Body = bytes.Clone(e.Body)
+		return nil
+	})
+	return e, err
+}
+
 func (l *log) findLeaves(hashes []storage.Hash) []storage.Leaf {
 	var out []storage.Leaf
 	seen := make(map[storage.Hash]bool, len(hashes))

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -288,6 +289,16 @@ func (s *suite) lookup() {
 	}
 	if none, err := s.store.FindLeaves(ctx, l.ID, nil); err != nil || len(none) != 0 {
 		s.Fatal(none, err)
+	}
+	for _, i := range []int{0, 7, 8, 1499} {
+		if e, err := s.store.EntryByLeaf(ctx, l.ID, a.Entries[i].LeafHash); err != nil || !reflect.DeepEqual(e, a.Entries[i]) {
+			s.Fatalf("%+v, not %+v, %v", e, a.Entries[i], err)
+		}
+	}
+	for _, h := range []storage.Hash{other, hash("nowhere")} {
+		if e, err := s.store.EntryByLeaf(ctx, l.ID, h); !errors.Is(err, storage.ErrNotFound) {
+			s.Fatalf("%+v, %v", e, err)
+		}
 	}
 	tx, err = s.store.BeginAppend(ctx, l.ID)
 	s.ok(err)

@@ -556,6 +556,17 @@ func (r runner) findLeaves(ctx context.Context, logID int64, hashes []storage.Ha
 	return leaves, nil
 }
 
+// EntryByLeaf implements storage.Store.
+func (s *Store) EntryByLeaf(ctx context.Context, logID int64, hash storage.Hash) (storage.Entry, error) {
+	e := storage.Entry{LeafHash: hash}
+	query := `SELECT idx, integrated_at, body FROM entries` + s.dialect.LeafIndex + ` WHERE log_id = ? AND leaf_key = ? AND leaf_hash = ? ORDER BY idx LIMIT 1`
+	err := s.alone().row(ctx, query, []any{logID, leafKey(hash), hash[:]}, &e.Index, &e.IntegratedAt, &e.Body)
+	if err := found(err, "entry with leaf hash %x", hash); err != nil {
+		return storage.Entry{}, err
+	}
+	return e, nil
+}
+
 // chunkSize is the smallest of the sizes, which go down, that n fits in.
 func chunkSize(sizes []int, n int) int {
 	best := sizes[0]
