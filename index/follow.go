@@ -65,7 +65,6 @@ type follower struct {
 	leftovers  bool // there may be rows of old indexes
 	last       time.Time
 	held       bool
-	epoch      int64
 	leaseUntil time.Time // by our clock, from before we asked: never too late
 	rows       []storage.IndexRow
 }
@@ -98,8 +97,6 @@ func (f *follower) step(ctx context.Context) (time.Duration, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case f.stale: // whoever held it before us may have gone on
-		return 0, nil
 	case !held: // its holder goes on; we look how far it is
 		f.stale = true
 		return cfg.LeaseTTL / 3, nil
@@ -149,8 +146,7 @@ func (f *follower) hold(ctx context.Context) (bool, error) {
 		f.held = false
 		return false, fmt.Errorf("ask for the lease: %w", err)
 	}
-	f.stale = f.stale || lease.Held && lease.Epoch != f.epoch
-	f.held, f.epoch, f.leaseUntil = lease.Held, lease.Epoch, now.Add(cfg.LeaseTTL)
+	f.held, f.leaseUntil = lease.Held, now.Add(cfg.LeaseTTL)
 	return f.held, nil
 }
 

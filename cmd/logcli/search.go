@@ -268,12 +268,10 @@ func (s *searching) keep(hits []client.Hit) {
 		}
 	}
 	for _, h := range hits[:s.room(len(hits))] {
+		kind, _ := entry.KindOf(h.Canonical)
 		e := foundEntry{
-			Index: h.Index, Kind: entry.KindRaw, LeafHash: h.LeafHash[:], Canonical: h.Canonical,
+			Index: h.Index, Kind: kind, LeafHash: h.LeafHash[:], Canonical: h.Canonical,
 			IntegratedAt: time.UnixMilli(h.IntegratedAt).UTC().Format(time.RFC3339),
-		}
-		if parsed, err := entry.Parse(h.Canonical); err == nil {
-			e.Kind = parsed.Kind
 		}
 		s.answer.Entries = append(s.answer.Entries, e)
 	}
