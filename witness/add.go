@@ -75,9 +75,6 @@ func (w *Witness) admit(r Request) (c candidate, err error) {
 	if c.log = w.log(origin); c.log == nil {
 		return c, fmt.Errorf("%w: %.100q", ErrUnknownLog, origin)
 	}
-	if !c.log.budget.take(w.cfg.Now(), c.log.PerDay) {
-		return c, &TooManyError{Origin: origin, PerDay: c.log.PerDay}
-	}
 	if c.signatures, err = logSignatures(note, c.log.Keys); err != nil {
 		w.refused(origin, err)
 		return c, err
@@ -141,16 +138,16 @@ func falseEmptyTree(text []byte) bool {
 // swap makes the candidate the log's newest cosigned checkpoint, if the proof
 // shows that it may be.
 func (w *Witness) swap(ctx context.Context, c candidate, r Request) ([]checkpoint.Signature, error) {
-	c.log.mu.Lock()
-	defer c.log.mu.Unlock()
+	unlock, err := c.log.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	have, newest, err := w.newest(ctx, c.log.Origin)
 	if err != nil {
 		return nil, err
 	}
-	if r.Old != newest.Size {
-		return nil, &ConflictError{newest.Size}
-	}
-	if err := extends(newest, c.checkpoint, r.Proof); err != nil {
+	if err := w.may(c, r, newest); err != nil {
 		return nil, err
 	}
 	to, signatures, err := w.cosign(c, have.Time)
@@ -170,6 +167,24 @@ func (w *Witness) swap(ctx context.Context, c candidate, r Request) ([]checkpoin
 		return nil, fmt.Errorf("register the checkpoint: %w", err)
 	}
 	return signatures, nil
+}
+
+// may says whether a candidate may follow what was cosigned last. Whoever saw a
+// checkpoint can send it again, so that what comes of it is counted apart: only
+// the log itself can use up its budget for a checkpoint that is larger.
+func (w *Witness) may(c candidate, r Request, newest Head) error {
+	err := extends(newest, c.checkpoint, r.Proof)
+	if r.Old != newest.Size {
+		err = &ConflictError{newest.Size}
+	}
+	of := &c.log.rest
+	if err == nil && c.checkpoint.Size > newest.Size {
+		of = &c.log.growth
+	}
+	if !of.take(w.cfg.Now(), c.log.PerDay) {
+		return &TooManyError{Origin: c.log.Origin, PerDay: c.log.PerDay}
+	}
+	return err
 }
 
 // newest returns what the database has, and what counts: the larger of that

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -235,6 +236,7 @@ func TestTimeNeverGoesBack(t *testing.T) {
 	}
 }
 
+// Who repeats what the log signed uses up no more than what repeating may.
 func TestBudget(t *testing.T) {
 	w := newWorld(t)
 	w.logs[testOrigin].PerDay = 24
@@ -244,10 +246,58 @@ func TestBudget(t *testing.T) {
 		}
 	}
 	tooMany := (*TooManyError)(nil)
-	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 0, 5)); !errors.As(err, &tooMany) || tooMany.RetryAfter() != time.Hour {
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 3, 5)); !errors.As(err, &tooMany) || tooMany.RetryAfter() != time.Hour {
 		t.Fatal(err)
 	}
+	for i := range minBurst {
+		w.add(t, i, i+1)
+	}
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, minBurst, minBurst+1)); !errors.As(err, &tooMany) {
+		t.Fatal(err)
+	}
+	if got := w.mem.snapshot(testOrigin).Size; got != minBurst {
+		t.Errorf("size %d", got)
+	}
 	*w.now = w.now.Add(time.Hour)
+	w.add(t, minBurst, minBurst+1)
+	w.add(t, minBurst+1, minBurst+1)
+}
+
+func TestAddLogs(t *testing.T) {
+	w := newWorld(t)
+	other, err := checkpoint.NewSigner("other.example", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := []checkpoint.Verifier{other.Verifier()}
+	err = w.AddLogs(t.Context(), []Log{{Origin: testWitness, Keys: key}, {Origin: "other.example", Keys: key}})
+	if !errors.Is(err, ErrLogRefused) || !strings.Contains(err.Error(), "apart") || w.Logs() != 2 {
+		t.Fatalf("%d logs, %v", w.Logs(), err)
+	}
+	note, err := checkpoint.Sign(checkpoint.Checkpoint{Origin: "other.example", Size: 1, Root: w.tree.root(1)}, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddCheckpoint(t.Context(), Request{Note: note}); err != nil {
+		t.Error(err)
+	}
+	// The one that was cosigned before is as it was.
+	w.add(t, 0, 5)
+}
+
+// Who gives up while another request for the same log runs waits no longer.
+func TestGivenUp(t *testing.T) {
+	w := newWorld(t)
+	unlock, err := w.logs[testOrigin].lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.AddCheckpoint(ctx, w.tree.request(t, 0, 5)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	unlock()
 	w.add(t, 0, 5)
 }
 

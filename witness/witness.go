@@ -56,14 +56,22 @@ type Head struct {
 	Note []byte // the checkpoint with the log's signatures and ours
 }
 
-// ErrMoved: the log's head is no longer the one the caller came from.
-var ErrMoved = errors.New("the log's head moved on")
+var (
+	// ErrMoved: the log's head is no longer the one the caller came from.
+	ErrMoved = errors.New("the log's head moved on")
+	// ErrLogRefused: some of the logs of a list were not added.
+	ErrLogRefused = errors.New("refused")
+)
 
 // State is the witness's database. Its methods may be called from many
 // goroutines at once.
 type State interface {
 	// Logs returns every log that the witness knows.
 	Logs(ctx context.Context) ([]Log, error)
+	// AddLogs adds those of the logs that it does not know. One that it knows
+	// stays as it is; if its keys are others now, or it cannot be kept, the error
+	// wraps ErrLogRefused, and the other logs are added nevertheless.
+	AddLogs(ctx context.Context, logs []Log) error
 	// Head returns what was cosigned last of a log; the zero Head if nothing was.
 	Head(ctx context.Context, origin string) (Head, error)
 	// Swap replaces from by to, durably, if from's Size, Root and Time still
@@ -106,8 +114,19 @@ type Witness struct {
 // known is a log with what is kept of it in memory.
 type known struct {
 	Log
-	mu     sync.Mutex // held while the log's head is changed
-	budget budget
+	turn   chan struct{} // holds one value while the log's head is changed
+	growth budget        // of checkpoints that are larger than the last
+	rest   budget        // of all else that the log signed, and anybody can send again
+}
+
+// lock waits for the turn to change the log's head, and returns how to end it.
+func (k *known) lock(ctx context.Context) (unlock func(), err error) {
+	select {
+	case k.turn <- struct{}{}:
+		return func() { <-k.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // New makes a Witness of the logs that its state knows.
@@ -119,11 +138,31 @@ func New(ctx context.Context, cfg Config) (*Witness, error) {
 		cfg.Now = time.Now
 	}
 	w := &Witness{cfg: cfg, logs: make(map[string]*known), hashes: make(map[string]string)}
-	return w, w.Reload(ctx)
+	return w, w.reload(ctx)
 }
 
-// Reload learns of logs that were added to the state.
-func (w *Witness) Reload(ctx context.Context) error {
+// AddLogs adds the logs that the witness does not know yet; no list takes one
+// away or changes it. An error that is ErrLogRefused says which were not added,
+// and why; the others were.
+func (w *Witness) AddLogs(ctx context.Context, logs []Log) error {
+	var good []Log
+	var refused []error
+	for _, l := range logs {
+		if err := w.checkNames(l); err != nil {
+			refused = append(refused, fmt.Errorf("%w: %w", ErrLogRefused, err))
+			continue
+		}
+		good = append(good, l)
+	}
+	err := w.cfg.State.AddLogs(ctx, good)
+	if err != nil && !errors.Is(err, ErrLogRefused) {
+		return fmt.Errorf("store the list of logs: %w", err)
+	}
+	return errors.Join(append(refused, err, w.reload(ctx))...)
+}
+
+// reload learns of logs that were added to the state.
+func (w *Witness) reload(ctx context.Context) error {
 	logs, err := w.cfg.State.Logs(ctx)
 	if err != nil {
 		return fmt.Errorf("read the list of logs: %w", err)
@@ -137,7 +176,7 @@ func (w *Witness) Reload(ctx context.Context) error {
 	defer w.mu.Unlock()
 	for _, l := range logs {
 		if w.logs[l.Origin] == nil {
-			w.logs[l.Origin] = &known{Log: l}
+			w.logs[l.Origin] = &known{Log: l, turn: make(chan struct{}, 1)}
 			w.hashes[OriginHash(l.Origin)] = l.Origin
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,16 @@ func newMemory(logs ...Log) *memory {
 }
 
 func (m *memory) Logs(context.Context) ([]Log, error) { return m.logs, nil }
+
+func (m *memory) AddLogs(_ context.Context, logs []Log) error {
+	for _, l := range logs {
+		if slices.ContainsFunc(m.logs, func(k Log) bool { return k.Origin == l.Origin }) {
+			return fmt.Errorf("%w: %s is there", ErrLogRefused, l.Origin)
+		}
+		m.logs = append(m.logs, l)
+	}
+	return nil
+}
 
 func (m *memory) Head(_ context.Context, origin string) (Head, error) {
 	m.mu.Lock()

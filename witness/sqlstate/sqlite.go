@@ -1,0 +1,103 @@
+//go:build unix
+
+package sqlstate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"syscall"
+
+	_ "modernc.org/sqlite" // the driver called sqlite
+)
+
+// ErrLocked: another process has the file open.
+var ErrLocked = errors.New("another process uses the database")
+
+// readers is how many connections read at once.
+const readers = 4
+
+// OpenSQLite opens a file, which it creates if it is not there. A commit is on
+// disk when it returns: the file is in WAL mode with synchronous=FULL.
+func OpenSQLite(ctx context.Context, path string) (*Store, error) {
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	s, err := openSQLite(ctx, path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), lock.Close())
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func openSQLite(ctx context.Context, path string) (*Store, error) {
+	// SQLite itself would make the file readable to all.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	write, err := openPool(dsn+"&_txlock=immediate", 1)
+	if err != nil {
+		return nil, err
+	}
+	read, err := openPool(dsn, readers)
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	s := &Store{read: read, write: write, dialect: dialect{schema: sqliteSchema(), ignore: "INSERT OR IGNORE", warnings: sqliteWarnings}}
+	if err := open(ctx, s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func openPool(dsn string, connections int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// sqliteWarnings checks that the settings took.
+func sqliteWarnings(ctx context.Context, db *sql.DB) ([]string, error) {
+	var mode string
+	var synchronous int
+	if err := errors.Join(
+		db.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode),
+		db.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&synchronous),
+	); err != nil {
+		return nil, err
+	}
+	if mode != "wal" || synchronous != 2 {
+		return []string{fmt.Sprintf("SQLite's journal_mode is %s and synchronous %d, not wal and 2: a power cut can lose what was cosigned", mode, synchronous)}, nil
+	}
+	return nil, nil
+}
+
+// lockFile takes a lock that ends with the process, however it ends.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock file: %w", err)
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("%w: stop it first, or give this witness a data directory of its own", ErrLocked)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
