@@ -105,14 +105,14 @@ func (w *world) services(name string, a *authority) {
 	}
 }
 
-// flow is one client, signer and API.
+// flow is one client, API and signer, in Sigstore's bundle format.
 type flow struct {
 	*world
 	program, api string
 	signer
 }
 
-// flags are common to signing with this flow.
+// signFlags is the beginning of a command that signs.
 func (f flow) signFlags(command string) []string {
 	args := append([]string{f.program, command, "--yes"}, f.signer.sign...)
 	if f.program == "cosign2" {
@@ -123,6 +123,7 @@ func (f flow) signFlags(command string) []string {
 
 func (f flow) config() string { return f.signer.services + "-" + f.api + ".json" }
 
+// verifyFlags is the beginning of a command that verifies.
 func (f flow) verifyFlags(command string) []string {
 	args := append([]string{f.program, command}, f.signer.verify...)
 	if f.program == "cosign2" {

@@ -167,7 +167,7 @@ func (w *world) env() []string {
 	}
 }
 
-// in gives the same world another folder, of another user, and another test.
+// in gives the same world, with all that is in the folder, to another test.
 func (w *world) in(t *testing.T) *world {
 	return &world{t: t, url: w.url, admin: w.admin, proxy: w.proxy, dir: w.dir}
 }
@@ -191,9 +191,9 @@ func (w *world) read(name string) string {
 	return string(b)
 }
 
-// command prepares a program. Assignments before its name, as in a shell, go
+// program prepares a program. Assignments before its name, as in a shell, go
 // into its environment.
-func (w *world) command(args []string) *exec.Cmd {
+func (w *world) program(args []string) *exec.Cmd {
 	env := w.env()
 	for strings.Contains(args[0], "=") {
 		env, args = append(env, args[0]), args[1:]
@@ -210,7 +210,7 @@ func (w *world) command(args []string) *exec.Cmd {
 // run runs a program to its end, and returns what it wrote.
 func (w *world) run(args ...string) (stdout, all string, code int) {
 	w.t.Helper()
-	cmd := w.command(args)
+	cmd := w.program(args)
 	var out bytes.Buffer
 	var both buffer
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &both), &both
