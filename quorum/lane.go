@@ -38,7 +38,7 @@ func (l *lane) ask(ctx context.Context, r *round) {
 	defer l.mu.Unlock()
 	if l.busy {
 		if l.next != nil {
-			l.next.answer <- answer{witness: l.witness.Name, err: errSuperseded}
+			l.next.answer <- answer{lane: l, err: errSuperseded}
 		}
 		l.next, l.nextCtx = r, ctx
 		return
@@ -55,7 +55,7 @@ func (l *lane) run(ctx context.Context, r *round) {
 		if l.w.cfg.Answered != nil {
 			l.w.cfg.Answered(l.witness.Name, time.Since(start), err)
 		}
-		r.answer <- answer{l.witness.Name, signatures, err}
+		r.answer <- answer{l, signatures, err}
 		ctx, r = l.take()
 	}
 }

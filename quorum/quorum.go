@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,7 @@ type Config struct {
 	Client *http.Client          // one that follows no redirects, with no time limit of its own
 	// Timeout is how long one witness may take for an answer; 30 s.
 	Timeout time.Duration
-	// Wait is how long Cosign waits for the quorum; 10 s. What comes later is
+	// Wait is how long Cosign waits for the quorum; 30 s. What comes later is
 	// not lost.
 	Wait time.Duration
 	// FailOpen publishes without the quorum what it was waited for in vain.
@@ -66,6 +67,10 @@ type Witnesses struct {
 	lanes     []*lane
 }
 
+// retryEvery is how often a witness that failed is asked again for the same
+// checkpoint.
+const retryEvery = time.Second
+
 // ErrQuorum: too few witnesses cosigned in time.
 var ErrQuorum = errors.New("the quorum of witnesses is not met")
 
@@ -82,7 +87,7 @@ func New(cfg Config) (*Witnesses, error) {
 		}
 	}
 	setDefault(&cfg.Timeout, 30*time.Second)
-	setDefault(&cfg.Wait, 10*time.Second)
+	setDefault(&cfg.Wait, 30*time.Second)
 	w := &Witnesses{cfg: cfg, cosigners: cfg.Policy.Cosigners()}
 	var reachable []checkpoint.Verifier
 	for _, pw := range cfg.Policy.Witnesses {
@@ -118,7 +123,7 @@ type round struct {
 
 // answer is what became of one witness's part in a round.
 type answer struct {
-	witness    string
+	lane       *lane
 	signatures []checkpoint.Signature
 	err        error
 }
@@ -130,58 +135,113 @@ func (w *Witnesses) Cosign(ctx context.Context, note []byte, prove Prove) ([]byt
 	if err != nil {
 		return nil, fmt.Errorf("the log's own checkpoint: %w", err)
 	}
-	// Proofs may be asked for after this call returned, by late witnesses.
 	r := &round{opened: opened, note: note, prove: prove, answer: make(chan answer, len(w.lanes))}
+	g := &gathering{w: w, r: r, note: note, failed: make(map[*lane]error)}
 	for _, l := range w.lanes {
-		l.ask(context.WithoutCancel(ctx), r)
+		g.ask(ctx, l)
+		g.hopeful = append(g.hopeful, l)
 	}
-	return w.gather(ctx, r)
+	return g.wait(ctx)
 }
 
-// gather waits for answers until the quorum is met or cannot be.
-func (w *Witnesses) gather(ctx context.Context, r *round) ([]byte, error) {
-	timer := time.NewTimer(w.cfg.Wait)
+// gathering is the waiting for the answers of a round.
+type gathering struct {
+	w       *Witnesses
+	r       *round
+	note    []byte          // with the cosignatures that came
+	asked   int             // answers that are still to come
+	hopeful []*lane         // those that have not answered yet, and not failed
+	failed  map[*lane]error // why, last time
+}
+
+// ask asks a witness. Proofs may be asked for after Cosign returned, by late
+// ones.
+func (g *gathering) ask(ctx context.Context, l *lane) {
+	g.asked++
+	l.ask(context.WithoutCancel(ctx), g.r)
+}
+
+// wait waits for answers until the quorum is met or cannot be. A witness that
+// failed is asked again while another one is waited for.
+func (g *gathering) wait(ctx context.Context) ([]byte, error) {
+	timer, again := time.NewTimer(g.w.cfg.Wait), time.NewTicker(retryEvery)
 	defer timer.Stop()
-	note, why := r.note, []error(nil)
-	missing := len(w.lanes)
-	for !w.met(note) {
-		if missing == 0 {
-			return w.short(note, why)
+	defer again.Stop()
+	var idle []*lane
+	for !g.w.met(g.note) {
+		if !g.mayBeMet() {
+			return g.giveUp(ErrQuorum)
 		}
 		select {
-		case a := <-r.answer:
-			missing--
-			if a.err != nil {
-				why = append(why, fmt.Errorf("witness %s: %w", a.witness, a.err))
-				continue
+		case a := <-g.r.answer:
+			if g.take(a); a.err != nil {
+				idle = append(idle, a.lane)
 			}
-			note = w.add(note, a)
+		case <-again.C:
+			for _, l := range idle {
+				g.ask(ctx, l)
+			}
+			idle = nil
 		case <-timer.C:
-			return w.giveUp(r, note, missing, why)
+			return g.giveUp(fmt.Errorf("%w: after %s no answer yet from %d of %d", ErrQuorum, g.w.cfg.Wait, len(g.hopeful), len(g.w.lanes)))
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	w.handOn(r, missing)
-	return note, nil
+	g.handOn()
+	return g.note, nil
 }
 
-// short ends a round in which all witnesses answered, and too few cosigned.
-func (w *Witnesses) short(note []byte, why []error) ([]byte, error) {
-	if w.cfg.FailOpen {
-		return note, nil
+func (g *gathering) take(a answer) {
+	g.asked--
+	g.hopeful = slices.DeleteFunc(g.hopeful, func(l *lane) bool { return l == a.lane })
+	if a.err != nil {
+		g.failed[a.lane] = a.err
+		return
 	}
-	return nil, errors.Join(append([]error{ErrQuorum}, why...)...)
+	delete(g.failed, a.lane)
+	g.note = g.w.add(g.note, a)
 }
 
-// giveUp ends a round that took too long.
-func (w *Witnesses) giveUp(r *round, note []byte, missing int, why []error) ([]byte, error) {
-	w.handOn(r, missing)
-	if w.cfg.FailOpen {
-		return note, nil
+// mayBeMet reports whether those that have not answered could meet the quorum.
+func (g *gathering) mayBeMet() bool {
+	keys := make([]checkpoint.Verifier, 0, len(g.w.lanes))
+	for _, l := range g.w.lanes {
+		if g.failed[l] == nil {
+			keys = append(keys, l.witness.Key)
+		}
 	}
-	waited := fmt.Errorf("%w: after %s no answer yet from %d of %d", ErrQuorum, w.cfg.Wait, missing, len(w.lanes))
-	return nil, errors.Join(append([]error{waited}, why...)...)
+	return g.w.cfg.Policy.MetBy(keys)
+}
+
+// giveUp ends a round without the quorum.
+func (g *gathering) giveUp(why error) ([]byte, error) {
+	g.handOn()
+	if g.w.cfg.FailOpen {
+		return g.note, nil
+	}
+	all := []error{why}
+	for _, l := range g.w.lanes {
+		if err := g.failed[l]; err != nil {
+			all = append(all, fmt.Errorf("witness %s: %w", l.witness.Name, err))
+		}
+	}
+	return nil, errors.Join(all...)
+}
+
+// handOn gives the answers that are still to come to whoever merges them.
+func (g *gathering) handOn() {
+	w, r, asked := g.w, g.r, g.asked
+	if asked == 0 || w.cfg.Late == nil {
+		return
+	}
+	go func() {
+		for range asked {
+			if a := <-r.answer; a.err == nil {
+				w.cfg.Late(w.add(r.note, a), w.cosigners)
+			}
+		}
+	}()
 }
 
 // met reports whether a note's cosignatures meet the quorum.
@@ -196,18 +256,4 @@ func (w *Witnesses) add(note []byte, a answer) []byte {
 		return out
 	}
 	return note
-}
-
-// handOn gives the answers that are still to come to whoever merges them.
-func (w *Witnesses) handOn(r *round, missing int) {
-	if missing == 0 || w.cfg.Late == nil {
-		return
-	}
-	go func() {
-		for range missing {
-			if a := <-r.answer; a.err == nil {
-				w.cfg.Late(w.add(r.note, a), w.cosigners)
-			}
-		}
-	}()
 }

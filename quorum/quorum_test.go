@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -382,7 +383,7 @@ func TestLate(t *testing.T) {
 		sizes = append(sizes, o.Size)
 	}
 	// The quick one's answers may be late as well, but these are the slow one's.
-	if sizes[0] != 1 || sizes[1] != 20 {
+	if slices.Sort(sizes); sizes[0] != 1 || sizes[1] != 20 {
 		t.Errorf("cosigned late: %v", sizes)
 	}
 	if n := slow.count(); n != 2 {
@@ -428,6 +429,42 @@ func TestAheadAndRemembered(t *testing.T) {
 	if notes := w.Remembered(t.Context(), origin); len(notes) != 1 || !bytes.Equal(notes[0], f.shows) {
 		t.Errorf("remembered %q", notes)
 	}
+}
+
+// While one is waited for, those that failed get another chance.
+func TestFailedWitnessesAreAskedAgain(t *testing.T) {
+	log := newTree(t, 5)
+	good, restarts, silent := newFake(t, log, 1), newFake(t, log, 2), newFake(t, log, 3)
+	silent.hold = make(chan struct{})
+	asked := 0
+	restarts.answer = func(w http.ResponseWriter) bool {
+		if asked++; asked > 1 {
+			return false
+		}
+		w.WriteHeader(http.StatusBadGateway)
+		return true
+	}
+	w := newWitnesses(t, log, Config{Policy: policy(t, 2, good, restarts, silent), Wait: time.Minute, Timeout: time.Minute})
+	note, err := w.Cosign(t.Context(), log.note(t, 5), log.prove(5))
+	if err != nil || cosigned(t, log, note, good, restarts) != 2 {
+		t.Error(err)
+	}
+	close(silent.hold)
+}
+
+// A quorum that cannot be met any more is not waited for.
+func TestHopelessRoundsEnd(t *testing.T) {
+	log := newTree(t, 5)
+	a, b, silent := newFake(t, log, 1), newFake(t, log, 2), newFake(t, log, 3)
+	silent.hold = make(chan struct{})
+	for _, f := range []*fake{a, b} {
+		f.answer = func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusBadGateway); return true }
+	}
+	w := newWitnesses(t, log, Config{Policy: policy(t, 2, a, b, silent), Wait: time.Hour, Timeout: time.Hour})
+	if _, err := w.Cosign(t.Context(), log.note(t, 5), log.prove(5)); !errors.Is(err, ErrQuorum) || strings.Count(err.Error(), "it answered 502") != 2 {
+		t.Error(err)
+	}
+	close(silent.hold)
 }
 
 // A witness that asks to be left alone is.
