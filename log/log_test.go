@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -305,6 +306,29 @@ func checkTile(t testing.TB, l *Log, tile merkle.Tile, want []merkle.Hash) {
 	got, err := l.Tile(context.Background(), tile)
 	if err != nil || string(got) != string(merkle.EncodeTile(want)) {
 		t.Fatalf("%s: %d bytes, %v", tile.Path(), len(got), err)
+	}
+}
+
+// Large entries come in several calls.
+func TestEntriesInParts(t *testing.T) {
+	l, _ := start(t, newWorld(t, memory.New()).config(t))
+	var entries []entry.Entry
+	for i := range 2*listChunk + 5 {
+		entries = append(entries, raw(t, fmt.Sprint(i, strings.Repeat("x", listBytes/listChunk))))
+	}
+	if _, err := l.AddMany(deadline(t), entries); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[int64]int64{0: listChunk, 1: listChunk, 2 * listChunk: 5} {
+		records, p, err := l.Entries(deadline(t), at, MaxList)
+		if err != nil || int64(len(records)) != want || p.Size != int64(len(entries)) {
+			t.Fatalf("from %d: %d entries, not %d, of %d: %v", at, len(records), want, p.Size, err)
+		}
+		for i, r := range records {
+			if r.Index != at+int64(i) || r.LeafHash != entries[r.Index].LeafHash() {
+				t.Fatalf("from %d: entry %d has index %d and leaf hash %x", at, i, r.Index, r.LeafHash)
+			}
+		}
 	}
 }
 

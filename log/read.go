@@ -33,8 +33,14 @@ type ConsistencyProof struct {
 	Hashes           []merkle.Hash
 }
 
-// MaxList is the most entries that one call of Entries returns.
-const MaxList = 1000
+const (
+	// MaxList is the most entries that one call of Entries returns.
+	MaxList = 1000
+	// listBytes is about how many bytes of them, and listChunk how many entries
+	// are read at a time: of the largest ones, 8 MiB.
+	listBytes = 3 << 20
+	listChunk = 128
+)
 
 // Entry returns the entry at an index.
 func (l *Log) Entry(ctx context.Context, index int64) (Record, error) {
@@ -74,8 +80,9 @@ func (l *Log) withProof(ctx context.Context, v *view, index int64) (Record, Proo
 	return r, p, v.Published, err
 }
 
-// Entries returns up to limit entries from start on, of which there may be
-// fewer, and the checkpoint whose size they stop at.
+// Entries returns up to limit entries from start on, and the checkpoint whose
+// size they stop at. There may be fewer: large ones come in several calls, so
+// that many who list at once cost little memory.
 func (l *Log) Entries(ctx context.Context, start, limit int64) ([]Record, Published, error) {
 	v, err := l.current()
 	if err != nil {
@@ -88,16 +95,17 @@ func (l *Log) Entries(ctx context.Context, start, limit int64) ([]Record, Publis
 		return nil, Published{}, fmt.Errorf("%w: limit is %d; it must be 1 to %d", ErrOutOfRange, limit, MaxList)
 	}
 	end := min(v.Size, start+limit)
-	if start == end {
-		return nil, v.Published, nil
-	}
-	rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, start, end)
-	if err != nil {
-		return nil, Published{}, l.readError(err)
-	}
-	records := make([]Record, len(rows))
-	for i, row := range rows {
-		records[i] = record(row)
+	var records []Record
+	for bytes := 0; start < end && bytes < listBytes; {
+		rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, start, min(end, start+listChunk))
+		if err != nil {
+			return nil, Published{}, l.readError(err)
+		}
+		for _, row := range rows {
+			records = append(records, record(row))
+			bytes += len(row.Body)
+		}
+		start += int64(len(rows))
 	}
 	return records, v.Published, nil
 }
