@@ -18,9 +18,13 @@ var ErrClock = errors.New("the clock is wrong")
 // appender appends one batch after the other. Only its goroutine touches it.
 type appender struct {
 	l *Log
-	// edge is the right edge of the durable tree as last seen. It is used only
-	// when it belongs to the locked head, or the head extends it.
+	// edge is the right edge of the tree as last seen. It is used only when it
+	// belongs to the locked head, or the head extends it.
 	edge merkle.Edge
+	// sure is that of a tree that was durable, and so must be a prefix of every
+	// later one. The last entries of edge may have been another replica's, and
+	// lost in a crash of the database before they were durable.
+	sure merkle.Edge
 	out  *publisher
 }
 
@@ -77,7 +81,7 @@ func (a *appender) try(ctx context.Context, b *batch) (added int, err error) {
 	}
 	defer tx.Rollback()
 	head := tx.Head()
-	edge, err := extendEdge(ctx, tx, a.edge, head.Size, head.Root)
+	edge, err := a.extend(ctx, tx, head)
 	if err != nil {
 		return 0, err
 	}
@@ -86,8 +90,11 @@ func (a *appender) try(ctx context.Context, b *batch) (added int, err error) {
 		b.tried, b.from = true, head.Size
 	}
 	fresh, err := a.sortOut(ctx, tx, b)
-	if err != nil || len(fresh) == 0 {
+	if err != nil {
 		return 0, err
+	}
+	if len(fresh) == 0 {
+		return 0, a.makeSure(ctx, tx, b, edge)
 	}
 	now, err := a.l.integrationTime(head)
 	if err != nil {
@@ -100,8 +107,49 @@ func (a *appender) try(ctx context.Context, b *batch) (added int, err error) {
 	if err := tx.Commit(ctx); err != nil {
 		return 0, fmt.Errorf("commit: %w", err)
 	}
-	a.edge = next
+	a.edge, a.sure = next, next
+	a.l.committed.Store(&write.Head)
 	return len(fresh), nil
+}
+
+// extend carries the edge forward to the locked head. Where the head does not
+// extend what was seen, it must extend what is known to have been durable.
+func (a *appender) extend(ctx context.Context, tx storage.Appender, head storage.Head) (merkle.Edge, error) {
+	edge, err := extendEdge(ctx, tx, a.edge, head.Size, head.Root)
+	if _, contradicts := contradicts(err); !contradicts || a.edge.Size() == a.sure.Size() {
+		return edge, err
+	}
+	// The register holds durable heads alone.
+	state, err := a.l.cfg.Register.Read(ctx)
+	if err != nil {
+		return a.edge, fmt.Errorf("read the register: %w", err)
+	}
+	if err := forward(state.Newest, head); err != nil {
+		return a.edge, err
+	}
+	if n := state.Newest; n.Size > a.sure.Size() {
+		if a.sure, err = extendEdge(ctx, tx, a.sure, n.Size, n.Root); err != nil {
+			return a.edge, err
+		}
+	}
+	return extendEdge(ctx, tx, a.sure, head.Size, head.Root)
+}
+
+// makeSure sees to it that the entries a batch was found to be are durable
+// before it is answered. Most are old: what is published is durable.
+func (a *appender) makeSure(ctx context.Context, tx storage.Appender, b *batch, edge merkle.Edge) error {
+	if b.needs <= max(a.sure.Size(), a.out.published()) {
+		return nil
+	}
+	if err := tx.Touch(ctx); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	a.sure = edge
+	a.l.committed.Store(&storage.Head{Size: edge.Size(), Root: edge.Root()})
+	return nil
 }
 
 // sortOut finds the batch's entries that are in the log already, and returns

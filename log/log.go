@@ -81,7 +81,10 @@ type Log struct {
 	keys []checkpoint.Verifier // of every key that may sign for the log
 
 	queue *queue
-	cache *bytecache.Cache[tileKey, *merkle.Nodes] // full tiles
+	// committed is the newest head whose commit this process was told of. Others'
+	// commits can be seen before they are durable, and a crash takes them back.
+	committed atomic.Pointer[storage.Head]
+	cache     *bytecache.Cache[tileKey, *merkle.Nodes] // full tiles
 
 	view    atomic.Pointer[view] // what readers see; replaced whole, sizes only grow
 	waiters broadcast            // woken at each new view

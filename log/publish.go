@@ -294,7 +294,7 @@ func (p *publisher) publish(ctx context.Context) error {
 // the register with it.
 func (p *publisher) advance(ctx context.Context) error {
 	for {
-		registered, head, err := p.l.newest(ctx, p.edge.Size())
+		registered, head, err := p.l.newest(ctx, p.edge.Size(), p.needs())
 		if err != nil {
 			return err
 		}
@@ -319,17 +319,26 @@ func (p *publisher) advance(ctx context.Context) error {
 	}
 }
 
-// newest returns the register's head and the database's, the second not behind
-// the first nor behind a size that was verified. A database that seems behind
-// is asked again by a read that cannot be stale before it is believed.
-func (l *Log) newest(ctx context.Context, verified int64) (guard.Head, storage.Head, error) {
+// newest returns the register's head and a durable one of the database, the
+// second not behind the first nor behind a size that was verified. A database
+// that seems behind is asked again by a read that cannot be stale before it is
+// believed. A head of at least enough need not be the newest.
+func (l *Log) newest(ctx context.Context, verified, enough int64) (guard.Head, storage.Head, error) {
 	state, err := l.cfg.Register.Read(ctx)
 	if err != nil {
 		return guard.Head{}, storage.Head{}, fmt.Errorf("read the register: %w", err)
 	}
+	committed := l.committed.Load() // before the head is read, which must not be behind it
+	if committed == nil {
+		committed = &storage.Head{}
+	}
+	known := max(verified, committed.Size)
 	head, err := l.cfg.Store.Head(ctx, l.cfg.Record.ID)
-	if err == nil && head.Size < max(state.Newest.Size, verified) {
+	if err == nil && head.Size < max(state.Newest.Size, known) {
 		head, err = l.cfg.Store.LockedHead(ctx, l.cfg.Record.ID)
+	}
+	if err == nil && head.Size > max(state.Newest.Size, known) {
+		head, err = l.durable(ctx, *committed, max(enough, state.Newest.Size, verified))
 	}
 	if err != nil {
 		return guard.Head{}, storage.Head{}, fmt.Errorf("read the tree head: %w", err)
@@ -337,10 +346,19 @@ func (l *Log) newest(ctx context.Context, verified int64) (guard.Head, storage.H
 	if err := forward(state.Newest, head); err != nil {
 		return guard.Head{}, storage.Head{}, err
 	}
-	if head.Size < verified {
-		return guard.Head{}, storage.Head{}, rollback(head.Size, verified)
+	if head.Size < known {
+		return guard.Head{}, storage.Head{}, rollback(head.Size, known)
 	}
 	return state.Newest, head, nil
+}
+
+// durable returns a head that no crash takes back: our own last commit, if that
+// is enough, or one that the database was made to write down.
+func (l *Log) durable(ctx context.Context, committed storage.Head, enough int64) (storage.Head, error) {
+	if committed.Size > 0 && committed.Size >= enough {
+		return committed, nil
+	}
+	return l.cfg.Store.DurableHead(ctx, l.cfg.Record.ID)
 }
 
 // forward is the guard's rule as far as sizes tell.
@@ -413,6 +431,9 @@ func (p *publisher) follow(ctx context.Context) error {
 		return fmt.Errorf("read the published checkpoint: %w", err)
 	}
 	if pub.Version <= p.version {
+		// An older row is a stale read; or the newer one was seen before it was
+		// durable, and was lost in a crash. The next swap will tell.
+		p.version = pub.Version
 		p.l.failing(stagePublish, nil)
 		return nil
 	}

@@ -40,7 +40,7 @@ func (l *Log) start(ctx context.Context, a *appender, p *publisher) error {
 	if err := l.checkRecord(ctx); err != nil {
 		return err
 	}
-	registered, head, err := l.newest(ctx, 0)
+	registered, head, err := l.newest(ctx, 0, -1)
 	if err != nil {
 		return err
 	}
@@ -48,6 +48,7 @@ func (l *Log) start(ctx context.Context, a *appender, p *publisher) error {
 	if err != nil {
 		return err
 	}
+	a.sure = p.edge
 	if a.edge, err = extendEdge(ctx, l.rows(), p.edge, head.Size, head.Root); err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (l *Log) checkPublished(ctx context.Context, p *publisher, registered guard
 	}
 	if pub.Size > registered.Size {
 		// Another replica may have gone on between the two reads.
-		if registered, _, err = l.newest(ctx, 0); err != nil {
+		if registered, _, err = l.newest(ctx, 0, -1); err != nil {
 			return err
 		}
 		if pub.Size > registered.Size {

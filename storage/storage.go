@@ -30,6 +30,11 @@
 // Reads outside of a transaction see committed rows only, but may be stale (a
 // replica, a Galera node): LockedHead is the read that is not.
 //
+// What is seen may be lost all the same: InnoDB shows a commit to others a
+// moment before it is durable, and a crash in that moment takes it back. What a
+// transaction has seen is durable once it wrote something, were it by Touch, and
+// its Commit returned nil; and so is the head that DurableHead returns.
+//
 // # Errors
 //
 // ErrNotFound, ErrExists, ErrConflict and ErrCorrupt are matched with
@@ -179,6 +184,8 @@ type Store interface {
 	Head(ctx context.Context, logID int64) (Head, error)
 	// LockedHead returns it by a locking read on the writer: never stale.
 	LockedHead(ctx context.Context, logID int64) (Head, error)
+	// DurableHead returns it when it is durable, others' commits included.
+	DurableHead(ctx context.Context, logID int64) (Head, error)
 
 	// Entries returns the entries [start, end), all of them: a gap is
 	// ErrCorrupt, an end beyond the rows is ErrNotFound.
@@ -254,6 +261,9 @@ type Appender interface {
 	Edge(ctx context.Context, level int) (Edge, error)
 	// Write writes everything of one append; called at most once.
 	Write(ctx context.Context, a Append) error
+	// Touch writes something that changes nothing, for a transaction that has
+	// nothing to write, and yet must know that what it saw is durable.
+	Touch(ctx context.Context) error
 	// Commit makes it durable. After an error the outcome is unknown.
 	Commit(ctx context.Context) error
 	Rollback() error

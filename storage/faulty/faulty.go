@@ -33,7 +33,7 @@ const (
 	BeginAppend, TxLeafHashes, TxFindLeaves              Op = "BeginAppend", "tx.LeafHashes", "tx.FindLeaves"
 	TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp Op = "tx.Tile", "tx.Edge", "tx.Write", "tx.Commit", "FindLog", "Poison"
 	EntriesAt, SetOnce, IndexState                       Op = "EntriesAt", "SetOnce", "IndexState"
-	EntryByLeaf                                          Op = "EntryByLeaf"
+	EntryByLeaf, DurableHead, TxTouch                    Op = "EntryByLeaf", "DurableHead", "tx.Touch"
 	IndexReset, IndexAppend, IndexFind, IndexSweep       Op = "IndexReset", "IndexAppend", "IndexFind", "IndexSweep"
 )
 
@@ -42,7 +42,7 @@ func Ops() []Op {
 	return []Op{
 		Head, LockedHead, Entries, LeafHashes, FindLeaves, Tile, Edge, Published, Publish, Lease, Unlease,
 		BeginAppend, TxLeafHashes, TxFindLeaves, TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp,
-		EntryByLeaf, EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep,
+		EntryByLeaf, DurableHead, TxTouch, EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep,
 	}
 }
 
@@ -96,6 +96,10 @@ func (s *Store) LeafHashes(ctx context.Context, logID, start, end int64) ([]stor
 
 func (s *Store) FindLeaves(ctx context.Context, logID int64, hashes []storage.Hash) ([]storage.Leaf, error) {
 	return do(s.plan, FindLeaves, func() ([]storage.Leaf, error) { return s.Store.FindLeaves(ctx, logID, hashes) })
+}
+
+func (s *Store) DurableHead(ctx context.Context, logID int64) (storage.Head, error) {
+	return do(s.plan, DurableHead, func() (storage.Head, error) { return s.Store.DurableHead(ctx, logID) })
 }
 
 func (s *Store) EntryByLeaf(ctx context.Context, logID int64, hash storage.Hash) (storage.Entry, error) {
@@ -197,6 +201,11 @@ func (a *appender) Tile(ctx context.Context, level int, index int64) ([]byte, er
 
 func (a *appender) Edge(ctx context.Context, level int) (storage.Edge, error) {
 	return do(a.plan, TxEdge, func() (storage.Edge, error) { return a.Appender.Edge(ctx, level) })
+}
+
+func (a *appender) Touch(ctx context.Context) error {
+	_, err := do(a.plan, TxTouch, func() (struct{}, error) { return struct{}{}, a.Appender.Touch(ctx) })
+	return err
 }
 
 func (a *appender) Write(ctx context.Context, w storage.Append) error {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -58,6 +59,26 @@ type lease struct {
 
 // New makes an empty database.
 func New() *Store { return &Store{} }
+
+// Remember keeps a log's entries, tiles and head, and returns a function that
+// brings them back: as when a database crashes before commits that others had
+// seen were durable.
+func (s *Store) Remember(logID int64) (crash func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.logs[logID-1]
+	was := *l
+	was.head = copyHead(l.head)
+	was.leaves, was.tiles, was.edges = maps.Clone(l.leaves), maps.Clone(l.tiles), maps.Clone(l.edges)
+	was.entries = slices.Clone(l.entries)
+	return func() {
+		<-l.lock // no append is at work
+		defer func() { l.lock <- struct{}{} }()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		l.head, l.entries, l.leaves, l.tiles, l.edges = was.head, was.entries, was.leaves, was.tiles, was.edges
+	}
+}
 
 func (s *Store) CreateLog(_ context.Context, l storage.Log, empty storage.Head) (storage.Log, error) {
 	s.mu.Lock()
@@ -172,6 +193,10 @@ func (s *Store) LockedHead(ctx context.Context, logID int64) (storage.Head, erro
 		return storage.Head{}, err
 	}
 	return tx.Head(), tx.Rollback()
+}
+
+func (s *Store) DurableHead(ctx context.Context, logID int64) (storage.Head, error) {
+	return s.Head(ctx, logID)
 }
 
 func (s *Store) Entries(ctx context.Context, logID, start, end int64) (out []storage.Entry, err error) {
@@ -452,6 +477,10 @@ func (a *appender) Edge(ctx context.Context, level int) (out storage.Edge, err e
 	return out, err
 }
 
+func (a *appender) Touch(ctx context.Context) error {
+	return a.within(ctx, func() error { return nil })
+}
+
 func (a *appender) Write(ctx context.Context, w storage.Append) error {
 	return a.within(ctx, func() error {
 		if a.write != nil {
@@ -544,4 +573,11 @@ func (a *appender) end() {
 		a.ended = true
 		a.l.lock <- struct{}{}
 	}
+}
+
+// Unpublish brings an earlier published checkpoint back, as a crash can.
+func (s *Store) Unpublish(logID int64, was storage.Published) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logs[logID-1].published = was
 }

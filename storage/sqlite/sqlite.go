@@ -101,9 +101,11 @@ func dialect(path string) rows.Dialect {
 		// The writer's transactions are all BEGIN IMMEDIATE: they hold the one
 		// write lock from the start.
 		LeafIndex: ` INDEXED BY entries_by_leaf`,
-		NowMillis: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
-		Duplicate: duplicate,
-		Warnings:  func(ctx context.Context, db *sql.DB) ([]string, error) { return warnings(ctx, db, path) },
+		// The WAL is synced before its index shows it to other connections.
+		ShowsDurable: true,
+		NowMillis:    `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
+		Duplicate:    duplicate,
+		Warnings:     func(ctx context.Context, db *sql.DB) ([]string, error) { return warnings(ctx, db, path) },
 	}
 }
 

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"big and many entries", (*suite).bigAppend},
 		{"leaf hashes are looked up whole", (*suite).lookup},
 		{"appends take turns", (*suite).turns},
+		{"what was seen is made durable", (*suite).touches},
 		{"two that race lose nothing", (*suite).race},
 		{"edges are replaced and removed", (*suite).edges},
 		{"logs do not see each other", (*suite).isolation},
@@ -189,7 +190,7 @@ func (s *suite) appendAndRead() {
 	ctx, l := s.Context(), s.create("a")
 	first := s.append(l.ID, 3, 20)
 	second := s.append(l.ID, 700, 20)
-	for _, read := range []func(context.Context, int64) (storage.Head, error){s.store.Head, s.store.LockedHead} {
+	for _, read := range []func(context.Context, int64) (storage.Head, error){s.store.Head, s.store.LockedHead, s.store.DurableHead, s.store.DurableHead} {
 		h, err := read(ctx, l.ID)
 		s.ok(err)
 		if fmt.Sprint(h) != fmt.Sprint(second.Head) {
@@ -332,6 +333,31 @@ func (s *suite) turns() {
 	s.ok(first.Commit(ctx))
 	if n := <-size; n != 2 {
 		s.Fatalf("the second append began at size %d", n)
+	}
+}
+
+// touches: an append that has nothing to write can be committed, and the head
+// can be asked for beside one that holds the lock.
+func (s *suite) touches() {
+	ctx, l := s.Context(), s.create("a")
+	s.append(l.ID, 3, 20)
+	for range 2 {
+		tx, err := s.store.BeginAppend(ctx, l.ID)
+		s.ok(err)
+		s.ok(tx.Touch(ctx))
+		s.ok(tx.Commit(ctx))
+	}
+	tx, err := s.store.BeginAppend(ctx, l.ID)
+	s.ok(err)
+	defer tx.Rollback()
+	if h, err := s.store.DurableHead(ctx, l.ID); err != nil || h.Size != 3 {
+		s.Fatalf("%+v, %v", h, err)
+	}
+	s.ok(tx.Touch(ctx))
+	s.ok(tx.Write(ctx, batch(tx.Head(), 2, 20)))
+	s.ok(tx.Commit(ctx))
+	if h, err := s.store.DurableHead(ctx, l.ID); err != nil || h.Size != 5 {
+		s.Fatalf("%+v, %v", h, err)
 	}
 }
 

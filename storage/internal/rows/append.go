@@ -200,6 +200,9 @@ func (a *appender) writeEdge(ctx context.Context, e storage.Edge) error {
 	return err
 }
 
+// Touch implements storage.Appender.
+func (a *appender) Touch(ctx context.Context) error { return a.ends(a.touch(ctx, a.logID)) }
+
 // Commit implements storage.Appender. How long it waits for the server is the
 // connection's business.
 func (a *appender) Commit(context.Context) error {

@@ -34,6 +34,8 @@ type Dialect struct {
 	Isolation sql.IsolationLevel
 	// Duplicate reports a violated unique key.
 	Duplicate func(error) bool
+	// ShowsDurable says that nobody sees a commit before it is durable.
+	ShowsDurable bool
 	// Refused returns why the database takes no writes at all, in words, where a
 	// driver says no more than that the connection is bad; nil if it does. It may
 	// be left out.
@@ -388,6 +390,31 @@ func (s *Store) LockedHead(ctx context.Context, logID int64) (h storage.Head, er
 		return err
 	})
 	return h, err
+}
+
+// DurableHead implements storage.Store. The head and the write are of one
+// transaction, and so of one life of the server: its log is written in order,
+// and what was seen before is durable when the write is.
+func (s *Store) DurableHead(ctx context.Context, logID int64) (h storage.Head, err error) {
+	if s.dialect.ShowsDurable {
+		return s.Head(ctx, logID)
+	}
+	err = s.transact(ctx, func(r runner) error {
+		if h, err = r.head(ctx, logID, ""); err != nil {
+			return err
+		}
+		return r.touch(ctx, logID)
+	})
+	return h, err
+}
+
+// touch writes to a row that nobody reads. Its name is no lease's.
+func (r runner) touch(ctx context.Context, logID int64) error {
+	n, err := r.exec(ctx, `UPDATE leases SET epoch = epoch + 1 WHERE log_id = ? AND name = 'touched'`, logID)
+	if err == nil && n == 0 {
+		_, err = r.exec(ctx, `INSERT INTO leases (log_id, name, holder, epoch, expires_at) VALUES (?, 'touched', '', 1, 0)`, logID)
+	}
+	return err
 }
 
 // maxReserve is for how many rows room is made before they are seen: a range
