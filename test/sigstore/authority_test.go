@@ -121,18 +121,24 @@ func must1[T any](v T, err error) T {
 // issue makes a certificate for code signing as Fulcio does: the identity is
 // the subject's alternative name, its issuer an extension.
 func (a *authority) issue(pub crypto.PublicKey) (*x509.Certificate, error) {
-	c := with(template("", false), x509.ExtKeyUsageCodeSigning)
-	c.Subject = pkix.Name{}
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(10*time.Minute)
-	c.EmailAddresses = []string{identity}
 	v2, err := asn1.MarshalWithParams(issuer, "utf8")
 	if err != nil {
 		return nil, err
 	}
-	c.ExtraExtensions = []pkix.Extension{
-		{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte(issuer)},
-		{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: v2},
-	}
+	return a.issuePlain(
+		pub,
+		pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte(issuer)},
+		pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: v2},
+	)
+}
+
+// issuePlain makes a certificate for code signing as any authority does, who
+// knows nothing of OpenID.
+func (a *authority) issuePlain(pub crypto.PublicKey, extensions ...pkix.Extension) (*x509.Certificate, error) {
+	c := with(template("", false), x509.ExtKeyUsageCodeSigning)
+	c.Subject = pkix.Name{}
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(10*time.Minute)
+	c.EmailAddresses, c.ExtraExtensions = []string{identity}, extensions
 	der, err := x509.CreateCertificate(rand.Reader, c, a.chain[0], pub, a.intermedKey)
 	if err != nil {
 		return nil, err

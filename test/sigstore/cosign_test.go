@@ -55,17 +55,9 @@ func (w *world) keyPair(name string, key crypto.Signer) {
 
 // authorityFiles writes what is needed of an authority: its chains, a
 // certificate for leaf.key, and an identity token.
-func (w *world) authorityFiles(a *authority) {
+func (w *world) authorityFiles(a *authority, issue func(crypto.PublicKey) (*x509.Certificate, error)) {
 	w.t.Helper()
-	pub, err := publicKey(w.read("leaf.pub"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	leaf, err := a.issue(pub)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.write("leaf.crt", encode(leaf))
+	w.write("leaf.crt", encode(must1(issue(must1(publicKey(w.read("leaf.pub")))))))
 	w.write("ca.pem", encode(a.chain...))
 	w.write("tsa.pem", encode(a.tsaChain...))
 	w.write("token", token())
@@ -74,7 +66,7 @@ func (w *world) authorityFiles(a *authority) {
 // certificates writes them, and the root of trust with them and the log.
 func (w *world) certificates(a *authority) {
 	w.t.Helper()
-	w.authorityFiles(a)
+	w.authorityFiles(a, a.issue)
 	w.must(
 		"cosign3", "trusted-root", "create", "--out", "authority.json",
 		"--fulcio", fmt.Sprintf("url=%s,certificate-chain=ca.pem", a.url),

@@ -1,6 +1,8 @@
 package sigstore
 
 import (
+	"crypto"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,7 +49,7 @@ func TestGuide(t *testing.T) {
 	w := newServer(t)
 	w.keyPair("leaf", newKey())
 	a := newAuthority(t)
-	w.authorityFiles(a)
+	w.authorityFiles(a, func(pub crypto.PublicKey) (*x509.Certificate, error) { return a.issuePlain(pub) })
 	images := newImages(t, true)
 	env := []string{"IMAGE=" + images.push("app"), "IMAGE2=" + images.push("app2"), "TSA=" + a.url + "/api/v1/timestamp", "FULCIO=" + a.url}
 	done := 0
