@@ -77,15 +77,25 @@ func AddFlags(fs *pflag.FlagSet, table []Setting) {
 	}
 }
 
-// flagValue is a flag that keeps its text; Load checks it.
+// flagValue is a flag that keeps its text; Load checks it. A list may be given in
+// several flags.
 type flagValue struct {
 	setting Setting
 	text    string
+	given   bool
 }
 
-func (v *flagValue) String() string     { return v.text }
-func (v *flagValue) Set(s string) error { v.text = s; return nil }
-func (v *flagValue) Type() string       { return string(v.setting.Type) }
+func (v *flagValue) String() string { return v.text }
+func (v *flagValue) Type() string   { return string(v.setting.Type) }
+
+// Set implements pflag.Value.
+func (v *flagValue) Set(s string) error {
+	if v.given && v.setting.Type == List {
+		s = v.text + "," + s
+	}
+	v.text, v.given = s, true
+	return nil
+}
 
 // Load finds every setting's value and checks it. file is the YAML file; empty
 // for none. getenv is os.LookupEnv.

@@ -55,6 +55,14 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// A list may be given in several flags; of another setting the last one counts.
+func TestRepeatedFlags(t *testing.T) {
+	v, err := load(t, "", nil, "--kinds", "a", "--kinds", "b,c", "--text", "x", "--text", "y")
+	if err != nil || strings.Join(v.List("kinds"), "+") != "a+b+c" || v.Text("text") != "y" {
+		t.Fatalf("%v, %v", v.All(), err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for file, says := range map[string]string{
 		"txet: x":            `the nearest is "text"`,

@@ -30,8 +30,11 @@ func rules() map[string]rule {
 		"log":                    {[]string{"merkle", "checkpoint", "entry", "storage", "guard", "internal/bytecache"}, "the heart: it knows the storage contract and no engine, and no API"},
 		"witness":                {[]string{"merkle", "checkpoint"}, "cosigns any log: it knows neither log nor server nor storage"},
 		"witness/sqlstate":       {[]string{"witness", "witness/internal/group", "merkle", "checkpoint"}, "the witness's rows, in any of its databases"},
+		"witness/register":       {[]string{"witness", "witness/internal/group", "merkle"}, "the witness's memory outside of its database"},
 		"witness/internal/group": {nil, "work that waits for company"},
+		"evidence":               {[]string{"merkle", "checkpoint"}, "proves from bytes alone that a log contradicted itself"},
 		"quorum":                 {[]string{"merkle", "checkpoint"}, "asks witnesses for any log: it knows neither log nor server"},
+		"conformance":           {[]string{"merkle", "checkpoint"}, "tries any witness from outside: it knows none, ours included"},
 		"client":                 {[]string{"merkle", "checkpoint", api}, "embeddable: no server comes with it"},
 		"server":                 {[]string{"log", "server/failure", "server/rest", api}, "REST around the native service"},
 		"server/rest":            {[]string{"server/failure"}, "bodies and JSON of any REST API"},
@@ -51,7 +54,7 @@ func rules() map[string]rule {
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
 		"bench":                  {[]string{"merkle", "internal/mariadb", api}, "measures the program from outside"},
-		"cmd/logcli":             {[]string{"client", "verify", "trust", "doctor", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
+		"cmd/logcli":             {[]string{"client", "verify", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
 			"index", "quorum", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,
@@ -89,13 +92,13 @@ func pure() []string { return []string{"merkle", "checkpoint", "entry", "verify"
 func unreachable() map[string][]string {
 	server := []string{"indelible/log", "indelible/server", "indelible/server/*", "indelible/storage", "indelible/storage/*", "database/sql", "modernc.org/*", "github.com/go-sql-driver/*"}
 	return map[string][]string{
-		"merkle":     {"net", "os/exec"},
-		"verify":     {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql", "os/exec"},
-		"entry":      {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"checkpoint": {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"storage":    {"database/sql"},
-		"log":        {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"client":     server,
-		"cmd/logcli": server,
+		"merkle":         {"net", "os/exec"},
+		"verify":         {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql", "os/exec"},
+		"entry":          {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"checkpoint":     {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"storage":        {"database/sql"},
+		"log":            {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"client":         server,
+		"cmd/logcli":     server,
 	}
 }

@@ -232,7 +232,7 @@ func setRoot(h *witness.Head, origin string, root []byte) error {
 
 // EachHead calls f with what was cosigned last of every log, without the notes.
 func (s *Store) EachHead(ctx context.Context, f func(origin string, h witness.Head) error) error {
-	rows, err := s.read.QueryContext(ctx, `SELECT origin, size, root, time FROM witness_heads WHERE size > 0`)
+	rows, err := s.read.QueryContext(ctx, `SELECT origin, size, root, time FROM witness_heads`)
 	if err != nil {
 		return err
 	}
