@@ -34,7 +34,7 @@ func rules() map[string]rule {
 		"witness/internal/group": {nil, "work that waits for company"},
 		"evidence":               {[]string{"merkle", "checkpoint"}, "proves from bytes alone that a log contradicted itself"},
 		"quorum":                 {[]string{"merkle", "checkpoint"}, "asks witnesses for any log: it knows neither log nor server"},
-		"conformance":           {[]string{"merkle", "checkpoint"}, "tries any witness from outside: it knows none, ours included"},
+		"conformance":            {[]string{"merkle", "checkpoint"}, "tries any witness from outside: it knows none, ours included"},
 		"client":                 {[]string{"merkle", "checkpoint", api}, "embeddable: no server comes with it"},
 		"server":                 {[]string{"log", "server/failure", "server/rest", api}, "REST around the native service"},
 		"server/rest":            {[]string{"server/failure"}, "bodies and JSON of any REST API"},
@@ -92,13 +92,13 @@ func pure() []string { return []string{"merkle", "checkpoint", "entry", "verify"
 func unreachable() map[string][]string {
 	server := []string{"indelible/log", "indelible/server", "indelible/server/*", "indelible/storage", "indelible/storage/*", "database/sql", "modernc.org/*", "github.com/go-sql-driver/*"}
 	return map[string][]string{
-		"merkle":         {"net", "os/exec"},
-		"verify":         {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql", "os/exec"},
-		"entry":          {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"checkpoint":     {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"storage":        {"database/sql"},
-		"log":            {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"client":         server,
-		"cmd/logcli":     server,
+		"merkle":     {"net", "os/exec"},
+		"verify":     {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql", "os/exec"},
+		"entry":      {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"checkpoint": {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"storage":    {"database/sql"},
+		"log":        {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"client":     server,
+		"cmd/logcli": server,
 	}
 }
