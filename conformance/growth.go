@@ -1,0 +1,123 @@
+package conformance
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+)
+
+// firstRules are those that show while the witness has cosigned nothing.
+func firstRules() []rule {
+	return []rule{
+		{
+			"monitor-none", Must, inMonitor, "404 for a log of which nothing was cosigned",
+			func(_ context.Context, s *session) verdict {
+				if !s.fresh {
+					return notFresh(s)
+				}
+				return expect(s.atFirst, http.StatusNotFound)
+			},
+		},
+		{
+			"size-0", Must, inAdd, "a checkpoint of size 0 with the empty tree's root is cosigned",
+			func(_ context.Context, s *session) verdict {
+				if !s.fresh {
+					return notFresh(s)
+				}
+				return expect(s.emptyTree, http.StatusOK)
+			},
+		},
+		{"size-0-root", Must, inAdd, "422 for a checkpoint of size 0 with another root", falseEmptyTree},
+		{"first-proof", Must, inAdd, "422 for a proof that is not empty when old is 0", firstProof},
+		{"first-old", Must, inAdd, "409 for an old size other than 0 when nothing was cosigned", firstOld},
+	}
+}
+
+func falseEmptyTree(ctx context.Context, s *session) verdict {
+	if !s.fresh {
+		return notFresh(s)
+	}
+	r := s.log.extend(0, 0)
+	r.checkpoint.Root = sha256.Sum256([]byte("not the empty tree"))
+	return s.refused(ctx, "a false root at size 0", r, http.StatusUnprocessableEntity)
+}
+
+func firstProof(ctx context.Context, s *session) verdict {
+	if s.size != 0 {
+		return notFresh(s)
+	}
+	r := s.log.extend(0, 5)
+	r.proof = s.log.tree.proof(0, 3, 5)
+	return s.refused(ctx, "a proof with old 0", r, http.StatusUnprocessableEntity)
+}
+
+func firstOld(ctx context.Context, s *session) verdict {
+	if s.size != 0 {
+		return notFresh(s)
+	}
+	r := s.log.extend(1, 1)
+	got := s.add(ctx, r)
+	return expect(got, http.StatusConflict)
+}
+
+// refused sends a request that must be refused, and looks that it changed
+// nothing.
+func (s *session) refused(ctx context.Context, what string, r request, status int) verdict {
+	v := expect(s.add(ctx, r), status)
+	s.unmoved(ctx, what)
+	return v
+}
+
+func expect(got answer, status int) verdict {
+	if got.err != nil || got.status != status {
+		return fail("expected %d, got %s", status, got.says())
+	}
+	return pass("")
+}
+
+// steps are how many entries the log grows by between two checkpoints. Together
+// they are over 256, so that every run crosses the end of a tile.
+func steps() []int64 {
+	return []int64{4, 1, 1, 1, 1, 2, 3, 5, 8, 13, 1, 7, 16, 1, 15, 2, 31, 1, 1, 64, 1, 9, 33, 1, 40, 6}
+}
+
+// growthRules are those of a log that does nothing wrong.
+func growthRules() []rule {
+	return []rule{
+		{"grow", Must, inAdd, "a checkpoint that extends the one cosigned last is cosigned, from any size", grow},
+		{"same-size", Must, inAdd, "the checkpoint that was cosigned last is cosigned again", sameSize},
+		{"keep-alive", Should, inHTTP, "connections are kept alive", keepAlive},
+	}
+}
+
+func grow(ctx context.Context, s *session) verdict {
+	from, n := s.size, 0
+	for _, by := range steps() {
+		before := s.size
+		got := s.advance(ctx, by)
+		if got.status != http.StatusOK {
+			return fail("from %d to %d: %s", before, before+by, got.says())
+		}
+		n++
+	}
+	return pass("%d proofs, from size %d to %d", n, from, s.size)
+}
+
+func sameSize(ctx context.Context, s *session) verdict {
+	return expect(s.advance(ctx, 0), http.StatusOK)
+}
+
+// keepAlive takes a second request to be enough: the first may have found that
+// an idle connection was closed.
+func keepAlive(ctx context.Context, s *session) verdict {
+	for range 3 {
+		got := s.advance(ctx, 0)
+		if got.err != nil {
+			return fail("%s", got.says())
+		}
+		if got.reused {
+			return pass("")
+		}
+	}
+	return fail("each of 3 requests in a row needed a connection of its own")
+}
