@@ -38,13 +38,15 @@ func (h header) line() ([]byte, error) {
 	return line, nil
 }
 
-func parseHeader(line []byte) (header, error) {
+func parseHeader(line []byte) (header, error) { return parseHeaderOf(headerWord, line) }
+
+func parseHeaderOf(word string, line []byte) (header, error) {
 	body, err := checkSum(line)
 	if err != nil {
 		return header{}, err
 	}
 	f := strings.Split(body, " ")
-	if len(f) != 3 || f[0] != headerWord || f[1] == "" || f[2] == "" || strings.ContainsAny(body, "\r\n\x00") {
+	if len(f) != 3 || f[0] != word || f[1] == "" || f[2] == "" || strings.ContainsAny(body, "\r\n\x00") {
 		return header{}, fmt.Errorf("not a register's header: %w", ErrCorrupt)
 	}
 	return header{ID: f[1], Origin: f[2]}, nil
