@@ -57,7 +57,8 @@ func rules() map[string]rule {
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
 		"bench":                  {[]string{"merkle", "internal/mariadb", api}, "measures the program from outside"},
-		"cmd/logcli":             {[]string{"client", "verify", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
+		"cmd/logcli":             {[]string{"client", "verify", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
+		"cmd/logwitness":         {[]string{"witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/transport"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
 			"index", "quorum", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,
@@ -95,13 +96,14 @@ func pure() []string { return []string{"merkle", "checkpoint", "entry", "verify"
 func unreachable() map[string][]string {
 	server := []string{"indelible/log", "indelible/server", "indelible/server/*", "indelible/storage", "indelible/storage/*", "database/sql", "modernc.org/*", "github.com/go-sql-driver/*"}
 	return map[string][]string{
-		"merkle":     {"net", "os/exec"},
-		"verify":     {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql", "os/exec"},
-		"entry":      {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"checkpoint": {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"storage":    {"database/sql"},
-		"log":        {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
-		"client":     server,
-		"cmd/logcli": server,
+		"merkle":         {"net", "os/exec"},
+		"verify":         {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql", "os/exec"},
+		"entry":          {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"checkpoint":     {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"storage":        {"database/sql"},
+		"log":            {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
+		"client":         server,
+		"cmd/logcli":     server,
+		"cmd/logwitness": {"indelible/log", "indelible/server", "indelible/server/*", "indelible/storage", "indelible/storage/*"},
 	}
 }

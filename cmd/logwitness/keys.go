@@ -1,0 +1,123 @@
+//go:build unix
+
+package main
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"indelible/checkpoint"
+	"indelible/internal/config"
+	"indelible/keys"
+)
+
+func (p *program) keygenCommand() *cobra.Command {
+	var name, out string
+	var mldsa bool
+	cmd := &cobra.Command{
+		Use:   "keygen --name NAME",
+		Short: "Make a key for a witness, and print its vkey",
+		Long: "Make a key for a witness, and print its vkey, which says its name too: what logs and verifiers need.\n\n" +
+			"The vkey is also written to FILE.vkey, where serve finds the name.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return p.keygen(name, out, mldsa) },
+	}
+	cmd.Flags().StringVar(&name, "name", "", "the witness's name, best a domain of yours and a path, such as witness.example.com/w1")
+	cmd.Flags().StringVar(&out, "out", defaultKey, "file of the key, which must not be there yet")
+	cmd.Flags().BoolVar(&mldsa, "mldsa", false, "an ML-DSA-44 key, whose signatures a quantum computer cannot forge; otherwise Ed25519")
+	cobra.CheckErr(cmd.MarkFlagRequired("name"))
+	return cmd
+}
+
+func (p *program) keygen(name, out string, mldsa bool) error {
+	if err := checkpoint.ValidateOrigin(name); err != nil {
+		return fmt.Errorf("--name: %w", err)
+	}
+	if _, err := os.Stat(vkeyFile(out)); err == nil {
+		return fmt.Errorf("%s is there already, and belongs to another key", vkeyFile(out))
+	}
+	generate := func() (crypto.Signer, error) { return keys.GenerateEd25519(out, nil) }
+	if mldsa {
+		generate = func() (crypto.Signer, error) { return keys.GenerateMLDSA44(out) }
+	}
+	key, err := generate()
+	if err != nil {
+		return err
+	}
+	cosigner, err := checkpoint.NewCosigner(name, key)
+	if err != nil {
+		return err
+	}
+	vkey := cosigner.Verifier().String() + "\n"
+	if err := os.WriteFile(vkeyFile(out), []byte(vkey), 0o644); err != nil {
+		return fmt.Errorf("the key is in %s; its vkey is %s, and could not be written: %w", out, strings.TrimSpace(vkey), err)
+	}
+	_, err = fmt.Fprint(p.stdout, vkey)
+	return err
+}
+
+// vkeyFile is where the vkey of a key file is.
+func vkeyFile(key string) string { return key + ".vkey" }
+
+// cosigners loads the witness's keys.
+func cosigners(v config.Values) ([]*checkpoint.Cosigner, error) {
+	var all []*checkpoint.Cosigner
+	for _, path := range v.List("key") {
+		c, err := loadCosigner(path, v.Text("name"))
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range all {
+			if other.Verifier().Algorithm() == c.Verifier().Algorithm() {
+				return nil, fmt.Errorf("%s is a second key of one type: give one Ed25519 key, one ML-DSA-44 key, or one of each", path)
+			}
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func loadCosigner(path, name string) (*checkpoint.Cosigner, error) {
+	key, err := keys.Load(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no key %s: make one with logwitness keygen --name NAME --out %s", path, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	written, err := writtenVerifier(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case written == nil && name == "":
+		return nil, fmt.Errorf("there is no %s with the witness's name: give it with --name NAME", vkeyFile(path))
+	case name == "":
+		name = written.Name()
+	}
+	c, err := checkpoint.NewCosigner(name, key)
+	if err == nil && written != nil && !c.Verifier().Equal(*written) {
+		err = fmt.Errorf("%s says %s, and the key by the name %q is %s: name and key of a witness never change", vkeyFile(path), written, name, c.Verifier())
+	}
+	return c, err
+}
+
+// writtenVerifier reads what keygen wrote beside a key; nil if it is not there.
+func writtenVerifier(path string) (*checkpoint.Verifier, error) {
+	text, err := os.ReadFile(vkeyFile(path))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := checkpoint.ParseVerifier(strings.TrimSuffix(string(text), "\n"))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", vkeyFile(path), err)
+	}
+	return &verifier, nil
+}

@@ -1,0 +1,77 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"indelible/witness"
+)
+
+// metrics are what an operator watches. None has a log's name: there are too
+// many of them.
+type metrics struct {
+	registry *prometheus.Registry
+	cosigned prometheus.Counter
+	refused  *prometheus.CounterVec
+	logs     prometheus.Gauge
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		cosigned: prometheus.NewCounter(prometheus.CounterOpts{Name: "indelible_witness_cosigned_total", Help: "Checkpoints cosigned."}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "indelible_witness_refused_total", Help: "Requests for a known log that were not answered with a cosignature.",
+		}, []string{"reason"}),
+		logs: prometheus.NewGauge(prometheus.GaugeOpts{Name: "indelible_witness_logs", Help: "Logs known."}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "indelible_witness_requests_total", Help: "Requests answered.",
+		}, []string{"what", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "indelible_witness_request_seconds", Help: "Time of a request.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}, []string{"what"}),
+	}
+	m.registry.MustRegister(m.cosigned, m.refused, m.logs, m.requests, m.seconds,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// request counts a request.
+func (m *metrics) request(r *http.Request, status int, took time.Duration) {
+	what := "other"
+	switch {
+	case r.URL.Path == "/add-checkpoint", r.URL.Path == "/sign-subtree":
+		what = r.URL.Path[1:]
+	case strings.HasSuffix(r.URL.Path, "/checkpoint"):
+		what = "checkpoint"
+	}
+	m.requests.WithLabelValues(what, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(what).Observe(took.Seconds())
+}
+
+// reason is why a request was refused, in a word.
+func reason(err error) string {
+	switch {
+	case errors.As(err, new(*witness.ConflictError)):
+		return "conflict"
+	case errors.As(err, new(*witness.TooManyError)):
+		return "too_many"
+	case errors.Is(err, witness.ErrInconsistent):
+		return "inconsistent"
+	case errors.Is(err, witness.ErrNotSigned):
+		return "not_signed"
+	case errors.Is(err, witness.ErrMalformed):
+		return "malformed"
+	}
+	return "fault"
+}

@@ -1,0 +1,75 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"indelible/checkpoint"
+	"indelible/internal/config"
+)
+
+// defaultKey is the key file of keygen and serve.
+const defaultKey = "witness.key"
+
+// settings is the table that flags, environment and file come from.
+func settings() []config.Setting {
+	return []config.Setting{
+		{Name: "listen", Type: config.Text, Default: "127.0.0.1:8090", Help: "Address that logs and monitors ask."},
+		{Name: "admin", Type: config.Text, Default: "127.0.0.1:8091", Help: "Address of the operator's port: health, metrics, profiles. Keep it private."},
+		{Name: "data-dir", Type: config.File, Default: "./logwitness-data", Help: "Directory of the SQLite database and the register."},
+		{Name: "key", Type: config.List, Default: defaultKey, Help: "Files of the witness's keys, one of each type: Ed25519, ML-DSA-44."},
+		{Name: "name", Type: config.Text, Help: "The witness's name. Default: that in FILE.vkey beside each key, which keygen wrote."},
+		{Name: "logs", Type: config.File, Help: "List of the logs to cosign for (logs/v0); what is added to it later is added. Default: those known from before."},
+		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 8, MariaDB 10.11 and later)."},
+		{Name: "mysql-dsn-file", Type: config.File, Help: "File with the DSN, user:password@tcp(host:3306)/database; readable to nobody else."},
+		{Name: "register", Type: config.File, Help: "File of the register, the witness's memory outside its database; best on another disk. Default: register in the data directory."},
+		{Name: "public-url", Type: config.Text, Help: "The witness's URL as logs reach it. Default: the address it listens on."},
+		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM); read again when it changes."},
+		{Name: "tls-key", Type: config.File, Help: "Its private key."},
+		{Name: "shutdown-timeout", Type: config.Duration, Default: "15s", Help: "How long running requests may take when the witness is stopped."},
+		{Name: "log-level", Type: config.Text, Default: "info", OneOf: []string{"debug", "info", "warn", "error"}, Help: "How much is written to standard error."},
+	}
+}
+
+// check finds what is wrong with settings taken together.
+func check(v config.Values) error {
+	switch {
+	case v.Text("storage") == "mysql" && v.Text("mysql-dsn-file") == "":
+		return errors.New("storage mysql needs --mysql-dsn-file FILE, a file with user:password@tcp(host:3306)/database")
+	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
+		return errors.New("give both --tls-cert and --tls-key, or neither")
+	case len(v.List("key")) == 0:
+		return errors.New("give a key with --key FILE; logwitness keygen makes one")
+	}
+	if name := v.Text("name"); name != "" {
+		if err := checkpoint.ValidateOrigin(name); err != nil {
+			return fmt.Errorf("--name: %w", err)
+		}
+	}
+	return checkURL(v.Text("public-url"))
+}
+
+func checkURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(text, "/") {
+		return fmt.Errorf("--public-url %q: it must be like https://witness.example.com, without a slash at the end", text)
+	}
+	return nil
+}
+
+func databasePath(v config.Values) string { return filepath.Join(v.Text("data-dir"), "witness.db") }
+
+func registerPath(v config.Values) string {
+	if path := v.Text("register"); path != "" {
+		return path
+	}
+	return filepath.Join(v.Text("data-dir"), "register")
+}

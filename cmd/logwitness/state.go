@@ -1,0 +1,142 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"indelible/internal/config"
+	"indelible/witness"
+	"indelible/witness/register"
+	"indelible/witness/sqlstate"
+)
+
+// openState opens the database, which is made if it is not there.
+func openState(ctx context.Context, v config.Values) (*sqlstate.Store, error) {
+	if err := os.MkdirAll(v.Text("data-dir"), 0o700); err != nil {
+		return nil, fmt.Errorf("create the data directory: %w", err)
+	}
+	if v.Text("storage") == "sqlite" {
+		return sqlstate.OpenSQLite(ctx, databasePath(v))
+	}
+	dsn, err := secret(v.Text("mysql-dsn-file"))
+	if err != nil {
+		return nil, err
+	}
+	return sqlstate.OpenMySQL(ctx, dsn)
+}
+
+// secret reads a file that holds one line, and that only we may read.
+func secret(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return "", fmt.Errorf("%s holds a password, and others can read it (mode %04o): chmod 600 %s", path, mode, path)
+	}
+	data, err := os.ReadFile(path)
+	return strings.TrimSpace(string(data)), err
+}
+
+const newRegister = "and only if it is lost, and the database is certainly the newest: logwitness register new"
+
+// openRegister opens the register that belongs to a database. One is made for a
+// database that never had one.
+func openRegister(ctx context.Context, s *sqlstate.Store, path string) (*register.File, error) {
+	id, err := s.RegisterID(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the database for its register: %w", err)
+	}
+	r, err := register.Open(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && id == "":
+		r, err = register.Create(path, register.NewID(), func(func(string, witness.Head)) error { return nil })
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("the register %s is gone, and without it nobody can tell a database that was restored from an older copy: "+
+			"put it back; give its place with --register; %s", path, newRegister)
+	case errors.Is(err, register.ErrCorrupt):
+		return nil, fmt.Errorf("%w: restore its newest copy; %s, after moving this one away", err, newRegister)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// A database that is new takes the register that is there: what it knows counts.
+	if id == "" {
+		err = s.SetRegister(ctx, "", r.ID())
+	} else if r.ID() != id {
+		err = fmt.Errorf("%s is another database's register (id %s); this one's has the id %s: give its place with --register", path, r.ID(), id)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// behind tells of the logs of which the register knows more than the database.
+func behind(ctx context.Context, s *sqlstate.Store, r *register.File, logger *slog.Logger) error {
+	n := 0
+	err := s.EachHead(ctx, func(origin string, h witness.Head) error {
+		known, err := r.Newest(origin)
+		if err != nil || known.Size <= h.Size {
+			return err
+		}
+		n++
+		logger.Debug("the database is behind the register", "log", origin, "database", h.Size, "register", known.Size)
+		return nil
+	})
+	if n > 0 {
+		logger.Warn("the database was restored from an older copy, or is another: these logs go on from what the register knows, which their next checkpoints must extend", "logs", n)
+	}
+	return err
+}
+
+func (p *program) registerCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "register", Short: "Look after the register, the witness's memory outside its database"}
+	cmd.AddCommand(p.configured(&cobra.Command{
+		Use:   "new",
+		Short: "Make a new register from the database, in place of one that was lost",
+		Long: "Make a new register from the database, in place of one that was lost.\n\n" +
+			"Only you can know that the database is the newest there was. If it was restored from an older copy, the\n" +
+			"witness can then cosign two histories of one log, and nothing will notice: use another key instead.",
+	}, p.newRegister))
+	return cmd
+}
+
+func (p *program) newRegister(ctx context.Context, v config.Values) error {
+	s, err := openState(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	was, err := s.RegisterID(ctx)
+	if err != nil {
+		return err
+	}
+	path, logs := registerPath(v), 0
+	r, err := register.Create(path, register.NewID(), func(add func(string, witness.Head)) error {
+		return s.EachHead(ctx, func(origin string, h witness.Head) error {
+			logs++
+			add(origin, h)
+			return nil
+		})
+	})
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("there is a register: %s; move it away if it is the one that cannot be used", path)
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.SetRegister(ctx, was, r.ID()), r.Close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "Register %s was made from the database, which knows %d logs.\n", path, logs)
+	return err
+}
