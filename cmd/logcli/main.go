@@ -103,7 +103,7 @@ func (p *program) command() *cobra.Command {
 	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:HEX` (default: your own key)")
 	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "how long a command that asks a log may take")
 	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
-		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand())
+		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand())
 	return root
 }
 
