@@ -6,5 +6,5 @@
 // exactly the dependencies that its authors chose: this module requires
 // nothing else that would raise them, nor the module that is tested. Certificate
 // and timestamp authorities and the image registry run in the test. Nothing
-// but loopback is reached; a proxy that counts proves it.
+// but loopback is reached: the programs have a proxy that no request may reach.
 package sigstore

@@ -176,49 +176,62 @@ func TestForgeries(t *testing.T) {
 	w.services("plain", nil)
 	w.write("artifact", "true\n")
 	w.write("another", "false\n")
-	sign := func(api, bundle, artifact string) {
-		w.must("cosign3", "sign-blob", "--yes", "--key", "cosign.key", "--signing-config", "plain-"+api+".json", "--trusted-root", "trust/trusted_root.json", "--bundle", bundle, artifact)
-	}
+	w.write("predicate.json", predicate)
 	for i, api := range []string{"v1", "v2"} {
-		bundle, list := api+".json", forgeries()
-		sign(api, "other-"+bundle, "another")
-		sign(api, "more-"+bundle, "another")
-		sign(api, bundle, "artifact")
+		list := forgeries()
 		if api == "v1" {
 			list = append(list, promises()...)
 		}
-		var other object
-		if err := json.Unmarshal([]byte(w.read("other-"+bundle)), &other); err != nil {
-			t.Fatal(err)
-		}
-		for n, forged := range list {
-			changed := w.edit(bundle, fmt.Sprintf("%s-%d.json", api, n), func(b object) { forged.change(logged(b), logged(other)) })
-			for program, reasons := range forged.reasons() {
-				t.Run(fmt.Sprintf("%s/%s/%s", api, forged.name, program), func(t *testing.T) {
-					w.in(t).refusedBy(program, reasons[i], changed, "trust/trusted_root.json")
-				})
+		for _, command := range []string{"sign-blob", "attest-blob"} {
+			bundle := w.three(command, api)
+			var other object
+			if err := json.Unmarshal([]byte(w.read("other-"+bundle)), &other); err != nil {
+				t.Fatal(err)
 			}
+			for n, forged := range list {
+				changed := w.edit(bundle, fmt.Sprintf("%d-%s", n, bundle), func(b object) { forged.change(logged(b), logged(other)) })
+				for program, reasons := range forged.reasons() {
+					t.Run(fmt.Sprintf("%s/%s/%s/%s", api, command, forged.name, program), func(t *testing.T) {
+						w.in(t).refusedBy(program, reasons[i], command, changed, "trust/trusted_root.json")
+					})
+				}
+			}
+			w.wrongKeys(command, bundle)
 		}
-		w.wrongKeys(bundle)
 	}
+}
+
+// three makes bundles, two of another file and then the one that counts.
+func (w *world) three(command, api string) string {
+	w.t.Helper()
+	bundle := command + "-" + api + ".json"
+	for _, b := range []struct{ name, artifact string }{{"other-" + bundle, "another"}, {"more-" + bundle, "another"}, {bundle, "artifact"}} {
+		args := []string{"cosign3", command, "--yes", "--key", "cosign.key", "--signing-config", "plain-" + api + ".json", "--trusted-root", "trust/trusted_root.json", "--bundle", b.name}
+		if command == "attest-blob" {
+			args = append(args, "--predicate", "predicate.json", "--type", "slsaprovenance1")
+		}
+		w.must(append(args, b.artifact)...)
+	}
+	return bundle
 }
 
 // wrongKeys has the verifiers refuse a bundle that was made by the log for
 // those who trust other keys.
-func (w *world) wrongKeys(bundle string) {
+func (w *world) wrongKeys(command, bundle string) {
 	w.edit("trust/trusted_root.json", "wrong.json", otherKey)
 	w.edit("trust/trusted_root.json", "none.json", func(root object) { delete(root, "tlogs") })
 	for _, program := range verifiers {
-		w.must(w.verifier(program, bundle, "trust/trusted_root.json")...)
-		w.refusedBy(program, noEntry+"|unverified checkpoint signature|TLOG_INCLUSION_PRO", bundle, "wrong.json")
-		w.refusedBy(program, noEntry+"|TLOG_INCLUSION_PRO", bundle, "none.json")
+		w.must(w.verifier(program, command, bundle, "trust/trusted_root.json")...)
+		w.refusedBy(program, noEntry+"|unverified checkpoint signature|TLOG_INCLUSION_PRO", command, bundle, "wrong.json")
+		w.refusedBy(program, noEntry+"|TLOG_INCLUSION_PRO", command, bundle, "none.json")
 	}
 }
 
-// refusedBy has a verifier refuse a bundle of the file artifact.
-func (w *world) refusedBy(program, reason, bundle, root string) {
+// refusedBy has a verifier refuse a bundle of the file artifact, that was made
+// by this command.
+func (w *world) refusedBy(program, reason, command, bundle, root string) {
 	w.t.Helper()
-	args := w.verifier(program, bundle, root)
+	args := w.verifier(program, command, bundle, root)
 	if reason == accepted {
 		w.must(args...)
 		return
@@ -226,12 +239,16 @@ func (w *world) refusedBy(program, reason, bundle, root string) {
 	w.refused(reason, args...)
 }
 
-func (w *world) verifier(program, bundle, root string) []string {
-	switch program {
-	case "cosign3":
-		return []string{program, "verify-blob", "--key", "cosign.pub", "--trusted-root", root, "--bundle", bundle, "artifact"}
-	case "cosign2":
-		return []string{program, "verify-blob", "--new-bundle-format", "--key", "cosign.pub", "--trusted-root", root, "--bundle", bundle, "artifact"}
+func (w *world) verifier(program, command, bundle, root string) []string {
+	if program == "sigstore-js" {
+		return w.js(object{"do": "verify", "file": "artifact", "bundle": bundle, "root": root, "publicKey": "cosign.pub"})
 	}
-	return w.js(object{"do": "verify", "file": "artifact", "bundle": bundle, "root": root, "publicKey": "cosign.pub"})
+	args := []string{program, "verify-blob"}
+	if command == "attest-blob" {
+		args = []string{program, "verify-blob-attestation", "--type", "slsaprovenance1"}
+	}
+	if program == "cosign2" {
+		args = append(args, "--new-bundle-format")
+	}
+	return append(args, "--key", "cosign.pub", "--trusted-root", root, "--bundle", bundle, "artifact")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,11 +204,14 @@ func (w *world) verify(b *bundle.Bundle, what string, m root.TrustedMaterial, po
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	artifact := map[string]string{"blob": "a blob\n", "statement": "test"}[what]
+	artifact, reason := "a blob\n", "could not verify message"
+	if what == "statement" {
+		artifact, reason = "test", "provided artifact digests do not match"
+	}
 	if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader([]byte(artifact))), policy)); err != nil {
 		w.t.Error(err)
 	}
-	if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader([]byte("another"))), policy)); err == nil {
-		w.t.Error("another artifact was accepted")
+	if _, err := v.Verify(b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader([]byte("another"))), policy)); err == nil || !strings.Contains(err.Error(), reason) {
+		w.t.Errorf("another artifact: %v, and not %s", err, reason)
 	}
 }
