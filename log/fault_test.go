@@ -245,3 +245,44 @@ func TestAnotherLogOfTheSameName(t *testing.T) {
 	l, _ = start(t, cfg)
 	poll(t, "poisoned", func() bool { return errors.Is(l.Ready(), ErrPoisoned) })
 }
+
+// An add that was not answered in time is told what the log cannot do, and not
+// what the database said.
+func TestWhyAnAddIsOverdue(t *testing.T) {
+	for op, want := range map[faulty.Op]error{faulty.TxCommit: ErrNotAppending, faulty.Publish: ErrNotPublishing} {
+		t.Run(string(op), func(t *testing.T) {
+			var broken atomic.Bool
+			store := memory.New()
+			w := newWorld(t, store)
+			cfg := w.config(t)
+			cfg.Events = Events{}
+			cfg.Store = faulty.Wrap(store, func(o faulty.Op) faulty.Fault {
+				if o == op && broken.Load() {
+					return faulty.Fail
+				}
+				return faulty.None
+			})
+			l, _ := start(t, cfg)
+			if _, err := l.AwaitNewer(deadline(t), -1); err != nil {
+				t.Fatal(err)
+			}
+			broken.Store(true)
+			first := make(chan error, 1)
+			go func() {
+				_, err := l.Add(deadline(t), raw(t, "first"))
+				first <- err
+			}()
+			poll(t, "trouble is reported", func() bool { return l.Ready() != nil })
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			_, err := l.Add(ctx, raw(t, "first"))
+			if !errors.Is(err, want) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, faulty.ErrInjected) {
+				t.Errorf("%v, and not %v", err, want)
+			}
+			broken.Store(false)
+			if err := <-first; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -59,6 +59,9 @@ import (
 var (
 	// ErrQueueFull: too much is waiting already. Try again a little later.
 	ErrQueueFull = errors.New("the queue is full")
+	// ErrTooMuch: more at once than the queue ever holds. Trying again does not
+	// help.
+	ErrTooMuch = errors.New("more at once than this log takes")
 	// ErrStopping: the log is shutting down, or not running.
 	ErrStopping = errors.New("the log is stopping")
 	// ErrNotFound: no published entry, tile or bundle answers to that.
@@ -70,6 +73,11 @@ var (
 	ErrPoisoned = errors.New("the log is poisoned")
 	// ErrUnwitnessed: too few witnesses cosign what the log would publish.
 	ErrUnwitnessed = errors.New("too few of the log's witnesses cosign at present")
+	// ErrNotAppending, ErrNotPublishing: what the log tries again and again, and
+	// why an add was not answered in time. The cause is for the operator, whom
+	// Ready tells.
+	ErrNotAppending  = errors.New("the log cannot append to its database at present")
+	ErrNotPublishing = errors.New("the log cannot publish what it appended at present")
 	// ErrUnavailable: nothing is published yet, or the database does not answer.
 	ErrUnavailable = errors.New("the log is not available")
 )
@@ -240,10 +248,15 @@ func (l *Log) failing(s stage, err error) {
 // overdue says why an add was not answered in time.
 func (l *Log) overdue(err error) error {
 	l.mu.Lock()
-	trouble := l.trouble[stagePublish]
+	trouble := l.trouble
 	l.mu.Unlock()
-	if l.witnessing.Load() || errors.Is(trouble, ErrUnwitnessed) {
+	switch {
+	case l.witnessing.Load() || errors.Is(trouble[stagePublish], ErrUnwitnessed):
 		return fmt.Errorf("%w: %w", err, ErrUnwitnessed)
+	case trouble[stageStart] != nil || trouble[stageAppend] != nil:
+		return fmt.Errorf("%w: %w", err, ErrNotAppending)
+	case trouble[stagePublish] != nil:
+		return fmt.Errorf("%w: %w", err, ErrNotPublishing)
 	}
 	return err
 }

@@ -485,8 +485,13 @@ func TestFullQueue(t *testing.T) {
 		g.pass <- nil
 	}
 	poll(t, "drained", func() bool { return l.queue.len() == 0 })
-	if _, err := l.Add(deadline(t), raw(t, string(make([]byte, 101)))); !errors.Is(err, ErrQueueFull) {
+	// What would not fit into an empty queue either is told so.
+	if _, err := l.Add(deadline(t), raw(t, string(make([]byte, 101)))); !errors.Is(err, ErrTooMuch) || !strings.Contains(err.Error(), "101 bytes of entries, and its queue holds 100") {
 		t.Errorf("an entry bigger than the queue: %v", err)
+	}
+	four := []entry.Entry{raw(t, "a"), raw(t, "b"), raw(t, "c"), raw(t, "d")}
+	if _, err := l.AddMany(deadline(t), four); !errors.Is(err, ErrTooMuch) || !strings.Contains(err.Error(), "4 entries, and its queue holds 3") {
+		t.Errorf("a batch bigger than the queue: %v", err)
 	}
 }
 

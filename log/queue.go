@@ -87,14 +87,20 @@ func (q *queue) join(entries []entry.Entry) ([]place, error) {
 
 // room checks the bounds as if all entries were new.
 func (q *queue) room(entries []entry.Entry) error {
+	var size int64
+	for _, e := range entries {
+		size += int64(len(e.Canonical()))
+	}
+	switch {
+	case len(entries) > q.maxQueue:
+		return fmt.Errorf("%w: %d entries, and its queue holds %d; add fewer at a time", ErrTooMuch, len(entries), q.maxQueue)
+	case size > q.maxQueueBytes:
+		return fmt.Errorf("%w: %d bytes of entries, and its queue holds %d; add fewer or smaller ones at a time", ErrTooMuch, size, q.maxQueueBytes)
+	}
 	if n := len(q.inFlight) + len(entries); n > q.maxQueue {
 		return fmt.Errorf("%w: %d entries are waiting, and there is room for %d", ErrQueueFull, len(q.inFlight), q.maxQueue)
 	}
-	bytes := q.bytes
-	for _, e := range entries {
-		bytes += int64(len(e.Canonical()))
-	}
-	if bytes > q.maxQueueBytes {
+	if q.bytes+size > q.maxQueueBytes {
 		return fmt.Errorf("%w: %d bytes are waiting, and there is room for %d", ErrQueueFull, q.bytes, q.maxQueueBytes)
 	}
 	return nil

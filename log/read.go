@@ -57,7 +57,7 @@ func (l *Log) entry(ctx context.Context, v *view, index int64) (Record, error) {
 	}
 	rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, index, index+1)
 	if err != nil {
-		return Record{}, l.readError(err)
+		return Record{}, l.readError(ctx, err)
 	}
 	return record(rows[0]), nil
 }
@@ -99,7 +99,7 @@ func (l *Log) Entries(ctx context.Context, start, limit int64) ([]Record, Publis
 	for bytes := 0; start < end && bytes < listBytes; {
 		rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, start, min(end, start+listChunk))
 		if err != nil {
-			return nil, Published{}, l.readError(err)
+			return nil, Published{}, l.readError(ctx, err)
 		}
 		for _, row := range rows {
 			records = append(records, record(row))
@@ -139,7 +139,7 @@ func (l *Log) find(ctx context.Context, v *view, leaf merkle.Hash) (Record, erro
 		return Record{}, fmt.Errorf("%w: no entry of the first %d has leaf hash %x", ErrNotFound, v.Size, leaf)
 	}
 	if err != nil {
-		return Record{}, l.readError(err)
+		return Record{}, l.readError(ctx, err)
 	}
 	return record(e), nil
 }
@@ -239,7 +239,7 @@ func (l *Log) nodes(ctx context.Context, v *view, t merkle.Tile) (*merkle.Nodes,
 		full := merkle.Tile{Level: t.Level, Index: t.Index, Width: merkle.TileWidth}
 		n, err := loadNodes(ctx, l.rows(), full)
 		if err != nil {
-			return nil, l.readError(err)
+			return nil, l.readError(ctx, err)
 		}
 		return n, nil
 	})
@@ -288,7 +288,7 @@ func (l *Log) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error) {
 	start := b.Index * merkle.TileWidth
 	rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, start, start+int64(b.Width))
 	if err != nil {
-		return nil, l.readError(err)
+		return nil, l.readError(ctx, err)
 	}
 	var data []byte
 	for _, row := range rows {
@@ -301,7 +301,10 @@ func (l *Log) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error) {
 
 // readError says that the database failed a reader: what is published must be
 // there, so a row that is not is no ErrNotFound.
-func (l *Log) readError(err error) error {
+func (l *Log) readError(ctx context.Context, err error) error {
+	if ctx.Err() != nil { // engines say it each in their own words
+		return ctx.Err()
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

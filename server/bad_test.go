@@ -201,6 +201,9 @@ func TestFailures(t *testing.T) {
 		{fmt.Errorf("%w: %w", translog.ErrUnavailable, fmt.Errorf("%s: %w", secret, context.DeadlineExceeded)), codes.Unavailable, 503, true, "not available"},
 		{errors.New(secret), codes.Internal, 500, false, "internal error"},
 		{fmt.Errorf("%s: %w", secret, context.DeadlineExceeded), codes.DeadlineExceeded, 504, false, "add it again"},
+		{fmt.Errorf("%w: 4 entries, and its queue holds 3", translog.ErrTooMuch), codes.InvalidArgument, 400, false, "its queue holds 3"},
+		{fmt.Errorf("%w: %w: %s", context.DeadlineExceeded, translog.ErrNotAppending, secret), codes.DeadlineExceeded, 504, false, "not published in time, since the log cannot append to its database at present; it may be yet: add it again"},
+		{fmt.Errorf("%w: %w: %s", context.DeadlineExceeded, translog.ErrNotPublishing, secret), codes.DeadlineExceeded, 504, false, "since the log cannot publish what it appended at present; it may be yet"},
 		{context.Canceled, codes.Canceled, 499, false, ""},
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {

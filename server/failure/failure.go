@@ -1,7 +1,8 @@
 // Package failure is the one table from the product's errors to the wire: gRPC
 // status codes, which grpc-gateway turns into HTTP's.
 //
-//	InvalidArgument     400  the entry or the request is wrong; the message says how
+//	InvalidArgument     400  the entry or the request is wrong, or more than the log ever takes;
+//	                         the message says how
 //	OutOfRange          400  an index or a tree size that the log does not have
 //	NotFound            404
 //	ResourceExhausted   429  the queue is full; Retry-After says when to come back
@@ -10,7 +11,8 @@
 //	FailedPrecondition  503  the log is poisoned. It is not Unavailable, since clients
 //	                         try that again by themselves, and here only an operator helps
 //	Unavailable         503  the database does not answer, or the log is stopping
-//	DeadlineExceeded    504  the add may have succeeded; the same add again tells
+//	DeadlineExceeded    504  the add may have succeeded; the same add again tells. The message
+//	                         says what the log cannot do at present. A read took too long
 //
 // In HTTP an error's body is
 //
@@ -46,6 +48,7 @@ func code(err error) codes.Code {
 		code codes.Code
 	}{
 		{entry.ErrInvalid, codes.InvalidArgument},
+		{translog.ErrTooMuch, codes.InvalidArgument},
 		{translog.ErrQueueFull, codes.ResourceExhausted},
 		{translog.ErrNotFound, codes.NotFound},
 		{translog.ErrOutOfRange, codes.OutOfRange},
@@ -93,7 +96,7 @@ func message(c codes.Code, err error) string {
 	case c == codes.Unavailable && errors.Is(err, translog.ErrUnavailable):
 		return translog.ErrUnavailable.Error() + " at present; try again"
 	case c == codes.DeadlineExceeded:
-		return "the answer was not there in time"
+		return "the answer was not there in time; try again"
 	case c == codes.Canceled:
 		return "the request was cancelled"
 	}
@@ -104,13 +107,19 @@ func message(c codes.Code, err error) string {
 // entry is not logged.
 func Add(err error) error {
 	if code(err) == codes.DeadlineExceeded {
-		why := ""
-		if errors.Is(err, translog.ErrUnwitnessed) {
-			why = ", since " + translog.ErrUnwitnessed.Error()
-		}
-		return status.Error(codes.DeadlineExceeded, "the entry was not published in time"+why+"; it may be yet: add it again, and the answer has the index it got")
+		return status.Error(codes.DeadlineExceeded, "the entry was not published in time"+since(err)+"; it may be yet: add it again, and the answer has the index it got")
 	}
 	return Status(err)
+}
+
+// since says what the log cannot do at present, in no words of the database's.
+func since(err error) string {
+	for _, why := range []error{translog.ErrUnwitnessed, translog.ErrNotAppending, translog.ErrNotPublishing} {
+		if errors.Is(err, why) {
+			return ", since " + why.Error()
+		}
+	}
+	return ""
 }
 
 // HTTPStatus is grpc-gateway's, but for a poisoned log: that is no fault of the
