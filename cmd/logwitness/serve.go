@@ -175,10 +175,11 @@ func banner(v config.Values, r *running, s transport.Servers) string {
 	url := publicURL(v, s.HTTPOn.Addr())
 	var b strings.Builder
 	keys := r.witness.Verifiers()
-	fmt.Fprintf(&b, "Witness %q, for %d logs\n\n", keys[0].Name(), r.witness.Logs())
+	fmt.Fprintf(&b, "Witness %q\n\n", keys[0].Name())
 	for _, k := range keys {
 		fmt.Fprintf(&b, "  vkey        %s\n", k)
 	}
+	fmt.Fprintf(&b, "  logs        %d\n", r.witness.Logs())
 	fmt.Fprintf(&b, "  submission  %s/add-checkpoint, %s/sign-subtree\n  monitoring  %s/<SHA-256 of the origin>/checkpoint\n", url, url, url)
 	fmt.Fprintf(&b, "  admin       http://%s\n  register    %s\n", s.AdminOn.Addr(), r.register.Path())
 	if v.Text("storage") == "sqlite" {

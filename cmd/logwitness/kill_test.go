@@ -1,0 +1,153 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"indelible/internal/mariadb"
+)
+
+// A witness that is killed again and again, while logs that fork at every step
+// race with themselves, never cosigns two heads that contradict each other, and
+// never forgets one that it answered with.
+func TestKillSQLite(t *testing.T) {
+	logs := manyTrees(t, 8)
+	killed(t, newServer(t, logs), logs, 200)
+}
+
+func TestKillMariaDB(t *testing.T) {
+	db, err := mariadb.Start(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Remove() })
+	if err := db.Exec(t.Context(), "CREATE DATABASE w"); err != nil {
+		t.Fatal(err)
+	}
+	logs := manyTrees(t, 8)
+	dsn := writeSecret(t, db.DSN("w"))
+	killed(t, newServer(t, logs, "--storage", "mysql", "--mysql-dsn-file", dsn), logs, 40)
+}
+
+func manyTrees(t testing.TB, n int) []*tree {
+	t.Helper()
+	var logs []*tree
+	for i := range n {
+		logs = append(logs, newTree(t, fmt.Sprintf("log%d.example", i)))
+	}
+	return logs
+}
+
+// totals are what all submitters together saw.
+type totals struct{ answered, unanswered, cut atomic.Int64 }
+
+func killed(t *testing.T, s *server, logs []*tree, kills int) {
+	s.start()
+	ctx, stop := context.WithCancel(t.Context())
+	var sum totals
+	var all sync.WaitGroup
+	for _, l := range logs {
+		all.Go(func() { (&submitter{s: s, have: l, sum: &sum}).run(ctx) })
+	}
+	for range kills {
+		<-time.After(time.Duration(5+rand.IntN(60)) * time.Millisecond)
+		s.signal(syscall.SIGKILL)
+		if strings.Contains(s.out.String(), "older copy") {
+			t.Error("a kill left the database behind the register")
+		}
+		s.start()
+	}
+	stop()
+	all.Wait()
+	t.Logf("%d kills: %d requests cosigned and answered, %d cosigned and not answered, %d cut off", kills, sum.answered.Load(), sum.unanswered.Load(), sum.cut.Load())
+	if int(sum.answered.Load()) < kills || int(sum.cut.Load()) < kills || sum.unanswered.Load() == 0 {
+		t.Error("too few for this to be a test")
+	}
+	s.stop()
+}
+
+// submitter is a log that signs two histories at every step, and sends both at
+// once.
+type submitter struct {
+	s     *server
+	have  *tree // what the witness cosigned last, as far as is known
+	steps int
+	sum   *totals
+}
+
+func (u *submitter) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		u.steps++
+		words := func(side string) []string {
+			list := make([]string, 1+rand.IntN(3))
+			for i := range list {
+				list[i] = fmt.Sprint(u.have.origin, u.steps, side, i)
+			}
+			return list
+		}
+		u.step([]*tree{u.have.with(words("a")...), u.have.with(words("b")...)})
+	}
+}
+
+// step sends two trees that contradict each other, and finds out which is cosigned.
+func (u *submitter) step(sides []*tree) {
+	won := make([]bool, len(sides))
+	var both sync.WaitGroup
+	for i, side := range sides {
+		both.Go(func() {
+			status, body, err := u.s.add(side, u.have.size())
+			switch {
+			case err != nil:
+				u.sum.cut.Add(1)
+			case status == http.StatusOK:
+				won[i] = true
+			case status != http.StatusConflict:
+				u.s.t.Errorf("%s: %d %s", u.have.origin, status, body)
+			}
+		})
+	}
+	both.Wait()
+	if won[0] && won[1] {
+		u.s.t.Errorf("%s: two heads that contradict each other were cosigned, of sizes %d and %d", u.have.origin, sides[0].size(), sides[1].size())
+	}
+	u.learn(sides, won)
+}
+
+// learn asks what was cosigned: what was answered, or, if nothing was, either of
+// the sides or what was cosigned before. Nothing else is consistent.
+func (u *submitter) learn(sides []*tree, won []bool) {
+	possible := append([]*tree{u.have}, sides...)
+	for i, w := range won {
+		if w {
+			u.sum.answered.Add(1)
+			possible = []*tree{sides[i]}
+		}
+	}
+	eventually(u.s.t, "the witness answers", func() error {
+		head, err := u.s.cosigned(u.have.origin)
+		if err != nil {
+			return err
+		}
+		for _, p := range possible {
+			if p.size() == head.Size && root(p.leaves) == head.Root {
+				if len(possible) > 1 && p != u.have {
+					u.sum.unanswered.Add(1)
+				}
+				u.have = p
+				return nil
+			}
+		}
+		u.s.t.Fatalf("%s: the witness has size %d, which is none of what it can have cosigned", u.have.origin, head.Size)
+		return nil
+	})
+}
