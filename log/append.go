@@ -115,6 +115,11 @@ func (a *appender) try(ctx context.Context, b *batch) (added int, err error) {
 // extend carries the edge forward to the locked head. Where the head does not
 // extend what was seen, it must extend what is known to have been durable.
 func (a *appender) extend(ctx context.Context, tx storage.Appender, head storage.Head) (merkle.Edge, error) {
+	// What other replicas appended is mostly published, and was read for that. It
+	// is durable as well: a head behind it is a rollback.
+	if v := a.l.view.Load(); v != nil && v.Size > a.edge.Size() {
+		a.edge, a.sure = v.edge, v.edge
+	}
 	edge, err := extendEdge(ctx, tx, a.edge, head.Size, head.Root)
 	if _, contradicts := contradicts(err); !contradicts || a.edge.Size() == a.sure.Size() {
 		return edge, err

@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,4 +192,30 @@ func TestPublishedSeenAndLost(t *testing.T) {
 	<-followed
 	c.memory.Unpublish(c.logID, now)
 	add(t, l, "b")
+}
+
+// A replica that did not append for long knows what others published.
+func TestRollbackBehindOthersPublications(t *testing.T) {
+	c, cfg := newCrashing(t)
+	cfg.Replica, cfg.FollowEvery = "one", time.Millisecond
+	one, _ := start(t, cfg)
+	add(t, one, "a")
+	crash := c.memory.Remember(c.logID)
+	other := cfg
+	other.Replica = "two"
+	two, stop := start(t, other)
+	for _, name := range []string{"b", "c"} {
+		add(t, two, name)
+	}
+	stop()
+	if _, err := one.AwaitNewer(deadline(t), 2); err != nil {
+		t.Fatal(err)
+	}
+	crash()
+	if _, err := one.Add(deadline(t), raw(t, "d")); !errors.Is(err, ErrPoisoned) {
+		t.Fatal(err)
+	}
+	if h, err := c.memory.Head(t.Context(), c.logID); err != nil || h.Size != 1 {
+		t.Errorf("it appended to a database that was put back: %+v, %v", h, err)
+	}
 }

@@ -18,8 +18,8 @@ const (
 	// idleRelease is after how long without work the lease is given up, so that
 	// a replica that does have work need not wait for it to run out.
 	idleRelease = 50 * time.Millisecond
-	// watchEvery is how often a replica with waiters looks for the publication
-	// of another, which holds the lease.
+	// watchEvery is how often at most a replica with waiters looks for the
+	// publication of another, which holds the lease; see rhythm.
 	watchEvery = 2 * time.Millisecond
 	// historyEvery is how often a published checkpoint is kept for good.
 	historyEvery = time.Second
@@ -43,6 +43,7 @@ type publisher struct {
 	lease      storage.Lease
 	leaseUntil time.Time // by our clock, from before we asked: never too late
 	askAgain   time.Time // when to ask again for a lease that another holds
+	rhythm     rhythm    // of the publications of another
 
 	mu      sync.Mutex
 	waiting []*batch      // appended, not yet published
@@ -145,7 +146,7 @@ func (p *publisher) failed(ctx context.Context, err error) {
 func (p *publisher) rest(ctx context.Context, appended <-chan struct{}) bool {
 	if p.needs() > p.published() {
 		// Another replica holds the lease and publishes for us.
-		return pause(ctx, watchEvery)
+		return pause(ctx, p.rhythm.wait())
 	}
 	idle := time.NewTimer(p.idle())
 	defer idle.Stop()
@@ -449,6 +450,7 @@ func (p *publisher) follow(ctx context.Context) error {
 		return err
 	}
 	p.version = pub.Version
+	p.rhythm.beat(time.Now())
 	if v.Size > p.edge.Size() {
 		p.edge = v.edge
 	}
