@@ -18,7 +18,7 @@ const maxFile = 1 << 20
 // caller holds the lock; others that waited for it find, once they have it,
 // that the name belongs to another file, and follow.
 func (r *File) compact() error {
-	text, err := r.snapshot()
+	text, err := snapshot(r.header, r.state)
 	if err != nil {
 		return err
 	}
@@ -35,18 +35,21 @@ func (r *File) compact() error {
 	return nil
 }
 
-// snapshot is the text of a register file in the present state.
-func (r *File) snapshot() ([]byte, error) {
-	text, err := r.header.line()
+// snapshot is the text of a register file in a state.
+func snapshot(h header, s State) ([]byte, error) {
+	text, err := h.line()
 	if err != nil {
 		return nil, err
 	}
 	var records []record
-	if r.state.Newest.Size > 0 {
-		records = append(records, record{kind: recordHead, head: r.state.Newest})
+	if s.Accepted != (Acceptance{}) {
+		records = append(records, record{kind: recordAccepted, accepted: s.Accepted})
 	}
-	if r.state.Poisoned != "" {
-		records = append(records, record{kind: recordPoison, text: r.state.Poisoned})
+	if s.Newest.Size > 0 {
+		records = append(records, record{kind: recordHead, head: s.Newest})
+	}
+	if s.Poisoned != "" {
+		records = append(records, record{kind: recordPoison, text: s.Poisoned})
 	}
 	for _, rec := range records {
 		line, err := rec.line()

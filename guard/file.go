@@ -304,6 +304,8 @@ func (r *File) apply(line []byte) error {
 		r.state.Poisoned = rec.text
 	case recordClear:
 		r.state.Poisoned = ""
+	case recordAccepted:
+		r.state.Accepted = rec.accepted
 	}
 	return nil
 }

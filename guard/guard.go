@@ -62,7 +62,15 @@ func Empty() Head { return Head{Root: merkle.EmptyRoot()} }
 // State is what a register knows.
 type State struct {
 	Newest   Head
-	Poisoned string // why the log signs no more; empty for a healthy log
+	Poisoned string     // why the log signs no more; empty for a healthy log
+	Accepted Acceptance // on whose word the register stands; the zero value: on nobody's
+}
+
+// Acceptance is an operator's word that a tree head is the newest that was ever
+// signed, given where the register that knew was lost.
+type Acceptance struct {
+	By, Why string
+	Time    int64 // Unix time in milliseconds
 }
 
 // Register is the memory of one log outside of its database. Its methods may be

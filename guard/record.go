@@ -17,14 +17,17 @@ import (
 //	head <size> <root, base64> <Unix milliseconds> <crc>
 //	poison <reason, quoted as in Go> <crc>
 //	clear <crc>
+//	accepted <Unix milliseconds> <by whom, quoted> <why, quoted> <crc>
 const (
-	headerWord   = "indelible-register-v1"
-	recordHead   = "head"
-	recordPoison = "poison"
-	recordClear  = "clear"
+	headerWord     = "indelible-register-v1"
+	recordHead     = "head"
+	recordPoison   = "poison"
+	recordClear    = "clear"
+	recordAccepted = "accepted"
 
 	maxLine   = 4096
 	maxReason = 1024 // bytes of a reason that are kept
+	maxName   = 128  // bytes of a person's name that are kept
 )
 
 // header says whose register this is.
@@ -54,9 +57,10 @@ func parseHeaderOf(word string, line []byte) (header, error) {
 
 // record is one line after the header.
 type record struct {
-	kind string
-	head Head
-	text string
+	kind     string
+	head     Head
+	text     string
+	accepted Acceptance
 }
 
 func (r record) line() ([]byte, error) {
@@ -68,6 +72,10 @@ func (r record) line() ([]byte, error) {
 		return withSum(recordPoison + " " + strconv.QuoteToASCII(shorten(r.text, maxReason/2))), nil
 	case recordClear:
 		return withSum(recordClear), nil
+	case recordAccepted:
+		a := r.accepted
+		return withSum(fmt.Sprintf("%s %d %s %s", recordAccepted, a.Time,
+			strconv.QuoteToASCII(shorten(a.By, maxName)), strconv.QuoteToASCII(shorten(a.Why, maxReason/2)))), nil
 	}
 	return nil, fmt.Errorf("a register has no record %q", r.kind)
 }
@@ -86,6 +94,8 @@ func parseRecord(line []byte) (record, error) {
 	case recordPoison:
 		rec.text, err = strconv.Unquote(rest)
 	case recordClear:
+	case recordAccepted:
+		rec.accepted, err = parseAccepted(rest)
 	default:
 		err = fmt.Errorf("unknown record %q", shorten(kind, 32))
 	}
@@ -124,6 +134,22 @@ func parseHead(s string) (Head, error) {
 	}
 	copy(h.Root[:], root)
 	return h, nil
+}
+
+func parseAccepted(s string) (a Acceptance, err error) {
+	at, rest, _ := strings.Cut(s, " ")
+	if a.Time, err = strconv.ParseInt(at, 10, 64); err != nil {
+		return a, err
+	}
+	by, err := strconv.QuotedPrefix(rest)
+	if err != nil {
+		return a, err
+	}
+	if a.By, err = strconv.Unquote(by); err != nil {
+		return a, err
+	}
+	a.Why, err = strconv.Unquote(strings.TrimPrefix(rest[len(by):], " "))
+	return a, err
 }
 
 func withSum(body string) []byte {

@@ -110,7 +110,8 @@ func (r *Shared) Advance(ctx context.Context, from, to Head) error {
 		if !s.Newest.Same(from) {
 			return s, fmt.Errorf("register %s is at size %d, not %d: %w", r.cell.Where(), s.Newest.Size, from.Size, ErrMoved)
 		}
-		return State{Newest: to}, nil
+		s.Newest = to
+		return s, nil
 	})
 }
 
@@ -123,7 +124,8 @@ func (r *Shared) Poison(ctx context.Context, reason string) error {
 		if s.Poisoned != "" {
 			return s, errSettled
 		}
-		return State{Newest: s.Newest, Poisoned: shorten(reason, maxReason/2)}, nil
+		s.Poisoned = shorten(reason, maxReason/2)
+		return s, nil
 	})
 }
 
@@ -133,7 +135,8 @@ func (r *Shared) Clear(ctx context.Context) error {
 		if s.Poisoned == "" {
 			return s, errSettled
 		}
-		return State{Newest: s.Newest}, nil
+		s.Poisoned = ""
+		return s, nil
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 //	indelible-register-text-v1 <id> <origin> <crc>
 //	head <size> <root, base64> <Unix milliseconds> <crc>      older heads, then the newest
 //	poison <reason, quoted as in Go> <crc>                    if it is poisoned
+//	accepted <Unix milliseconds> <by whom> <why> <crc>        if it stands on an operator's word
 //	end <epoch> <mark, hex> <SHA-256, hex> <crc>
 const (
 	textWord = "indelible-register-text-v1"
@@ -114,6 +115,9 @@ func (t Text) records() []record {
 	if t.State.Poisoned != "" {
 		records = append(records, record{kind: recordPoison, text: t.State.Poisoned})
 	}
+	if t.State.Accepted != (Acceptance{}) {
+		records = append(records, record{kind: recordAccepted, accepted: t.State.Accepted})
+	}
 	return records
 }
 
@@ -158,6 +162,9 @@ func (t *Text) apply(line []byte) error {
 		return err
 	case rec.kind == recordPoison && rec.text != "":
 		t.State.Poisoned = rec.text
+		return nil
+	case rec.kind == recordAccepted && rec.accepted != (Acceptance{}):
+		t.State.Accepted = rec.accepted
 		return nil
 	case rec.kind != recordHead || rec.head.Size <= t.State.Newest.Size:
 		return fmt.Errorf("a register's text with a record %q where it cannot be", line)

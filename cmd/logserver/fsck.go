@@ -33,7 +33,11 @@ func (p *program) fsckCommand() *cobra.Command {
 			return err
 		}
 		defer o.close()
-		size, err := p.audit(ctx, o)
+		s, err := stand(ctx, v, o)
+		if err != nil {
+			return err
+		}
+		size, err := p.audit(ctx, o, s)
 		return p.verdict(output, o.record.Origin, size, err)
 	})
 	return cmd
@@ -58,17 +62,21 @@ func (p *program) verdict(output, origin string, size int64, err error) error {
 	return errors.Join(err, json.NewEncoder(p.stdout).Encode(verdict))
 }
 
-// audit checks everything that the database holds of a log.
-func (p *program) audit(ctx context.Context, o *opened) (int64, error) {
-	s, err := stand(ctx, o)
-	if err != nil {
-		return 0, err
-	}
+// audit checks everything that the database holds of a log, and compares it
+// with what others know was signed.
+func (p *program) audit(ctx context.Context, o *opened, s standing) (int64, error) {
 	src := &source{store: o.store, logID: o.record.ID}
 	if _, err := fsck.Check(ctx, src, s.head.Size, s.head.Root, p.progress(s.head.Size)); err != nil {
 		return s.head.Size, err
 	}
-	return s.head.Size, errors.Join(s.agree(), extendsRegister(ctx, o, s), checkHead(ctx, o, s.head), checkPublished(ctx, o, s.published))
+	errs := []error{s.agree(), checkHead(ctx, o, s.head), checkPublished(ctx, o, s.published)}
+	if errs[0] == nil {
+		errs = append(errs, extendsSigned(ctx, o, s))
+	}
+	if o.register != nil {
+		errs = append(errs, s.registerBehind())
+	}
+	return s.head.Size, errors.Join(errs...)
 }
 
 func (p *program) progress(size int64) fsck.Progress {

@@ -159,6 +159,7 @@ type opened struct {
 	mldsa    *checkpoint.CosigningSigner // nil: the log signs with signer alone
 	register *guard.File
 	created  bool
+	lost     error // why register is nil, where that is allowed
 }
 
 // signers are what every checkpoint is signed by.
@@ -225,12 +226,42 @@ func orphans(p paths, err error) error {
 	return fmt.Errorf("%w: create it with logserver init", err)
 }
 
+// openAnyway opens a log that exists, even one without its register.
+func openAnyway(ctx context.Context, v config.Values) (o *opened, err error) {
+	o = &opened{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+			o = nil
+		}
+	}()
+	p := pathsOf(v)
+	if o.store, err = openStore(ctx, v, false); err != nil {
+		return o, err
+	}
+	if o.record, err = findLog(ctx, o.store, v.Text("origin")); err != nil {
+		return o, err
+	}
+	if err := o.loadSigner(v, p); err != nil {
+		return o, err
+	}
+	if o.lost = o.loadRegister(p); o.lost != nil && o.register != nil {
+		err = o.register.Close()
+		o.register = nil
+	}
+	return o, err
+}
+
 // load opens the key and the register of a log that exists.
 func (o *opened) load(v config.Values, p paths) error {
-	key, err := loadKey(v, p)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("the key of log %q is not there: %w; put it back, or give its place with --log-key", o.record.Origin, err)
+	if err := o.loadSigner(v, p); err != nil {
+		return err
 	}
+	return o.loadRegister(p)
+}
+
+func (o *opened) loadSigner(v config.Values, p paths) error {
+	key, err := loadKey(v, p)
 	if err != nil {
 		return fmt.Errorf("the key of log %q: %w", o.record.Origin, err)
 	}
@@ -241,11 +272,15 @@ func (o *opened) load(v config.Values, p paths) error {
 		return fmt.Errorf("%s is not the key of log %q: its vkey is %s, and the log's is %s; give the log's own key with --log-key",
 			p.key, o.record.Origin, vkey, strings.Join(o.record.Keys, ", "))
 	}
+	return nil
+}
+
+func (o *opened) loadRegister(p paths) (err error) {
 	o.register, err = guard.OpenFile(p.register)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("log %q exists, and its register %s does not: without it nobody knows what was signed; "+
-			"put the register back, or give its place with --register", o.record.Origin, p.register)
+			"put the register back, or give its place with --register (one that is lost for good is replaced by logserver guard accept)", o.record.Origin, p.register)
 	case err != nil:
 		return fmt.Errorf("%w; restore the register from its newest copy", err)
 	case o.register.ID() != o.record.Register || o.register.Origin() != o.record.Origin:

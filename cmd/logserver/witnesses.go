@@ -120,7 +120,8 @@ type witnessEvents struct {
 // failures are what has gone wrong with a witness since it cosigned last.
 type failures struct {
 	count  int64
-	warned time.Time
+	said   bool      // the operator was told of these
+	warned time.Time // when last, of these or earlier ones
 }
 
 func newWitnessEvents(reg *prometheus.Registry, logger *slog.Logger) *witnessEvents {
@@ -144,20 +145,20 @@ func (e *witnessEvents) answered(witness string, took time.Duration, err error) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.failing[witness]
-	if err == nil {
-		if f != nil {
-			delete(e.failing, witness)
-			e.logger.Info("a witness cosigns again", "witness", witness, "failures", f.count)
-		}
-		return
-	}
 	if f == nil {
 		f = &failures{}
 		e.failing[witness] = f
 	}
+	if err == nil {
+		if f.said {
+			e.logger.Info("a witness cosigns again", "witness", witness, "failures", f.count)
+		}
+		f.count, f.said = 0, false
+		return
+	}
 	f.count++
 	if now := e.now(); now.Sub(f.warned) >= warnEvery {
-		f.warned = now
+		f.said, f.warned = true, now
 		e.logger.Warn("a witness does not cosign", "witness", witness, "error", err, "failures", f.count)
 	}
 }

@@ -13,6 +13,7 @@ package registers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -92,6 +93,27 @@ func Create(ctx context.Context, where, origin, id string) (Register, error) {
 	default:
 		return opened(guard.CreateFile(at, origin, id))
 	}
+}
+
+// Accept makes a register in the place of one that is lost, on an operator's
+// word that newest is the newest head that was ever signed. It is fs.ErrExist
+// where there is one.
+func Accept(ctx context.Context, where, origin, id string, newest guard.Head, word guard.Acceptance) (Register, error) {
+	if kind, at := KindOf(where); kind == File {
+		return opened(guard.CreateAccepted(at, origin, id, newest, word))
+	}
+	r, err := Create(ctx, where, origin, id)
+	if err != nil {
+		return nil, err
+	}
+	shared, ok := r.(*guard.Shared)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("register %s: it cannot stand on an operator's word", where), r.Close())
+	}
+	if err := shared.Accept(ctx, newest, word); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }
 
 // opened keeps a nil pointer from becoming an interface that is not nil.

@@ -36,6 +36,7 @@ func rules() map[string]rule {
 		"witness/register":       {[]string{"witness", "witness/internal/group", "merkle"}, "the witness's memory outside of its database"},
 		"witness/internal/group": {nil, "work that waits for company"},
 		"evidence":               {[]string{"merkle", "checkpoint"}, "proves from bytes alone that a log contradicted itself"},
+		"feeder":                 {[]string{"client", "witness", "evidence", "merkle", "checkpoint"}, "looks at other logs for the witness: it knows neither log nor server nor storage"},
 		"quorum":                 {[]string{"merkle", "checkpoint"}, "asks witnesses for any log: it knows neither log nor server"},
 		"conformance":            {[]string{"merkle", "checkpoint"}, "tries any witness from outside: it knows none, ours included"},
 		"client":                 {[]string{"merkle", "checkpoint", api}, "embeddable: no server comes with it"},
@@ -60,7 +61,7 @@ func rules() map[string]rule {
 		"cmd/logcli":             {[]string{"client", "verify", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logwitness":         {[]string{"witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/transport"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
-			"log", "guard", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
+			"log", "guard", "guard/registers", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
 			"index", "quorum", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,
 		}, "wires everything; what is a choice is a switch here"},
 	}
@@ -103,6 +104,8 @@ func unreachable() map[string][]string {
 		"storage":        {"database/sql"},
 		"log":            {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
 		"client":         server,
+		"feeder":         server,
+		"evidence":       {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
 		"cmd/logcli":     server,
 		"cmd/logwitness": {"indelible/log", "indelible/server", "indelible/server/*", "indelible/storage", "indelible/storage/*"},
 	}

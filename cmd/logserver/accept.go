@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"indelible/guard"
+	"indelible/guard/registers"
+	"indelible/internal/config"
+	"indelible/merkle"
+)
+
+// acceptance is what an operator says of a log whose register is lost.
+type acceptance struct {
+	size          int64
+	root, by, why string
+}
+
+func (p *program) acceptCommand() *cobra.Command {
+	var a acceptance
+	cmd := &cobra.Command{
+		Use:   "accept --size N --root HEX --by WHO --why TEXT",
+		Short: "Make a register in the place of one that is lost for good",
+		Long: "Make a register in the place of one that is lost for good, on your word that the database's tree head is\n" +
+			"the newest that was ever signed. If it is not, the log will have forked: compare it with what others have\n" +
+			"seen (witnesses, which it asks with --witness-policy; clients; mirrors) before you give it.\n\n" +
+			"It is refused where there is a register, where the head is not exactly the database's, where a witness\n" +
+			"knows better, and where fsck finds anything. Who, when and why is recorded in the database and in the\n" +
+			"register. A database that is behind is never accepted: bring it forward. Stop all replicas first.",
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().Int64Var(&a.size, "size", -1, "size of the database's tree head (required)")
+	cmd.Flags().StringVar(&a.root, "root", "", "its root, in hex (required)")
+	cmd.Flags().StringVar(&a.by, "by", "", "who you are (required)")
+	cmd.Flags().StringVar(&a.why, "why", "", "how the register was lost, and what the head was compared with (required)")
+	cmd.RunE = p.with(func(ctx context.Context, v config.Values) error { return p.accept(ctx, v, a) })
+	return cmd
+}
+
+// head is the head that is given.
+func (a acceptance) head() (h guard.Head, err error) {
+	if a.size < 0 || a.root == "" || a.by == "" || a.why == "" {
+		return h, errors.New("give all of --size, --root, --by and --why")
+	}
+	root, err := hex.DecodeString(a.root)
+	if err != nil || len(root) != len(h.Root) {
+		return h, fmt.Errorf("--root %q: it is 64 hex digits, as logserver guard status prints", a.root)
+	}
+	return guard.Head{Size: a.size, Root: merkle.Hash(root), Time: time.Now().UnixMilli()}, nil
+}
+
+func (p *program) accept(ctx context.Context, v config.Values, a acceptance) error {
+	head, err := a.head()
+	if err != nil {
+		return err
+	}
+	o, err := openAnyway(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	path := pathsOf(v).register
+	if err := o.registerIsGone(path); err != nil {
+		return fmt.Errorf("not accepted: %w", err)
+	}
+	if err := p.mayAccept(ctx, v, o, head); err != nil {
+		return fmt.Errorf("not accepted: %w", err)
+	}
+	if err := o.replaceRegister(ctx, path, head, guard.Acceptance{By: a.by, Why: a.why, Time: head.Time}); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "Made register %s of log %q at size %d.\n", path, o.record.Origin, head.Size)
+	return nil
+}
+
+// registerIsGone refuses to accept anything while there is a register.
+func (o *opened) registerIsGone(path string) error {
+	if o.lost == nil {
+		return fmt.Errorf("log %q has its register, %s: nothing is lost", o.record.Origin, path)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is a register, %s, and this is for one that is lost: %w", path, o.lost)
+	}
+	return nil
+}
+
+// mayAccept compares the given head with the database, and the database with
+// whatever else is known.
+func (p *program) mayAccept(ctx context.Context, v config.Values, o *opened, head guard.Head) error {
+	s, err := stand(ctx, v, o)
+	if err != nil {
+		return err
+	}
+	if s.head.Size != head.Size || s.head.Root != head.Root {
+		return fmt.Errorf("the database's tree head has size %d and root %x, and given are size %d and root %x", s.head.Size, s.head.Root, head.Size, head.Root)
+	}
+	s.register.Newest = guard.Empty() // nobody knows
+	_, err = p.audit(ctx, o, s)
+	return err
+}
+
+// replaceRegister gives the log another register, by an id of its own: the old
+// one is not to be taken for it, should it turn up again. When the process ends
+// in between, the log is without a register as before.
+func (o *opened) replaceRegister(ctx context.Context, path string, head guard.Head, word guard.Acceptance) error {
+	id := guard.NewID()
+	fact, err := json.Marshal(struct {
+		Size      int64  `json:"size"`
+		Root      string `json:"root"`
+		By        string `json:"by"`
+		Why       string `json:"why"`
+		At        string `json:"at"`
+		InsteadOf string `json:"instead_of"` // the old register's id
+	}{head.Size, hex.EncodeToString(head.Root[:]), word.By, word.Why, stamp(word.Time), o.record.Register})
+	if err != nil {
+		return err
+	}
+	if _, err := o.store.SetOnce(ctx, o.record.ID, "register-accepted-"+id, string(fact)); err != nil {
+		return fmt.Errorf("record who accepted the register: %w", err)
+	}
+	if err := o.store.ReplaceRegister(ctx, o.record.ID, o.record.Register, id); err != nil {
+		return fmt.Errorf("record the new register: %w", err)
+	}
+	r, err := registers.Accept(ctx, path, o.record.Origin, id, head, word)
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"indelible/checkpoint"
+	"indelible/guard"
+	"indelible/internal/config"
+	"indelible/merkle"
+	"indelible/quorum"
+	"indelible/storage"
+)
+
+// standing is what is known where.
+type standing struct {
+	head      storage.Head
+	published storage.Published
+	register  guard.State // unless opened.lost
+	witnesses []memory    // those of the policy, if one is given
+}
+
+// memory is what a witness remembers of the log.
+type memory struct {
+	name   string
+	opened checkpoint.Opened
+	at     int64 // when it cosigned, in POSIX seconds; 0 if its signature is not on it
+	err    error // why nothing is known
+}
+
+func stand(ctx context.Context, v config.Values, o *opened) (s standing, err error) {
+	if s.head, err = o.store.LockedHead(ctx, o.record.ID); err != nil {
+		return s, err
+	}
+	if s.published, err = o.store.Published(ctx, o.record.ID); err != nil {
+		return s, err
+	}
+	if o.register != nil {
+		if s.register, err = o.register.Read(ctx); err != nil {
+			return s, err
+		}
+	}
+	w, err := newWitnesses(v, o.record.Keys, quorum.Config{})
+	if err != nil || w == nil {
+		return s, err
+	}
+	for _, m := range w.Recall(ctx, o.record.Origin) {
+		s.witnesses = append(s.witnesses, remembers(o, m))
+	}
+	return s, nil
+}
+
+// remembers verifies what a witness shows: what the log's key did not sign
+// proves nothing.
+func remembers(o *opened, shown quorum.Memory) memory {
+	m := memory{name: shown.Witness.Name, err: shown.Err}
+	if m.err != nil {
+		return m
+	}
+	var own []checkpoint.Verifier
+	for _, vkey := range o.record.Keys {
+		k, err := checkpoint.ParseVerifier(vkey)
+		if err != nil {
+			m.err = err
+			return m
+		}
+		own = append(own, k)
+	}
+	if m.opened, m.err = checkpoint.Open(shown.Note, own, shown.Witness.Key); m.err == nil {
+		m.at, _ = m.opened.Timestamp(shown.Witness.Key)
+	}
+	return m
+}
+
+// signedHead is a tree head that was signed, and who knows that.
+type signedHead struct {
+	where string
+	size  int64
+	root  merkle.Hash
+}
+
+// signed are the heads that the database must extend, smallest first.
+func (s standing) signed() []signedHead {
+	all := []signedHead{{"the register", s.register.Newest.Size, s.register.Newest.Root}}
+	for _, m := range s.witnesses {
+		if m.err == nil {
+			all = append(all, signedHead{"witness " + m.name, m.opened.Size, m.opened.Root})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b signedHead) int { return cmp.Compare(a.size, b.size) })
+	return all
+}
+
+// agree says in words which of them does not fit, as far as sizes tell.
+func (s standing) agree() error {
+	for _, h := range slices.Backward(s.signed()) {
+		switch {
+		case s.head.Size < h.size:
+			return fmt.Errorf("the database is behind: size %d was signed, as %s knows, and it has %d; bring it forward: restore a newer backup, or fail over to the server that has the commits",
+				h.size, h.where, s.head.Size)
+		case s.head.Size == h.size && s.head.Root != h.root:
+			return fmt.Errorf("the database went another way: at size %d another root was signed, as %s knows; find the database that has the signed tree", h.size, h.where)
+		}
+	}
+	if s.published.Size > s.head.Size {
+		return fmt.Errorf("the database contradicts itself: size %d is published, and the tree head has %d; restore a newer backup", s.published.Size, s.head.Size)
+	}
+	return nil
+}
+
+// registerBehind says so.
+func (s standing) registerBehind() error {
+	if r := s.register.Newest; s.published.Version > 0 && s.published.Size > r.Size {
+		return fmt.Errorf("the register is older than the log: size %d is published, and it knows %d; put the newest copy of the register back", s.published.Size, r.Size)
+	}
+	return nil
+}
+
+// extendsSigned proves that the database's tree contains what was signed.
+func extendsSigned(ctx context.Context, o *opened, s standing) error {
+	var edge merkle.Edge
+	for _, h := range s.signed() {
+		for edge.Size() < h.size {
+			leaves, err := o.store.LeafHashes(ctx, o.record.ID, edge.Size(), min(edge.Size()+4096, h.size))
+			if err != nil {
+				return err
+			}
+			edge, _ = edge.Append(leaves)
+		}
+		if edge.Root() != h.root {
+			return fmt.Errorf("the database's tree of size %d is not the one that was signed, as %s knows", h.size, h.where)
+		}
+	}
+	return nil
+}
+
+// print writes all of it, and what does not fit.
+func (s standing) print(w io.Writer, o *opened) {
+	fmt.Fprintf(w, "log        %s\n", o.record.Origin)
+	s.printRegister(w, o)
+	fmt.Fprintf(w, "database   size %d  root %x\n", s.head.Size, s.head.Root)
+	fmt.Fprintf(w, "published  size %d  root %x\n", s.published.Size, s.published.Root)
+	for _, m := range s.witnesses {
+		switch {
+		case m.err != nil:
+			fmt.Fprintf(w, "witness    %s: not known: %v\n", m.name, m.err)
+		case m.at == 0:
+			fmt.Fprintf(w, "witness    %s: size %d  root %x, without its signature\n", m.name, m.opened.Size, m.opened.Root)
+		default:
+			fmt.Fprintf(w, "witness    %s: size %d  root %x\n           at %s\n", m.name, m.opened.Size, m.opened.Root, time.Unix(m.at, 0).UTC().Format(time.RFC3339))
+		}
+	}
+	s.printFaults(w, o)
+}
+
+func (s standing) printRegister(w io.Writer, o *opened) {
+	if o.register == nil {
+		fmt.Fprintf(w, "register   none: %v\n", o.lost)
+		return
+	}
+	r := s.register
+	fmt.Fprintf(w, "register   size %d  root %x\n", r.Newest.Size, r.Newest.Root)
+	if r.Newest.Time > 0 {
+		fmt.Fprintf(w, "           since %s\n", stamp(r.Newest.Time))
+	}
+	if a := r.Accepted; a.Time > 0 {
+		fmt.Fprintf(w, "           made on the word of %q at %s: %s\n", a.By, stamp(a.Time), a.Why)
+	}
+}
+
+// stamp is a time in Unix milliseconds as people read it.
+func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+
+func (s standing) printFaults(w io.Writer, o *opened) {
+	if err := s.agree(); err != nil {
+		fmt.Fprintf(w, "\n%v\n", err)
+	} else if err := s.registerBehind(); err != nil && o.register != nil {
+		fmt.Fprintf(w, "\n%v\n", err)
+	}
+	for _, poison := range []struct{ where, why string }{{"register", s.register.Poisoned}, {"database", o.record.Poisoned}} {
+		if poison.why != "" {
+			fmt.Fprintf(w, "\nPoisoned, says the %s: %s\n", poison.where, poison.why)
+		}
+	}
+}
