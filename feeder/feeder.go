@@ -1,0 +1,154 @@
+package feeder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"indelible/client"
+	"indelible/evidence"
+	"indelible/witness"
+)
+
+// Config is what a Feeder is made from. Zero values mean what is said.
+type Config struct {
+	Witness *witness.Witness // required; it must know the logs
+	Logs    []Log
+	// Evidence is the folder that evidence is written to; required.
+	Evidence string
+	// Interval is how long after one look at a log the next one comes; 1 minute.
+	Interval time.Duration
+	// MaxInterval is how long that can become for a log that fails; 1 hour.
+	MaxInterval time.Duration
+	// Timeout is how long one look may take; 30 seconds.
+	Timeout time.Duration
+	// Refresh is how old a cosignature may become while a log does not grow;
+	// 1 hour.
+	Refresh time.Duration
+	// HTTP does the requests; one that takes up to 64 KiB of headers.
+	HTTP   *http.Client
+	Events Events
+}
+
+// Events tells what happens. Each may be nil; they may be called at once.
+type Events struct {
+	// Fed: the witness cosigned a checkpoint.
+	Fed func(origin string, size int64)
+	// Failed: nothing could be fed; the next look is after a pause.
+	Failed func(origin string, err error, pause time.Duration)
+	// Contradicted: a new file of evidence was written.
+	Contradicted func(origin string, kind evidence.Kind, file string)
+}
+
+// Feeder polls logs.
+type Feeder struct {
+	cfg   Config
+	feeds []*feed
+}
+
+// feed is one log. It is its goroutine's alone.
+type feed struct {
+	Log
+	cfg    *Config
+	client *client.Client
+}
+
+// New makes a Feeder. The folder of evidence must be there.
+func New(cfg Config) (*Feeder, error) {
+	if cfg.Witness == nil {
+		return nil, errors.New("feeder: Witness is required")
+	}
+	if info, err := os.Stat(cfg.Evidence); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("evidence is written to a folder that is there, and %q is none (%v)", cfg.Evidence, err)
+	}
+	f := &Feeder{cfg: cfg.withDefaults()}
+	for _, l := range cfg.Logs {
+		c, err := client.New(client.Config{URL: l.URL, Keys: l.Keys, HTTP: f.cfg.HTTP, Tries: 1, UserAgent: "indelible-feeder"})
+		if err != nil {
+			return nil, fmt.Errorf("log %s: %w", l.Origin, err)
+		}
+		f.feeds = append(f.feeds, &feed{Log: l, cfg: &f.cfg, client: c})
+	}
+	return f, nil
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		of    *time.Duration
+		value time.Duration
+	}{{&c.Interval, time.Minute}, {&c.MaxInterval, time.Hour}, {&c.Timeout, 30 * time.Second}, {&c.Refresh, time.Hour}} {
+		if *d.of == 0 {
+			*d.of = d.value
+		}
+	}
+	c.MaxInterval = max(c.MaxInterval, c.Interval)
+	if c.HTTP == nil {
+		c.HTTP = &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			MaxIdleConns: 100, IdleConnTimeout: 90 * time.Second, MaxConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10,
+		}}
+	}
+	return c
+}
+
+// Run polls until ctx ends.
+func (f *Feeder) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for _, l := range f.feeds {
+		all.Go(func() { l.run(ctx) })
+	}
+	all.Wait()
+	return ctx.Err()
+}
+
+// run looks at one log again and again. It first waits for a while of its own,
+// so that many logs are not asked at once.
+func (l *feed) run(ctx context.Context) {
+	failures := 0
+	for wait := rand.N(l.cfg.Interval); pause(ctx, wait); {
+		err := l.look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			failures = 0
+		} else {
+			failures++
+		}
+		wait = l.cfg.after(failures, err)
+		if err != nil && l.cfg.Events.Failed != nil {
+			l.cfg.Events.Failed(l.Origin, err, wait)
+		}
+	}
+}
+
+// pause waits; false if ctx ended before.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// after is how long to wait after a number of failures: twice as long after each,
+// and no shorter than the witness asks.
+func (c *Config) after(failures int, err error) time.Duration {
+	wait := c.Interval
+	for range failures {
+		wait = min(2*wait, c.MaxInterval)
+	}
+	var busy *witness.TooManyError
+	if errors.As(err, &busy) {
+		wait = max(wait, busy.RetryAfter())
+	}
+	return wait + rand.N(wait/8+1)
+}

@@ -1,0 +1,187 @@
+package feeder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"indelible/checkpoint"
+	"indelible/client"
+	"indelible/evidence"
+	"indelible/merkle"
+	"indelible/witness"
+)
+
+var (
+	// ErrBehind: the log shows a smaller tree than it did. That proves nothing.
+	ErrBehind = errors.New("the log shows a smaller tree than before")
+	// ErrContradiction: the log contradicts itself. The words say where the
+	// evidence is.
+	ErrContradiction = errors.New("the log contradicts itself")
+)
+
+// races is how often a log is looked at anew because somebody else fed it
+// meanwhile.
+const races = 3
+
+// look fetches the log's checkpoint, and feeds it.
+func (l *feed) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	newest, err := l.client.Checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	for range races {
+		head, known := l.cfg.Witness.Cosigned(ctx, witness.OriginHash(l.Origin))
+		if known != nil && !errors.Is(known, witness.ErrUnknownLog) {
+			return known
+		}
+		var conflict *witness.ConflictError
+		if err = l.offer(ctx, head, newest); !errors.As(err, &conflict) {
+			return err
+		}
+		if err = l.afterConflict(ctx, conflict.Size, head, newest); !errors.As(err, &conflict) {
+			return err
+		}
+	}
+	return err
+}
+
+// offer feeds a checkpoint to the witness, if it says anything new.
+func (l *feed) offer(ctx context.Context, head witness.Head, newest checkpoint.Opened) error {
+	switch {
+	case newest.Size < head.Size:
+		return l.behind(ctx, head, newest)
+	case newest.Size > head.Size:
+		return l.grown(ctx, head, newest)
+	case newest.Size > 0 && newest.Root != head.Root:
+		return l.contradiction(evidence.TwoHeads, head, func() ([]byte, error) {
+			return evidence.OfTwoHeads(l.Keys, head.Note, newest.Note)
+		})
+	case time.Since(time.Unix(head.Time, 0)) < l.cfg.Refresh:
+		return nil
+	}
+	return l.add(ctx, head.Size, nil, newest)
+}
+
+// grown feeds a checkpoint of a larger tree.
+func (l *feed) grown(ctx context.Context, head witness.Head, newest checkpoint.Opened) error {
+	if head.Size == 0 {
+		return l.add(ctx, 0, nil, newest)
+	}
+	root, proof, err := l.begin(ctx, head.Size, newest.Checkpoint)
+	if err != nil {
+		return err
+	}
+	if root != head.Root {
+		return l.contradiction(evidence.Fork, head, func() ([]byte, error) {
+			return evidence.OfFork(l.Keys, head.Note, newest.Note, root, proof)
+		})
+	}
+	return l.add(ctx, head.Size, proof, newest)
+}
+
+// behind looks for a contradiction between a checkpoint and the larger one that
+// was cosigned.
+func (l *feed) behind(ctx context.Context, head witness.Head, newest checkpoint.Opened) error {
+	late := fmt.Errorf("%w: %d entries, and it had %d", ErrBehind, newest.Size, head.Size)
+	if newest.Size > 0 {
+		root, proof, err := l.begin(ctx, newest.Size, checkpoint.Checkpoint{Origin: l.Origin, Size: head.Size, Root: head.Root})
+		switch {
+		case err != nil:
+			late = fmt.Errorf("%w; whether it is the beginning of that one cannot be told: %w", late, err)
+		case root != newest.Root:
+			return l.contradiction(evidence.Fork, head, func() ([]byte, error) {
+				return evidence.OfFork(l.Keys, newest.Note, head.Note, root, proof)
+			})
+		}
+	}
+	if file, err := evidence.OfShrunk(l.Keys, head.Note, newest.Note); err == nil {
+		return l.contradiction(evidence.Shrunk, head, func() ([]byte, error) { return file, nil })
+	}
+	return late
+}
+
+// afterConflict is for a head that is not the one the witness counts from.
+func (l *feed) afterConflict(ctx context.Context, size int64, head witness.Head, newest checkpoint.Opened) error {
+	conflict := &witness.ConflictError{Size: size}
+	now, err := l.cfg.Witness.Cosigned(ctx, witness.OriginHash(l.Origin))
+	if err != nil && !errors.Is(err, witness.ErrUnknownLog) {
+		return err
+	}
+	if now.Size != head.Size || now.Root != head.Root {
+		return conflict // somebody fed it meanwhile: look again
+	}
+	// The witness's register knows more than its database.
+	if newest.Size < size {
+		return fmt.Errorf("%w: %d entries, and the witness registered %d", ErrBehind, newest.Size, size)
+	}
+	var proof []merkle.Hash
+	if newest.Size > size {
+		if _, proof, err = l.begin(ctx, size, newest.Checkpoint); err != nil {
+			return err
+		}
+	}
+	return l.add(ctx, size, proof, newest)
+}
+
+func (l *feed) add(ctx context.Context, old int64, proof []merkle.Hash, newest checkpoint.Opened) error {
+	_, err := l.cfg.Witness.AddCheckpoint(ctx, witness.Request{Old: old, Proof: proof, Note: newest.Note})
+	if err == nil && l.cfg.Events.Fed != nil {
+		l.cfg.Events.Fed(l.Origin, newest.Size)
+	}
+	return err
+}
+
+// begin returns the root of the first size entries of a tree, and the proof that
+// the tree begins with them. Both are made from the log's tiles, and hold.
+func (l *feed) begin(ctx context.Context, size int64, tree checkpoint.Checkpoint) (root merkle.Hash, proof []merkle.Hash, err error) {
+	held := make(map[merkle.Tile]*merkle.Nodes)
+	get := func(t merkle.Tile) (*merkle.Nodes, error) {
+		// A plan of the beginning asks for tiles that are narrower than the tree's.
+		t.Width = int(min(merkle.TileWidth, merkle.HashesAt(t.Level, tree.Size)-t.Index*merkle.TileWidth))
+		if held[t] == nil {
+			if held[t], err = l.tile(ctx, t); err != nil {
+				return nil, err
+			}
+		}
+		return held[t], nil
+	}
+	perfect, err := compute(get)(merkle.PlanRange(size))
+	if err != nil {
+		return root, nil, err
+	}
+	if root, err = merkle.RangeRoot(size, perfect); err != nil {
+		return root, nil, err
+	}
+	if proof, err = compute(get)(merkle.PlanConsistency(size, tree.Size)); err != nil {
+		return root, nil, err
+	}
+	if err = merkle.VerifyConsistency(size, tree.Size, root, tree.Root, proof); err != nil {
+		return root, nil, fmt.Errorf("%w: its tiles do not lead to the root that it signed for %d entries: %w", client.ErrUntrusted, tree.Size, err)
+	}
+	return root, proof, nil
+}
+
+func compute(get func(merkle.Tile) (*merkle.Nodes, error)) func(merkle.Plan, error) ([]merkle.Hash, error) {
+	return func(p merkle.Plan, err error) ([]merkle.Hash, error) {
+		if err != nil {
+			return nil, err
+		}
+		return p.Compute(get)
+	}
+}
+
+func (l *feed) tile(ctx context.Context, t merkle.Tile) (*merkle.Nodes, error) {
+	data, err := l.client.Tile(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	hashes, err := merkle.DecodeTile(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", client.ErrUntrusted, t.Path(), err)
+	}
+	return merkle.Expand(hashes)
+}
