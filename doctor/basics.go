@@ -120,6 +120,7 @@ func (e *examination) key(ctx context.Context) {
 			"nothing is known of log %q from elsewhere; on its own word its key is %s", e.report.Origin, said[0])
 	case !slices.ContainsFunc(said, known):
 		e.useKeys(e.trusted.Keys)
+		e.other = true
 		e.failed("key", "This is another log than was trusted, or it was made anew, or somebody stands in between. Ask its operator.",
 			fmt.Errorf("the log says that its key is %s, and %s has %s", said[0], e.trusted.From, e.trusted.Keys[0]))
 	case slices.ContainsFunc(said, func(k checkpoint.Verifier) bool { return !known(k) }):
@@ -192,9 +193,14 @@ func (e *examination) checkpoint(ctx context.Context) {
 		e.failed("checkpoint", "It may be a wrong key, another log's checkpoint, or a proxy that changes it: compare /checkpoint and /log.vkey with those at the server itself.", err)
 		return
 	}
-	e.report.Size = o.Size
+	e.report.Size, e.headed = o.Size, true
 	e.passed("checkpoint", "signed by the log, at size %d", o.Size)
 }
+
+// another reports whether neither what the log says of its key nor what it
+// signed is the trusted log's. It would not verify what is added, and none of
+// that would be a fault of the server.
+func (e *examination) another() bool { return e.other && !e.headed }
 
 func (e *examination) origin() {
 	if e.report.Origin == "" {

@@ -136,6 +136,8 @@ type examination struct {
 
 	trusted Trusted
 	keys    []checkpoint.Verifier // of the log; empty if they are not known
+	other   bool                  // the log says keys of which none is trusted
+	headed  bool                  // the log's checkpoint was verified
 	client  *client.Client        // with these keys
 	v1      *v1Key                // nil if Rekor v1 is not served
 	sample  sample

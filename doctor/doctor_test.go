@@ -90,6 +90,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"one more vkey":    {on("GET", "/log.vkey", answers(200, w.key.String()+"\n"+vkey(t, ed25519Key(7))+"\n")), "key warning", "keys that the test has not"},
 		"type of vkey":     {on("GET", "/log.vkey", answers(200, vkey(t, ecdsaKey(t, elliptic.P384()))+"\n")), "key failed, key types failed", "P-384"},
 		"other log's":      {on("GET", "/checkpoint", answers(200, otherNote(t))), "checkpoint failed, fresh failed, tiles not checked", "checkpoint"},
+		"another log":      {all(on("GET", "/log.vkey", answers(200, vkey(t, ed25519Key(7))+"\n")), on("GET", "/checkpoint", answers(200, otherNote(t)))), "key failed, checkpoint failed, rekor v2 not checked, rekor v1 not checked, native not checked, search not checked, tiles not checked", "another log than the trusted one"},
 		"cached":           {on("GET", "/checkpoint", first()), "fresh failed", "keeps /checkpoint"},
 		"no CORS":          {header("Access-Control-Allow-Origin", ""), "browsers warning", "Access-Control-Allow-Origin"},
 		"trust URL":        {on("GET", "/trust/signing_config.json", replaced("https://example.com", "http://internal:8080")), "trust files warning", "send clients to http://internal:8080"},

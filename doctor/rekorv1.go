@@ -44,11 +44,14 @@ func (e *examination) rekorV1(ctx context.Context) {
 		return
 	}
 	e.v1Note(ctx)
-	if e.cfg.ReadOnly {
+	switch {
+	case e.another():
+		e.skipped("rekor v1", "", "it is served; nothing is added to another log than the trusted one")
+	case e.cfg.ReadOnly:
 		e.skipped("rekor v1", "", "it is served; nothing is added, as asked")
-		return
+	default:
+		e.tryV1(ctx)
 	}
-	e.tryV1(ctx)
 }
 
 func (e *examination) useV1Key(spki []byte) bool {

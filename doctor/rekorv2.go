@@ -26,6 +26,8 @@ func (e *examination) rekorV2(ctx context.Context) {
 		e.failed(name, "Does the proxy in front let /api/v2/ through?", err)
 	case !served:
 		e.skipped(name, "For cosign v3's default, let the log serve it (logserver --rekor-v2).", "the log does not serve it")
+	case e.another():
+		e.skipped(name, "", "it is served; nothing is added to another log than the trusted one")
 	case e.cfg.ReadOnly:
 		e.skipped(name, "", "it is served; nothing is added, as asked")
 	default:

@@ -162,10 +162,12 @@ func quietly(err error) error {
 }
 
 func wrote(r doctor.Report) string {
-	switch len(r.Wrote) {
-	case 0:
+	switch {
+	case len(r.Wrote) == 0 && r.Count(doctor.Failed) > 0: // an answer that was refused may have been to an entry
+		return " No entry is known to be written."
+	case len(r.Wrote) == 0:
 		return " No entry was written."
-	case 1:
+	case len(r.Wrote) == 1:
 		return fmt.Sprintf(" Entry %d was written.", r.Wrote[0])
 	}
 	return fmt.Sprintf(" Entries %s were written.", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(r.Wrote), "[]")), " and "))
