@@ -133,6 +133,7 @@ func TestRetrieveRefuses(t *testing.T) {
 		{`{"logindexes":[1]}`, 400, 400, "not known here; there are entryUUIDs, entries, logIndexes"},
 		{`{"logIndexes":7}`, 422, 601, "logIndexes in body must be of type array"},
 		{`{"logIndexes":[]}`, 422, 612, "logIndexes in body should have at least 1 items"},
+		{`{"logIndexes":[` + strings.Repeat("1,", 5000) + `1]}`, 400, 400, "more than 4096 values"},
 		{`{"logIndexes":[` + ten + `,1]}`, 422, 611, "logIndexes in body should have at most 10 items"},
 		{`{"logIndexes":[` + ten + `],"entryUUIDs":["` + id + `"]}`, 422, 422, "more than max allowed 10 entries in request"},
 		{`{"logIndexes":[-1]}`, 422, 609, "greater than or equal to 0"},

@@ -60,8 +60,13 @@ func checkContentType(value string) error {
 	return refuse(http.StatusUnsupportedMediaType, "unsupported media type %.100q, only [application/json] are allowed", value)
 }
 
-// maxDepth is how deep JSON may be nested. Rekor's requests have six levels.
-const maxDepth = 32
+const (
+	// maxDepth is how deep JSON may be nested. Rekor's requests have six levels.
+	maxDepth = 32
+	// maxValues is how many values JSON may have, so that looking through it
+	// takes milliseconds. Ten proposed entries have some hundred.
+	maxValues = 4096
+)
 
 // checkJSON takes one JSON value: nothing after it, no member twice anywhere,
 // and valid UTF-8, so that whoever reads it reads the same.
@@ -74,7 +79,8 @@ func checkJSON(data []byte) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	return checkValue(d, 0)
+	values := 0
+	return checkValue(d, 0, &values)
 }
 
 // checkSyntax says what is wrong with JSON that is not valid.
@@ -89,10 +95,13 @@ func checkSyntax(data []byte) error {
 
 func badSyntax(err *json.SyntaxError) error { return badJSON("byte %d: %v", err.Offset, err) }
 
-func checkValue(d *json.Decoder, depth int) error {
+func checkValue(d *json.Decoder, depth int, values *int) error {
 	token, err := d.Token()
 	if err != nil {
 		return badJSON("%v", err)
+	}
+	if *values++; *values > maxValues {
+		return badJSON("it has more than %d values", maxValues)
 	}
 	open, ok := token.(json.Delim)
 	if !ok {
@@ -109,7 +118,7 @@ func checkValue(d *json.Decoder, depth int) error {
 		if err := checkName(d, seen); err != nil {
 			return err
 		}
-		if err := checkValue(d, depth+1); err != nil {
+		if err := checkValue(d, depth+1, values); err != nil {
 			return err
 		}
 	}
