@@ -36,7 +36,7 @@ func (x *Index) Find(ctx context.Context, key entry.IndexKey, after int64, limit
 	for {
 		found, err := x.find(ctx, key, after, limit+1, published.Size)
 		if err != nil {
-			return Hits{}, readError(err)
+			return Hits{}, readError(ctx, err)
 		}
 		hits.Size = found.size
 		hits.Records = append(hits.Records, found.records...)
@@ -89,7 +89,10 @@ func record(e *storage.Entry) translog.Record {
 }
 
 // readError says that the database failed a reader.
-func readError(err error) error {
+func readError(ctx context.Context, err error) error {
+	if ctx.Err() != nil { // engines say it each in their own words
+		return ctx.Err()
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

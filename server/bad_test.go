@@ -17,6 +17,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/entry"
@@ -87,6 +89,14 @@ func TestBadInput(t *testing.T) {
 	w.refused(t, "GET", "/v1/proofs/inclusion?index=0&treeSize=1", nil, 400, "tree size 1")
 	w.refused(t, "GET", "/v1/proofs/consistency?from=2&to=1", nil, 400, "from 2 to 1")
 
+	for _, path := range []string{"/v1/checkpoint", "/v1/entries/0", "/v1/entries", "/v1/entries:lookup", "/v1/entries:search", "/v1/proofs/inclusion", "/v1/proofs/consistency"} {
+		w.refused(t, "GET", path+"?x=1", nil, 400, "unknown query parameter")
+		w.refused(t, "GET", path+"?x;y", nil, 400, "")
+	}
+	for _, path := range []string{"/v1/entries", "/v1/entries:batch"} {
+		w.refused(t, "POST", path+"?start=1", []byte(good), 400, `unknown query parameters "start=1"; POST`)
+	}
+	w.refused(t, "GET", "/v1/nothing?x=1", nil, 404, "/v1/nothing")
 	w.refused(t, "GET", "/v1/nothing", nil, 404, "/v1/nothing")
 	w.refused(t, "GET", "/nothing", nil, 404, "/nothing")
 	w.refused(t, "GET", "/tile/0/0", nil, 404, "tile")
@@ -170,12 +180,56 @@ func TestBadMessages(t *testing.T) {
 	if _, err := w.grpc.AddEntry(ctx, rawEntry(strings.Repeat("x", 3<<20))); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("a message over the limit: %v", err)
 	}
+	for want, req := range map[string]*pb.AddEntryRequest{
+		"unknown field number 77 of AddEntryRequest":                            {},
+		"unknown field number 77 in entry of AddEntryRequest":                   rawEntry("x"),
+		"unknown field number 77 in entry.hashedRekord of AddEntryRequest":      {Entry: &pb.Entry{Kind: &pb.Entry_HashedRekord{HashedRekord: &pb.HashedRekord{}}}},
+		"unknown field number 77 in entry.dsse.verifiers[1] of AddEntryRequest": {Entry: &pb.Entry{Kind: &pb.Entry_Dsse{Dsse: &pb.Dsse{Verifiers: []*pb.Verifier{{}, {}}}}}},
+	} {
+		if _, err := w.grpc.AddEntry(ctx, withUnknown(req)); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, and not %q", err, want)
+		}
+	}
+	many := &pb.AddEntriesRequest{Entries: []*pb.Entry{rawEntry("x").Entry, {}}}
+	addUnknown(many.Entries[1])
+	if _, err := w.grpc.AddEntries(ctx, many); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "77 in entries[1] of") {
+		t.Error(err)
+	}
+	watch := &pb.WatchCheckpointsRequest{}
+	addUnknown(watch)
+	stream, err := w.grpc.WatchCheckpoints(ctx, watch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "number 77 of WatchCheckpointsRequest") {
+		t.Error(err)
+	}
 	if _, err := w.grpc.LookupEntry(ctx, &pb.LookupEntryRequest{LeafHash: make([]byte, 31)}); status.Code(err) != codes.InvalidArgument {
 		t.Error(err)
 	}
 	if _, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{From: 2, To: 1}); status.Code(err) != codes.OutOfRange {
 		t.Error(err)
 	}
+}
+
+// addUnknown gives a message a field that no message of the API has.
+func addUnknown(m proto.Message) {
+	m.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 77, protowire.VarintType), 1))
+}
+
+// withUnknown gives one to the innermost message of a request.
+func withUnknown(req *pb.AddEntryRequest) *pb.AddEntryRequest {
+	switch e := req.GetEntry(); {
+	case e == nil:
+		addUnknown(req)
+	case e.GetHashedRekord() != nil:
+		addUnknown(e.GetHashedRekord())
+	case e.GetDsse() != nil:
+		addUnknown(e.GetDsse().GetVerifiers()[1])
+	default:
+		addUnknown(e)
+	}
+	return req
 }
 
 func TestKindsThatAreNotTaken(t *testing.T) {

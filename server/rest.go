@@ -27,6 +27,7 @@ func restHandler(ctx context.Context, native pb.LogServer) (http.Handler, error)
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
 		runtime.SetQueryParameterParser(strictQuery{}),
+		runtime.WithMiddlewares(noQuery),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(writeRoutingError),
 		runtime.WithDisablePathLengthFallback(),
@@ -67,6 +68,28 @@ func (q strictQuery) Parse(msg proto.Message, values url.Values, filter *utiliti
 		return fmt.Errorf("the query says %.100q where a whole number is expected, or it is too large", number.Num)
 	}
 	return err
+}
+
+// noQuery refuses query parameters where a call has none, and grpc-gateway does
+// not look at them.
+func noQuery(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		if r.URL.RawQuery != "" && !hasQuery(r.Method, r.URL.EscapedPath()) {
+			failure.Write(w, http.StatusBadRequest, codes.InvalidArgument,
+				fmt.Sprintf("unknown query parameters %.100q; %s %.200q has none", r.URL.RawQuery, r.Method, r.URL.EscapedPath()))
+			return
+		}
+		next(w, r, params)
+	}
+}
+
+// hasQuery reports whether a call of the API has query parameters.
+func hasQuery(method, path string) bool {
+	switch path {
+	case "/v1/entries", "/v1/entries:lookup", "/v1/entries:search", "/v1/proofs/inclusion", "/v1/proofs/consistency":
+		return method == http.MethodGet
+	}
+	return false
 }
 
 // writeError writes the error of a call, or of reading its request.

@@ -128,7 +128,7 @@ func (w *world) serve(t *testing.T, log anyLog, keys []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := dial(t, func(s *grpc.Server) { pb.RegisterLogServer(s, service); rekorpb.RegisterRekorServer(s, v2) })
+	conn := dial(t, func(s *grpc.Server) { native.Register(s, service); rekorpb.RegisterRekorServer(s, v2) })
 	w.grpc, w.rekor = pb.NewLogClient(conn), rekorpb.NewRekorClient(conn)
 }
 

@@ -11,7 +11,6 @@ import (
 	rekorpb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
 	"google.golang.org/grpc"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/index"
 	"indelible/internal/config"
 	translog "indelible/log"
@@ -127,7 +126,7 @@ func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, par
 
 // register adds the services of the gRPC port.
 func (a apis) register(s *grpc.Server) {
-	pb.RegisterLogServer(s, a.native)
+	native.Register(s, a.native)
 	if a.rekorV2 != nil {
 		rekorpb.RegisterRekorServer(s, a.rekorV2)
 	}

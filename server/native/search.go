@@ -38,6 +38,8 @@ func (s *Service) SearchEntries(ctx context.Context, req *pb.SearchEntriesReques
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	hits, err := s.cfg.Search.Find(ctx, key, after, limit)
 	if err != nil {
 		return nil, s.failed(err)

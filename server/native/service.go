@@ -44,6 +44,8 @@ const (
 	defaultList = 100
 	// listBytes is about how many bytes of entries one answer lists.
 	listBytes = 3 << 20
+	// readTimeout is how long a read waits for the database.
+	readTimeout = 10 * time.Second
 )
 
 // Config is what a Service is made from.
@@ -160,6 +162,8 @@ func verifier(v *pb.Verifier) entry.Verifier {
 
 // GetEntry implements the service.
 func (s *Service) GetEntry(ctx context.Context, req *pb.GetEntryRequest) (*pb.GetEntryResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	return s.answer(s.cfg.Log.EntryWithProof(ctx, req.GetIndex()))
 }
 
@@ -168,6 +172,8 @@ func (s *Service) LookupEntry(ctx context.Context, req *pb.LookupEntryRequest) (
 	if n := len(req.GetLeafHash()); n != merkle.HashSize {
 		return nil, status.Errorf(codes.InvalidArgument, "leafHash has %d bytes; a leaf hash has %d (in a URL it is written in base64)", n, merkle.HashSize)
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	return s.answer(s.cfg.Log.LookupWithProof(ctx, merkle.Hash(req.GetLeafHash())))
 }
 
@@ -184,6 +190,8 @@ func (s *Service) ListEntries(ctx context.Context, req *pb.ListEntriesRequest) (
 	if limit == 0 {
 		limit = defaultList
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	records, published, err := s.cfg.Log.Entries(ctx, req.GetStart(), limit)
 	if err != nil {
 		return nil, s.failed(err)
@@ -211,6 +219,8 @@ func (s *Service) GetCheckpoint(context.Context, *pb.GetCheckpointRequest) (*pb.
 
 // GetInclusionProof implements the service.
 func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionProofRequest) (*pb.InclusionProof, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	p, err := s.cfg.Log.InclusionProof(ctx, req.GetIndex(), req.GetTreeSize())
 	if err != nil {
 		return nil, s.failed(err)
@@ -220,6 +230,8 @@ func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionPro
 
 // GetConsistencyProof implements the service.
 func (s *Service) GetConsistencyProof(ctx context.Context, req *pb.GetConsistencyProofRequest) (*pb.ConsistencyProof, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	c, err := s.cfg.Log.ConsistencyProof(ctx, req.GetFrom(), req.GetTo())
 	if err != nil {
 		return nil, s.failed(err)

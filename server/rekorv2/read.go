@@ -3,6 +3,7 @@ package rekorv2
 import (
 	"context"
 	"fmt"
+	"time"
 
 	rekorpb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
 	"google.golang.org/genproto/googleapis/api/httpbody"
@@ -13,6 +14,8 @@ import (
 )
 
 const (
+	// loadTimeout is how long a reader waits for the database.
+	loadTimeout = 10 * time.Second
 	// maxLoads is how many tiles and bundles are made at the same time.
 	maxLoads = 4
 	// maxMessage is what gRPC's clients take, in bytes, unless they are told
@@ -32,7 +35,7 @@ func (s *Service) GetTile(ctx context.Context, req *rekorpb.TileRequest) (*httpb
 	if err != nil {
 		return s.body("", nil, invalid("%w; n is such as x001/067, or 000.p/12 for a partial tile", err))
 	}
-	data, err := s.load(ctx, func() ([]byte, error) { return s.cfg.Log.Tile(ctx, t) })
+	data, err := s.load(ctx, func(ctx context.Context) ([]byte, error) { return s.cfg.Log.Tile(ctx, t) })
 	return s.body("application/octet-stream", data, err)
 }
 
@@ -42,7 +45,7 @@ func (s *Service) GetEntryBundle(ctx context.Context, req *rekorpb.EntryBundleRe
 	if err != nil {
 		return s.body("", nil, invalid("%w; n is such as x001/067, or 000.p/12 for a partial bundle", err))
 	}
-	data, err := s.load(ctx, func() ([]byte, error) { return s.cfg.Log.Bundle(ctx, b) })
+	data, err := s.load(ctx, func(ctx context.Context) ([]byte, error) { return s.cfg.Log.Bundle(ctx, b) })
 	if len(data) > maxMessage {
 		return s.body("", nil, invalid("the bundle has %d bytes, and gRPC's clients take messages of 4 MiB at most: get it from the HTTP port, at /%s", len(data), b.Path()))
 	}
@@ -50,11 +53,13 @@ func (s *Service) GetEntryBundle(ctx context.Context, req *rekorpb.EntryBundleRe
 }
 
 // load makes a tile or a bundle when it is its turn: a bundle can have 16 MiB.
-func (s *Service) load(ctx context.Context, fetch func() ([]byte, error)) ([]byte, error) {
+func (s *Service) load(ctx context.Context, fetch func(context.Context) ([]byte, error)) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
 	select {
 	case s.loads <- struct{}{}:
 		defer func() { <-s.loads }()
-		return fetch()
+		return fetch(ctx)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

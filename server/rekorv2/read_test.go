@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	rekorpb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
 	"google.golang.org/grpc/codes"
@@ -73,4 +74,22 @@ func TestBundleThatIsTooLargeForAMessage(t *testing.T) {
 	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "at /tile/entries/x001/067") {
 		t.Error(err)
 	}
+}
+
+// hangingTiles is a log over a database that does not answer.
+type hangingTiles struct{ Log }
+
+func (hangingTiles) Tile(ctx context.Context, _ merkle.Tile) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestReadsHaveADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		_, err := New(Config{Log: hangingTiles{}}).GetTile(t.Context(), &rekorpb.TileRequest{N: "000"})
+		if took := time.Since(begin); took != loadTimeout || status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
 }
