@@ -24,17 +24,21 @@ const (
 func (x *Index) Run(ctx context.Context) error {
 	f := &follower{x: x, leftovers: true}
 	defer f.release(context.WithoutCancel(ctx))
-	failed := time.Duration(0)
+	failed, complaint := time.Duration(0), ""
 	for ctx.Err() == nil {
 		wait, err := f.step(ctx)
 		switch {
 		case err == nil:
-			failed = 0
+			failed, complaint = 0, ""
 		case ctx.Err() != nil:
 		case errors.Is(err, storage.ErrConflict): // another replica was faster
 			f.stale, wait = true, x.cfg.Gather
 		default:
-			x.cfg.Events.retrying("follow the log", err)
+			// A poisoned log stays so for long.
+			if text := err.Error(); text != complaint {
+				complaint = text
+				x.cfg.Events.retrying("follow the log", err)
+			}
 			failed = min(max(firstPause, 2*failed), longestPause)
 			f.stale, wait = true, failed
 		}

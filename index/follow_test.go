@@ -317,3 +317,40 @@ func TestRebuild(t *testing.T) {
 		w.complete(w.rebuilt(), size)
 	})
 }
+
+// What fails alike again and again, such as over a damaged database, is told
+// once, and once more after it went well.
+func TestAFaultIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var broken atomic.Bool
+		broken.Store(true)
+		w := newWorld(t, faulty.Wrap(memory.New(), func(op faulty.Op) faulty.Fault {
+			if op == faulty.IndexAppend && broken.Load() {
+				return faulty.Fail
+			}
+			return faulty.None
+		}))
+		told := 0
+		x := w.open(func(c *Config) { c.Events.Retrying = func(string, error) { told++ } })
+		stop := run(t, x)
+		w.grow(1)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if told != 1 {
+			t.Errorf("told %d times", told)
+		}
+		broken.Store(false)
+		w.reaches(1)
+		synctest.Wait()
+		broken.Store(true)
+		w.grow(1)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if told != 2 {
+			t.Errorf("told %d times, after it went well in between", told)
+		}
+		broken.Store(false)
+		w.reaches(2)
+		stop()
+	})
+}

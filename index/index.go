@@ -69,7 +69,7 @@ type Events struct {
 	Indexed  func(size int64, entries, rows int, took time.Duration) // this replica indexed some entries
 	Reset    func(format int)                                        // the index is made anew, in this format
 	Newer    func(format int)                                        // a newer program made the index; it is left alone
-	Retrying func(what string, err error)                            // a step failed and will be tried again
+	Retrying func(what string, err error)                            // a step failed and will be tried again; told once while it fails alike
 }
 
 // Index finds the entries of one log. Open makes one and Run makes it follow;
