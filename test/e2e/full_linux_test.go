@@ -220,12 +220,28 @@ func (s *server) untilRefused(l *ledger, c *client.Client) string {
 			s.t.Fatalf("refused with %v", err)
 		}
 		if !s.wasSlow(c, text) {
+			s.saysWhy(c, text)
 			return text
 		}
 		l.add(c, text)
 	}
 	s.t.Fatal("2000 large entries found room")
 	return ""
+}
+
+// saysWhy demands that an add that is not answered in time is told what the
+// server cannot do. The first one after the space was used up may have waited
+// for an append that had not failed yet.
+func (s *server) saysWhy(c *client.Client, text string) {
+	s.t.Helper()
+	eventually(s.t, "an add is told what the server cannot do", func() error {
+		_, err := c.Add(context.Background(), rawEntry(s.t, text))
+		var refusal *client.StatusError
+		if errors.As(err, &refusal) && refusal.Status == http.StatusGatewayTimeout && strings.Contains(refusal.Message, ", since the log cannot ") {
+			return nil
+		}
+		return fmt.Errorf("it is told %v", err)
+	})
 }
 
 // wasSlow reports whether an entry that was not published in time was
