@@ -24,6 +24,8 @@ type metrics struct {
 	logs     prometheus.Gauge
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+
+	looks, contradictions prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -40,8 +42,14 @@ func newMetrics() *metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "indelible_witness_request_seconds", Help: "Time of a request.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}, []string{"what"}),
+		looks: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "indelible_witness_looks_failed_total", Help: "Looks at logs of --feed that came to nothing.",
+		}),
+		contradictions: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "indelible_witness_contradictions_total", Help: "Files of evidence written against logs that contradicted themselves.",
+		}),
 	}
-	m.registry.MustRegister(m.cosigned, m.refused, m.logs, m.requests, m.seconds,
+	m.registry.MustRegister(m.cosigned, m.refused, m.logs, m.requests, m.seconds, m.looks, m.contradictions,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -59,6 +59,10 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	if err != nil {
 		return err
 	}
+	look, err := r.feed(ctx, v)
+	if err != nil {
+		return err
+	}
 	servers, err := r.listen(ctx, v)
 	if err != nil {
 		return err
@@ -67,6 +71,7 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside errgroup.Group
 	beside.Go(func() error { follow(ctx); return nil })
+	beside.Go(func() error { look(ctx); return nil })
 	err = servers.Run(ctx)
 	cancel()
 	return errors.Join(err, beside.Wait())
@@ -190,7 +195,7 @@ func banner(v config.Values, r *running, s transport.Servers) string {
 		fmt.Fprintf(&b, "witness %s %s %s\n", k.Name(), k, url)
 	}
 	if r.witness.Logs() == 0 {
-		b.WriteString("\nIt knows no log yet: give it a list of them with --logs FILE.\n")
+		b.WriteString("\nIt knows no log yet: give it a list of them with --logs FILE, or --feed FILE.\n")
 	}
 	b.WriteByte('\n')
 	return b.String()

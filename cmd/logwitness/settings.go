@@ -25,6 +25,9 @@ func settings() []config.Setting {
 		{Name: "key", Type: config.List, Default: defaultKey, Help: "Files of the witness's keys, one of each type: Ed25519, ML-DSA-44."},
 		{Name: "name", Type: config.Text, Help: "The witness's name. Default: that in FILE.vkey beside each key, which keygen wrote."},
 		{Name: "logs", Type: config.File, Help: "List of the logs to cosign for (logs/v0); what is added to it later is added. Default: those known from before."},
+		{Name: "feed", Type: config.File, Help: "Logs to go and look at, because they do not come: a tlog-policy file with log lines, their URLs, and quorum none. Read at the start."},
+		{Name: "feed-interval", Type: config.Duration, Default: "1m", Help: "How long after one look at such a log the next one comes; longer after failures."},
+		{Name: "evidence", Type: config.File, Help: "Folder for the evidence against logs that contradict themselves. Default: evidence in the data directory."},
 		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 8, MariaDB 10.11 and later)."},
 		{Name: "mysql-dsn-file", Type: config.File, Help: "File with the DSN, user:password@tcp(host:3306)/database; readable to nobody else."},
 		{Name: "register", Type: config.File, Help: "File of the register, the witness's memory outside its database; best on another disk. Default: register in the data directory."},
@@ -43,6 +46,8 @@ func check(v config.Values) error {
 		return errors.New("storage mysql needs --mysql-dsn-file FILE, a file with user:password@tcp(host:3306)/database")
 	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
 		return errors.New("give both --tls-cert and --tls-key, or neither")
+	case v.Duration("feed-interval") <= 0:
+		return fmt.Errorf("--feed-interval %v: it must be more than nothing", v.Duration("feed-interval"))
 	case len(v.List("key")) == 0:
 		return errors.New("give a key with --key FILE; logwitness keygen makes one")
 	}

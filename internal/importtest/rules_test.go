@@ -59,7 +59,7 @@ func rules() map[string]rule {
 		"test/e2e":               {nil, "tests of the programs"},
 		"bench":                  {[]string{"merkle", "internal/mariadb", api}, "measures the program from outside"},
 		"cmd/logcli":             {[]string{"client", "verify", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
-		"cmd/logwitness":         {[]string{"witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/transport"}, "wires a witness: neither log nor server nor storage"},
+		"cmd/logwitness":         {[]string{"feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/transport"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "guard/registers", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
 			"index", "quorum", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,

@@ -1,0 +1,79 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"indelible/evidence"
+	"indelible/feeder"
+	"indelible/internal/config"
+	"indelible/witness"
+)
+
+func evidencePath(v config.Values) string {
+	if path := v.Text("evidence"); path != "" {
+		return path
+	}
+	return filepath.Join(v.Text("data-dir"), "evidence")
+}
+
+// feed reads the list of logs to look at, and returns what looks at them.
+func (r *running) feed(ctx context.Context, v config.Values) (look func(context.Context), err error) {
+	if v.Text("feed") == "" {
+		return func(context.Context) {}, nil
+	}
+	data, err := os.ReadFile(v.Text("feed"))
+	if err != nil {
+		return nil, fmt.Errorf("the list of logs to look at: %w", err)
+	}
+	logs, err := feeder.ParseList(data)
+	if err != nil {
+		return nil, fmt.Errorf("the list of logs to look at, %s: %w", v.Text("feed"), err)
+	}
+	if err := r.add(ctx, logs); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(evidencePath(v), 0o755); err != nil {
+		return nil, fmt.Errorf("the folder for evidence: %w", err)
+	}
+	f, err := feeder.New(feeder.Config{Witness: r.witness, Logs: logs, Evidence: evidencePath(v), Interval: v.Duration("feed-interval"), Events: r.feedEvents()})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) { f.Run(ctx) }, nil
+}
+
+// add makes the witness know the logs. One that is refused stops nothing.
+func (r *running) add(ctx context.Context, logs []feeder.Log) error {
+	known := make([]witness.Log, len(logs))
+	for i, l := range logs {
+		known[i] = witness.Log{Origin: l.Origin, Keys: l.Keys}
+	}
+	err := r.witness.AddLogs(ctx, known)
+	r.metrics.logs.Set(float64(r.witness.Logs()))
+	if errors.Is(err, witness.ErrLogRefused) {
+		r.logger.Error("logs to look at were refused", "why", err)
+		return nil
+	}
+	return err
+}
+
+func (r *running) feedEvents() feeder.Events {
+	return feeder.Events{
+		Fed: func(origin string, size int64) { r.logger.Debug("cosigned after a look", "log", origin, "size", size) },
+		Failed: func(origin string, err error, pause time.Duration) {
+			r.metrics.looks.Inc()
+			r.logger.Warn("a look at a log failed", "log", origin, "why", err, "again in", pause.Round(time.Second))
+		},
+		Contradicted: func(origin string, kind evidence.Kind, file string) {
+			r.metrics.contradictions.Inc()
+			r.logger.Error("A LOG CONTRADICTED ITSELF", "log", origin, "how", kind, "evidence", file)
+		},
+	}
+}
