@@ -12,9 +12,10 @@
 // commit:
 //
 //	UPDATE indelible_registers SET epoch = …, size = …, root = …, record = …
-//	 WHERE origin = ? AND epoch = ? AND size = ? AND root = ?
+//	 WHERE origin = ? AND epoch = ? AND size = ? AND root = ? AND record = ?
 //
-// One row matched: it is ours. None: another replica was faster.
+// One row matched: it is ours. None: another replica was faster. The record is
+// compared as well, so that only what was read and checked is ever replaced.
 //
 // The database must not be the log's own, nor be restored together with it: a
 // server of its own is best. It must commit durably
@@ -49,7 +50,7 @@ const (
 	insertRow = `INSERT INTO indelible_registers (origin, epoch, size, root, record) VALUES (?, ?, ?, ?, ?)`
 
 	updateRow = `UPDATE indelible_registers SET epoch = ?, size = ?, root = ?, record = ?
-	 WHERE origin = ? AND epoch = ? AND size = ? AND root = ?`
+	 WHERE origin = ? AND epoch = ? AND size = ? AND root = ? AND record = ?`
 
 	selectRow = `SELECT epoch, size, root, record, @@global.read_only, @@global.innodb_read_only
 	 FROM indelible_registers WHERE origin = ? FOR UPDATE`
@@ -215,7 +216,7 @@ func (r *row) Load(ctx context.Context) (guard.Tagged, error) {
 		return guard.Tagged{}, fmt.Errorf("its row says epoch %d, size %d, root %x, and its text epoch %d, size %d, root %x: %w",
 			epoch, size, root, t.Epoch, head.Size, head.Root, guard.ErrCorrupt)
 	}
-	return guard.Tagged{Text: t}, nil
+	return guard.Tagged{Text: t, Tag: string(record)}, nil
 }
 
 func off(value string) bool { return value == "0" || strings.EqualFold(value, "off") }
@@ -228,7 +229,7 @@ func (r *row) Swap(ctx context.Context, was guard.Tagged, next guard.Text) (stri
 	}
 	from, to := was.State.Newest, next.State.Newest
 	done, err := r.db.ExecContext(ctx, updateRow,
-		next.Epoch, to.Size, to.Root[:], record, r.origin, was.Epoch, from.Size, from.Root[:])
+		next.Epoch, to.Size, to.Root[:], record, r.origin, was.Epoch, from.Size, from.Root[:], []byte(was.Tag))
 	if err != nil {
 		return "", err
 	}
@@ -236,7 +237,7 @@ func (r *row) Swap(ctx context.Context, was guard.Tagged, next guard.Text) (stri
 	if err == nil && matched == 0 {
 		err = guard.ErrMoved
 	}
-	return "", err
+	return string(record), err
 }
 
 func number(err error) uint16 {

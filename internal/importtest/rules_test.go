@@ -27,6 +27,7 @@ func rules() map[string]rule {
 		"storage/faulty":         {[]string{"storage"}, "an engine that fails on demand, for tests"},
 		"storage/storagetest":    {[]string{"storage"}, "what every engine must pass; that is all it may know of them"},
 		"guard":                  {[]string{"merkle", "checkpoint"}, "the register knows heads, not how they are stored"},
+		"guard/guardtest":        {[]string{"guard", "merkle"}, "what every register must pass; that is all it may know of them"},
 		"guard/database":         {[]string{"guard"}, "a register in a second database"},
 		"guard/object":           {[]string{"guard"}, "a register in an object store"},
 		"guard/registers":        {[]string{"guard", "guard/database", "guard/object"}, "opens a register of any kind by its place"},
@@ -71,13 +72,14 @@ func rules() map[string]rule {
 // packages that are for tests themselves.
 func onlyInTests() map[string][]string {
 	return map[string][]string{
-		"testing":                               {"storage/storagetest"},
-		"testing/*":                             {"storage/storagetest"},
+		"testing":                               {"storage/storagetest", "guard/guardtest"},
+		"testing/*":                             {"storage/storagetest", "guard/guardtest"},
 		"github.com/transparency-dev/formats/*": nil,
 		"github.com/rogpeppe/go-internal/*":     nil,
 		"indelible/storage/memory":              {"storage/storagetest"},
 		"indelible/storage/faulty":              {"storage/storagetest"},
 		"indelible/storage/storagetest":         nil,
+		"indelible/guard/guardtest":             nil,
 		"indelible/internal/mariadb":            {"bench"},
 		"indelible/internal/importtest":         nil,
 		"indelible/test/e2e":                    nil,
