@@ -16,7 +16,7 @@ import (
 
 const (
 	// maxAnswer bounds what is read of an answer, in bytes.
-	maxAnswer = 1 << 20
+	maxAnswer = 256 << 10
 	// maxThrottled is how often one request is tried again after 429.
 	maxThrottled = 20
 	// maxPause is how long a Retry-After is waited for at most.
@@ -124,6 +124,9 @@ func (a *asker) once(ctx context.Context, method, url string, body []byte) (got 
 func (a answer) says() string {
 	if a.err != nil {
 		return "no answer: " + a.err.Error()
+	}
+	if a.status == http.StatusOK {
+		return "200"
 	}
 	text := strings.Join(strings.Fields(string(a.body)), " ")
 	if len(text) > 120 {

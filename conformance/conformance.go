@@ -138,7 +138,7 @@ func Witness(ctx context.Context, cfg Config, each func(Result)) (Report, error)
 	if err := s.learn(ctx); err != nil {
 		return report, err
 	}
-	report.Before = s.size
+	report.Before = s.before
 	for _, r := range rules() {
 		v := r.check(ctx, s)
 		if ctx.Err() != nil {

@@ -43,15 +43,10 @@ func (s *session) refuseFork(ctx context.Context, what string, r request) verdic
 	v := expect(got, http.StatusUnprocessableEntity)
 	if got.status == http.StatusOK {
 		v.detail = fmt.Sprintf("it cosigned a head of size %d that contradicts what it cosigned before", r.checkpoint.Size)
-		s.granted = append(s.granted, granted{r, got})
-		if n, ok := s.probe(ctx); ok {
-			s.size = n
-		}
-		if s.advance(ctx, 0).status != http.StatusOK {
-			s.spoiled = "the witness cosigned a false head, which nothing of this log extends; make a new log"
-		}
-		return v
 	}
-	s.unmoved(ctx, what)
+	s.settle(ctx, what, got)
+	if got.status == http.StatusOK && s.advance(ctx, 0).status != http.StatusOK {
+		s.spoiled = "the witness cosigned a false head, which nothing of this log extends; make a new log"
+	}
 	return v
 }

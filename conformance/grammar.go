@@ -45,7 +45,7 @@ func malformed(forms func(*session, request) []form) func(context.Context, *sess
 		for i := range n {
 			r := s.log.extend(s.size, s.size+2)
 			f := forms(s, r)[i]
-			got := s.post(ctx, "/add-checkpoint", f.body)
+			got := s.try(ctx, r, f.body)
 			switch {
 			case got.err != nil || got.status == http.StatusOK:
 				taken = append(taken, f.what+": "+got.says())
@@ -53,28 +53,13 @@ func malformed(forms func(*session, request) []form) func(context.Context, *sess
 			case got.status != http.StatusBadRequest:
 				s.not400 = append(s.not400, fmt.Sprintf("%s: %s", f.what, got.says()))
 			}
-			if got.status == http.StatusOK {
-				s.relearn(ctx, r)
-				continue
-			}
-			s.unmoved(ctx, f.what)
+			s.settle(ctx, f.what, got)
 		}
 		if len(taken) > 0 {
 			return unless(taken)
 		}
 		return pass("%d forms", n)
 	}
-}
-
-// relearn finds out where the witness is after it took a malformed request.
-func (s *session) relearn(ctx context.Context, r request) {
-	before := s.size
-	s.size = r.checkpoint.Size // so that probe asks for a size that it cannot have
-	if n, ok := s.probe(ctx); ok {
-		s.size = n
-		return
-	}
-	s.size = before
 }
 
 // sorted puts forms in one order for every run.

@@ -64,7 +64,8 @@ func (s *session) withLines(ctx context.Context, length int) verdict {
 		r.extra = append(r.extra, checkpoint.Signature{Name: name, KeyID: uint32(i), Blob: noise(length, name)})
 	}
 	body := s.log.body(r)
-	got := s.addBody(ctx, r, body)
+	got := s.try(ctx, r, body)
+	s.keep(r, got)
 	if got.status != http.StatusOK {
 		return fail("a body of %d bytes: expected 200, got %s", len(body), got.says())
 	}

@@ -23,30 +23,37 @@ func raceRules() []rule {
 func race(ctx context.Context, s *session) verdict {
 	for range raceRounds {
 		answers, requests := s.volley(ctx)
-		won := -1
-		for i, got := range answers {
-			switch {
-			case got.err != nil:
-				return fail("%s", got.says())
-			case got.status == http.StatusOK && won >= 0:
-				return fail("both %d and %d were cosigned as what follows %d", requests[won].checkpoint.Size, requests[i].checkpoint.Size, requests[i].old)
-			case got.status == http.StatusOK:
-				won = i
-			case got.status != http.StatusConflict:
-				return fail("expected 200 once and 409 else, got %s", got.says())
-			}
+		won, v := winner(answers, requests)
+		if v.state == Failed {
+			s.probe(ctx)
+			return v
 		}
-		if won < 0 {
-			return fail("none of %d requests from size %d was cosigned", racers, requests[0].old)
-		}
-		s.record(requests[won], answers[won])
-		if n, ok := s.probe(ctx); ok && n != s.size {
-			was := s.size
-			s.size = n
-			return fail("size %d was cosigned, and yet the witness holds %d", was, n)
+		s.heed(requests[won], answers[won])
+		s.keep(requests[won], answers[won])
+		if was := s.size; s.probe(ctx) && s.size != was {
+			return fail("size %d was cosigned, and yet the witness holds %d", was, s.size)
 		}
 	}
 	return pass("%d requests", raceRounds*racers)
+}
+
+// winner finds the one request that was cosigned.
+func winner(answers []answer, requests []request) (int, verdict) {
+	won := -1
+	for i, got := range answers {
+		switch {
+		case got.status == http.StatusOK && won >= 0:
+			return won, fail("both %d and %d were cosigned as what follows %d", requests[won].checkpoint.Size, requests[i].checkpoint.Size, requests[i].old)
+		case got.status == http.StatusOK:
+			won = i
+		case got.status != http.StatusConflict:
+			return won, fail("expected 200 once and 409 else, got %s", got.says())
+		}
+	}
+	if won < 0 {
+		return won, fail("none of %d requests from size %d was cosigned", racers, requests[0].old)
+	}
+	return won, pass("")
 }
 
 // volley sends requests at once. The bodies are made before.

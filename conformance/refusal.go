@@ -68,9 +68,9 @@ func unknownOrigin(ctx context.Context, s *session) verdict {
 func (s *session) signedBy(ctx context.Context, what string, lines ...checkpoint.Signature) verdict {
 	r := s.log.extend(s.size, s.size)
 	note := checkpoint.Note{Text: r.signed(), Signatures: lines}.Marshal()
-	v := expect(s.addBody(ctx, r, join(r.head(), note)), http.StatusForbidden)
-	s.unmoved(ctx, what)
-	return v
+	got := s.try(ctx, r, join(r.head(), note))
+	s.settle(ctx, what, got)
+	return expect(got, http.StatusForbidden)
 }
 
 // unsigned has lines that share the name or the id with the log's key, not both.

@@ -53,15 +53,28 @@ const (
 func rules() []rule {
 	var all []rule
 	for _, part := range [][]rule{
-		firstRules(), growthRules(), grammarRules(), refusalRules(), noteRules(), raceRules(),
-		monitorRules(), subtreeRules(), forkRules(), answerRules(), unseenRules(),
+		firstRules(), growthRules(), grown(grammarRules()), grown(refusalRules()), grown(noteRules()), grown(raceRules()),
+		monitorRules(), grown(subtreeRules()), grown(forkRules()), answerRules(), unseenRules(),
 	} {
 		all = append(all, part...)
 	}
 	return all
 }
 
+// grown are rules that need a tree of some size.
+func grown(rules []rule) []rule {
+	for i, r := range rules {
+		rules[i].check = func(ctx context.Context, s *session) verdict {
+			if s.size < minGrown {
+				return untested("the witness has cosigned size %d, and the rule needs %d", s.size, minGrown)
+			}
+			return r.check(ctx, s)
+		}
+	}
+	return rules
+}
+
 // notFresh is why a rule of an empty witness cannot be tried.
 func notFresh(s *session) verdict {
-	return untested("only a witness that has cosigned nothing of the log shows it, and this one began with size %d; a new log shows it", s.size)
+	return untested("only a witness that has cosigned nothing of the log shows it, and this one has cosigned size %d; a new log shows it", s.before)
 }

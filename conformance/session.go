@@ -22,12 +22,14 @@ type session struct {
 	now  func() time.Time
 
 	size    int64  // that the witness cosigned last, as far as is known
+	before  int64  // size when the run began
+	floor   int64  // size when the log had grown
 	learned bool   // size is what the witness said, or what it cosigned
 	fresh   bool   // the witness had cosigned nothing but the empty tree
 	spoiled string // the witness cosigned something false: why nothing can follow
 
 	atFirst   answer // of the monitoring path, before anything was asked for
-	emptyTree answer // of the first request, for size 0
+	first     answer // of the first request, with old size 1
 	granted   []granted
 	conflicts []conflict
 	drifted   []string // what changed the witness's state and should not have
@@ -60,33 +62,51 @@ func newSession(cfg Config) (*session, error) {
 	return &session{ask: ask, log: cfg.Log, keys: cfg.Keys, now: cfg.Now}, nil
 }
 
-// add sends an add-checkpoint request of the log's true tree, and follows the
-// witness's state.
+// add has the witness cosign a checkpoint of the log's true tree.
 func (s *session) add(ctx context.Context, r request) answer {
-	return s.addBody(ctx, r, s.log.body(r))
-}
-
-// addBody is add for a body that is not quite the request's.
-func (s *session) addBody(ctx context.Context, r request, body []byte) answer {
-	got := s.post(ctx, "/add-checkpoint", body)
-	s.record(r, got)
+	got := s.try(ctx, r, s.log.body(r))
+	s.keep(r, got)
 	return got
 }
 
-func (s *session) record(r request, got answer) {
+// try sends a body that is the request's, or almost, and follows the witness's
+// state.
+func (s *session) try(ctx context.Context, r request, body []byte) answer {
+	got := s.post(ctx, "/add-checkpoint", body)
+	s.heed(r, got)
+	return got
+}
+
+// keep remembers a cosignature for the rules that look back.
+func (s *session) keep(r request, got answer) {
+	if got.status == http.StatusOK {
+		s.granted = append(s.granted, granted{r, got})
+	}
+}
+
+// heed learns from an answer.
+func (s *session) heed(r request, got answer) {
 	switch got.status {
 	case http.StatusOK:
-		s.granted = append(s.granted, granted{r, got})
 		s.size = r.checkpoint.Size
 	case http.StatusConflict:
-		want := s.size
-		if r.old == want || !s.learned {
-			want = -1 // the witness knows of something that we do not
+		switch {
+		case !s.learned:
+			s.conflicts = append(s.conflicts, conflict{got, -1})
+		case r.old != s.size: // else 409 is wrong, and what it says too
+			s.conflicts = append(s.conflicts, conflict{got, s.size})
 		}
-		s.conflicts = append(s.conflicts, conflict{got, want})
 		if n, ok := told(got); ok {
-			s.size = n
+			s.follow(n)
 		}
+	}
+}
+
+// follow believes a size that the witness told. What is out of reach for an
+// honest one is not believed, so that the log's tree stays small.
+func (s *session) follow(n int64) {
+	if !s.learned || n >= s.floor && n <= s.before+maxGrowth {
+		s.size = n
 	}
 }
 
@@ -101,33 +121,37 @@ func told(a answer) (int64, bool) {
 	return n, a.status == http.StatusConflict && err == nil && n >= 0
 }
 
-// probe asks for something that is always refused with 409, and returns the size
-// told. It changes nothing.
-func (s *session) probe(ctx context.Context) (int64, bool) {
+// probe asks for something that is always refused with 409, follows the size
+// told, and reports whether one was. It changes nothing.
+func (s *session) probe(ctx context.Context) bool {
 	r := s.log.extend(s.size+1, s.size+1)
 	got := s.post(ctx, "/add-checkpoint", s.log.body(r))
+	n, ok := told(got)
 	if got.status == http.StatusOK {
-		s.record(r, got)
+		n, ok = s.size+1, true
 	}
-	return told(got)
+	if ok {
+		s.follow(n)
+	}
+	return ok
 }
 
-// unmoved notes if something that was refused changed the witness's state.
-func (s *session) unmoved(ctx context.Context, what string) {
+// settle finds out where the witness is after a request that it should have
+// refused, and notes if it did and moved all the same.
+func (s *session) settle(ctx context.Context, what string, got answer) {
 	before := s.size
-	if n, ok := s.probe(ctx); ok && n != before {
-		s.drifted = append(s.drifted, fmt.Sprintf("%s: the size cosigned last went from %d to %d", what, before, n))
-		s.size = n
+	if s.probe(ctx) && s.size != before && got.status != http.StatusOK {
+		s.drifted = append(s.drifted, fmt.Sprintf("%s: the size cosigned last went from %d to %d", what, before, s.size))
 	}
 }
 
-// learn finds out what the witness knows of the log.
+// learn finds out what the witness knows of the log, by a request that a witness
+// which never saw the log must refuse: what it does at first sight is a rule of
+// its own, which shows only once.
 func (s *session) learn(ctx context.Context) error {
 	s.atFirst = s.monitored(ctx, s.log.Origin())
-	empty := s.log.extend(0, 0)
-	s.emptyTree = s.add(ctx, empty)
-	first := s.emptyTree
-	switch {
+	s.first = s.add(ctx, s.log.extend(1, 1))
+	switch first := s.first; {
 	case first.err != nil:
 		return fmt.Errorf("%w: POST %s/add-checkpoint: %w", ErrUnreachable, s.ask.submission, first.err)
 	case first.status == http.StatusNotFound:
@@ -135,26 +159,26 @@ func (s *session) learn(ctx context.Context) error {
 	case first.status == http.StatusForbidden:
 		return fmt.Errorf("%w: it does not take signatures by\n  vkey %s", ErrSetup, s.log.VKey())
 	case first.status != http.StatusOK && first.status != http.StatusConflict:
-		s.learnOtherwise(ctx)
+		s.learnFromMonitor()
 	}
-	s.learned, s.fresh = true, s.size == 0
-	return s.sameTree(ctx)
+	if err := s.sameTree(ctx); err != nil {
+		return err
+	}
+	s.learned, s.fresh, s.before = true, s.size == 0, s.size
+	return nil
 }
 
-// learnOtherwise learns the size from a witness that does not tell it when it is
-// asked for the empty tree.
-func (s *session) learnOtherwise(ctx context.Context) {
-	if got := s.add(ctx, s.log.extend(1, 1)); got.status == http.StatusConflict || got.status == http.StatusOK {
-		return
-	}
-	if o, err := checkpoint.Open(s.atFirst.body, []checkpoint.Verifier{s.log.signer.Verifier()}); err == nil && s.atFirst.status == http.StatusOK {
+// learnFromMonitor learns the size from what is served, if something is.
+func (s *session) learnFromMonitor() {
+	o, err := checkpoint.Open(s.atFirst.body, []checkpoint.Verifier{s.log.signer.Verifier()})
+	if err == nil && s.atFirst.status == http.StatusOK {
 		s.size = o.Size
 	}
 }
 
 // sameTree checks that what the witness cosigned is a tree of this log.
 func (s *session) sameTree(ctx context.Context) error {
-	if s.size > maxSize {
+	if s.size < 0 || s.size > maxSize {
 		return fmt.Errorf("%w: it has cosigned size %d of %s, and the suite does not rebuild trees over %d: make a new log", ErrSetup, s.size, s.log.Origin(), maxSize)
 	}
 	if s.size == 0 {

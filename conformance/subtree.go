@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"indelible/checkpoint"
@@ -78,10 +79,10 @@ func (s *session) subtreeOf(ref reference, start, end int64) subtreeRequest {
 	return subtreeRequest{start, end, s.log.tree.root(start, end), s.log.tree.proof(start, end, ref.size), ref.note()}
 }
 
-// ranges are subtrees of all shapes in a tree of a size, which is over 64.
+// ranges are subtrees of all shapes in a tree of a size, which is over 8.
 func ranges(size int64) [][2]int64 {
 	pow := split(size)
-	return [][2]int64{
+	return slices.DeleteFunc([][2]int64{
 		{0, 1},
 		{0, 2},
 		{0, 3},
@@ -96,7 +97,7 @@ func ranges(size int64) [][2]int64 {
 		{size - 1, size},
 		{pow, size},
 		{pow / 2, pow},
-	}
+	}, func(at [2]int64) bool { return at[1] > size })
 }
 
 func signSubtrees(ctx context.Context, s *session) verdict {

@@ -7,8 +7,14 @@ import (
 	"indelible/merkle"
 )
 
-// maxSize bounds the tree that a run rebuilds: some 64 MiB of hashes.
-const maxSize = 1 << 20
+const (
+	// maxSize bounds the tree that a run rebuilds: some 64 MiB of hashes.
+	maxSize = 1 << 20
+	// maxGrowth is more than a run adds to it.
+	maxGrowth = 1 << 12
+	// minGrown is the size from which all requests can be made.
+	minGrown = 16
+)
 
 // tree is a Merkle tree whose entries follow from a seed. It grows as it is
 // asked; it is used by one goroutine.

@@ -55,6 +55,13 @@ type world struct {
 	cosigners []*checkpoint.Cosigner
 	handler   http.Handler
 	url       string
+	mu        sync.Mutex
+}
+
+// turn lets one request through at a time; the result ends the turn.
+func (w *world) turn() func() {
+	w.mu.Lock()
+	return w.mu.Unlock
 }
 
 func newWorld(t testing.TB) *world {
