@@ -114,7 +114,7 @@ func (b *bench) proofs(ctx context.Context, p *process, note string, goal float6
 	}
 	defer cs.close()
 	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, c int, n int64) error {
-		_, err := pb.NewLogClient(cs.of(c)).GetInclusionProof(ctx, &pb.GetInclusionProofRequest{Index: rand.Int64N(b.o.preload)})
+		_, err := pb.NewLogClient(cs.of(c)).GetInclusionProof(ctx, &pb.GetInclusionProofRequest{Index: new(rand.Int64N(b.o.preload))})
 		return err
 	})
 	b.table.add(row{

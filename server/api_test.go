@@ -130,7 +130,7 @@ func TestEveryCallOverGRPCAndREST(t *testing.T) {
 		if merkle.LeafHash(got.Entry.Canonical) != merkle.Hash(got.Entry.LeafHash) || got.Entry.Index != index || got.Entry.IntegratedAt == 0 {
 			t.Fatal(&got)
 		}
-		over, err := w.grpc.GetEntry(ctx, &pb.GetEntryRequest{Index: index})
+		over, err := w.grpc.GetEntry(ctx, &pb.GetEntryRequest{Index: &index})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestEveryCallOverGRPCAndREST(t *testing.T) {
 	if err := merkle.VerifyInclusion(5, 300, merkle.Hash(listed[5].LeafHash), hashesOf(inc.Hashes), merkle.Hash(inc.RootHash)); err != nil {
 		t.Error(err)
 	}
-	overInc, err := w.grpc.GetInclusionProof(ctx, &pb.GetInclusionProofRequest{Index: 5, TreeSize: 300})
+	overInc, err := w.grpc.GetInclusionProof(ctx, &pb.GetInclusionProofRequest{Index: proto.Int64(5), TreeSize: 300})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestEveryCallOverGRPCAndREST(t *testing.T) {
 	if err := merkle.VerifyConsistency(300, 502, merkle.Hash(inc.RootHash), merkle.Hash(cp.RootHash), hashesOf(con.Hashes)); err != nil || con.To != 502 {
 		t.Error(err, &con)
 	}
-	overCon, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{From: 300})
+	overCon, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{From: proto.Int64(300)})
 	if err != nil {
 		t.Fatal(err)
 	}

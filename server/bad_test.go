@@ -87,6 +87,9 @@ func TestBadInput(t *testing.T) {
 	w.refused(t, "GET", "/v1/entries:lookup?leafHash=%25", nil, 400, "leaf")
 	w.refused(t, "GET", "/v1/proofs/inclusion?index=0", nil, 400, "size 0")
 	w.refused(t, "GET", "/v1/proofs/inclusion?index=0&treeSize=1", nil, 400, "tree size 1")
+	w.refused(t, "GET", "/v1/proofs/inclusion", nil, 400, "index is not given")
+	w.refused(t, "GET", "/v1/proofs/inclusion?treeSize=1", nil, 400, "index is not given")
+	w.refused(t, "GET", "/v1/proofs/consistency?to=0", nil, 400, "from is not given")
 	w.refused(t, "GET", "/v1/proofs/consistency?from=2&to=1", nil, 400, "from 2 to 1")
 
 	for _, path := range []string{"/v1/checkpoint", "/v1/entries/0", "/v1/entries", "/v1/entries:lookup", "/v1/entries:search", "/v1/proofs/inclusion", "/v1/proofs/consistency"} {
@@ -195,6 +198,19 @@ func TestBadMessages(t *testing.T) {
 	if _, err := w.grpc.AddEntries(ctx, many); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "77 in entries[1] of") {
 		t.Error(err)
 	}
+	// 0 is not what is meant by a number that is not there.
+	for name, ask := range map[string]func() error{
+		"entry":     func() error { _, err := w.grpc.GetEntry(ctx, &pb.GetEntryRequest{}); return err },
+		"inclusion": func() error { _, err := w.grpc.GetInclusionProof(ctx, &pb.GetInclusionProofRequest{}); return err },
+		"consistency": func() error {
+			_, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{To: 1})
+			return err
+		},
+	} {
+		if err := ask(); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "is not given") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	watch := &pb.WatchCheckpointsRequest{}
 	addUnknown(watch)
 	stream, err := w.grpc.WatchCheckpoints(ctx, watch)
@@ -207,7 +223,7 @@ func TestBadMessages(t *testing.T) {
 	if _, err := w.grpc.LookupEntry(ctx, &pb.LookupEntryRequest{LeafHash: make([]byte, 31)}); status.Code(err) != codes.InvalidArgument {
 		t.Error(err)
 	}
-	if _, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{From: 2, To: 1}); status.Code(err) != codes.OutOfRange {
+	if _, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{From: proto.Int64(2), To: 1}); status.Code(err) != codes.OutOfRange {
 		t.Error(err)
 	}
 }

@@ -51,7 +51,10 @@ func (hanging) Find(ctx context.Context, _ entry.IndexKey, _ int64, _ int) (inde
 func TestReadsHaveADeadline(t *testing.T) {
 	s := New(Config{Log: hanging{}, Search: hanging{}})
 	for name, read := range map[string]func(context.Context) error{
-		"get": func(ctx context.Context) error { _, err := s.GetEntry(ctx, &pb.GetEntryRequest{}); return err },
+		"get": func(ctx context.Context) error {
+			_, err := s.GetEntry(ctx, &pb.GetEntryRequest{Index: new(int64)})
+			return err
+		},
 		"lookup": func(ctx context.Context) error {
 			_, err := s.LookupEntry(ctx, &pb.LookupEntryRequest{LeafHash: make([]byte, 32)})
 			return err
@@ -62,11 +65,11 @@ func TestReadsHaveADeadline(t *testing.T) {
 			return err
 		},
 		"inclusion": func(ctx context.Context) error {
-			_, err := s.GetInclusionProof(ctx, &pb.GetInclusionProofRequest{})
+			_, err := s.GetInclusionProof(ctx, &pb.GetInclusionProofRequest{Index: new(int64)})
 			return err
 		},
 		"consistency": func(ctx context.Context) error {
-			_, err := s.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{})
+			_, err := s.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{From: new(int64)})
 			return err
 		},
 	} {

@@ -164,6 +164,9 @@ func verifier(v *pb.Verifier) entry.Verifier {
 func (s *Service) GetEntry(ctx context.Context, req *pb.GetEntryRequest) (*pb.GetEntryResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	if req.Index == nil {
+		return nil, missing("index", "the index of an entry, from 0 up")
+	}
 	return s.answer(s.cfg.Log.EntryWithProof(ctx, req.GetIndex()))
 }
 
@@ -175,6 +178,12 @@ func (s *Service) LookupEntry(ctx context.Context, req *pb.LookupEntryRequest) (
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return s.answer(s.cfg.Log.LookupWithProof(ctx, merkle.Hash(req.GetLeafHash())))
+}
+
+// missing refuses a request without a number that has no meaning when it is left
+// out: 0 is another question.
+func missing(field, what string) error {
+	return status.Errorf(codes.InvalidArgument, "%s is not given: it is %s", field, what)
 }
 
 func (s *Service) answer(r translog.Record, p translog.Proof, c translog.Published, err error) (*pb.GetEntryResponse, error) {
@@ -221,6 +230,9 @@ func (s *Service) GetCheckpoint(context.Context, *pb.GetCheckpointRequest) (*pb.
 func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionProofRequest) (*pb.InclusionProof, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	if req.Index == nil {
+		return nil, missing("index", "the index of an entry, from 0 up")
+	}
 	p, err := s.cfg.Log.InclusionProof(ctx, req.GetIndex(), req.GetTreeSize())
 	if err != nil {
 		return nil, s.failed(err)
@@ -232,6 +244,9 @@ func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionPro
 func (s *Service) GetConsistencyProof(ctx context.Context, req *pb.GetConsistencyProofRequest) (*pb.ConsistencyProof, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	if req.From == nil {
+		return nil, missing("from", "the size of the older tree")
+	}
 	c, err := s.cfg.Log.ConsistencyProof(ctx, req.GetFrom(), req.GetTo())
 	if err != nil {
 		return nil, s.failed(err)

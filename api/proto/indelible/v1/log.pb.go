@@ -6,7 +6,7 @@
 
 // The native API of an Indelible log. Every message is served over gRPC and, by
 // grpc-gateway, as JSON over HTTP. In JSON, bytes are base64 (standard alphabet,
-// padded), int64 are strings, and an unknown field is an error.
+// padded), int64 are strings. An unknown field is an error, over gRPC too.
 
 package indeliblev1
 
@@ -964,8 +964,9 @@ func (x *Checkpoint) GetNote() string {
 }
 
 type GetEntryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         int64                  `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Must be given.
+	Index         *int64 `protobuf:"varint,1,opt,name=index,proto3,oneof" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1001,8 +1002,8 @@ func (*GetEntryRequest) Descriptor() ([]byte, []int) {
 }
 
 func (x *GetEntryRequest) GetIndex() int64 {
-	if x != nil {
-		return x.Index
+	if x != nil && x.Index != nil {
+		return *x.Index
 	}
 	return 0
 }
@@ -1444,7 +1445,8 @@ func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
 
 type GetInclusionProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Index int64                  `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Must be given.
+	Index *int64 `protobuf:"varint,1,opt,name=index,proto3,oneof" json:"index,omitempty"`
 	// 0 means the published size.
 	TreeSize      int64 `protobuf:"varint,2,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1482,8 +1484,8 @@ func (*GetInclusionProofRequest) Descriptor() ([]byte, []int) {
 }
 
 func (x *GetInclusionProofRequest) GetIndex() int64 {
-	if x != nil {
-		return x.Index
+	if x != nil && x.Index != nil {
+		return *x.Index
 	}
 	return 0
 }
@@ -1497,7 +1499,8 @@ func (x *GetInclusionProofRequest) GetTreeSize() int64 {
 
 type GetConsistencyProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	From  int64                  `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Must be given: from 0 everything is consistent.
+	From *int64 `protobuf:"varint,1,opt,name=from,proto3,oneof" json:"from,omitempty"`
 	// 0 means the published size.
 	To            int64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1535,8 +1538,8 @@ func (*GetConsistencyProofRequest) Descriptor() ([]byte, []int) {
 }
 
 func (x *GetConsistencyProofRequest) GetFrom() int64 {
-	if x != nil {
-		return x.From
+	if x != nil && x.From != nil {
+		return *x.From
 	}
 	return 0
 }
@@ -1655,9 +1658,10 @@ const file_indelible_v1_log_proto_rawDesc = "" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1b\n" +
 	"\ttree_size\x18\x02 \x01(\x03R\btreeSize\x12\x1b\n" +
 	"\troot_hash\x18\x03 \x01(\fR\brootHash\x12\x12\n" +
-	"\x04note\x18\x04 \x01(\tR\x04note\"'\n" +
-	"\x0fGetEntryRequest\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x03R\x05index\"\xb1\x01\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"6\n" +
+	"\x0fGetEntryRequest\x12\x19\n" +
+	"\x05index\x18\x01 \x01(\x03H\x00R\x05index\x88\x01\x01B\b\n" +
+	"\x06_index\"\xb1\x01\n" +
 	"\x10GetEntryResponse\x12/\n" +
 	"\x05entry\x18\x01 \x01(\v2\x19.indelible.v1.LoggedEntryR\x05entry\x122\n" +
 	"\x05proof\x18\x02 \x01(\v2\x1c.indelible.v1.InclusionProofR\x05proof\x128\n" +
@@ -1690,13 +1694,15 @@ const file_indelible_v1_log_proto_rawDesc = "" +
 	"\vcomplete_to\x18\x03 \x01(\x03R\n" +
 	"completeTo\x12\x1b\n" +
 	"\ttree_size\x18\x04 \x01(\x03R\btreeSize\"\x16\n" +
-	"\x14GetCheckpointRequest\"M\n" +
-	"\x18GetInclusionProofRequest\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x03R\x05index\x12\x1b\n" +
-	"\ttree_size\x18\x02 \x01(\x03R\btreeSize\"@\n" +
-	"\x1aGetConsistencyProofRequest\x12\x12\n" +
-	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\x03R\x02to\"\x19\n" +
+	"\x14GetCheckpointRequest\"\\\n" +
+	"\x18GetInclusionProofRequest\x12\x19\n" +
+	"\x05index\x18\x01 \x01(\x03H\x00R\x05index\x88\x01\x01\x12\x1b\n" +
+	"\ttree_size\x18\x02 \x01(\x03R\btreeSizeB\b\n" +
+	"\x06_index\"N\n" +
+	"\x1aGetConsistencyProofRequest\x12\x17\n" +
+	"\x04from\x18\x01 \x01(\x03H\x00R\x04from\x88\x01\x01\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x03R\x02toB\a\n" +
+	"\x05_from\"\x19\n" +
 	"\x17WatchCheckpointsRequest2\xc3\b\n" +
 	"\x03Log\x12a\n" +
 	"\bAddEntry\x12\x1d.indelible.v1.AddEntryRequest\x1a\x1e.indelible.v1.AddEntryResponse\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/entries\x12m\n" +
@@ -1812,6 +1818,9 @@ func file_indelible_v1_log_proto_init() {
 		(*Verifier_PublicKey)(nil),
 		(*Verifier_Certificate)(nil),
 	}
+	file_indelible_v1_log_proto_msgTypes[14].OneofWrappers = []any{}
+	file_indelible_v1_log_proto_msgTypes[22].OneofWrappers = []any{}
+	file_indelible_v1_log_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

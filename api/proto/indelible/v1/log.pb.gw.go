@@ -99,7 +99,7 @@ func request_Log_GetEntry_0(ctx context.Context, marshaler runtime.Marshaler, cl
 	if !ok {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "index")
 	}
-	protoReq.Index, err = runtime.Int64(val)
+	protoReq.Index, err = runtime.Int64P(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "index", err)
 	}
@@ -120,7 +120,7 @@ func local_request_Log_GetEntry_0(ctx context.Context, marshaler runtime.Marshal
 	if !ok {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "index")
 	}
-	protoReq.Index, err = runtime.Int64(val)
+	protoReq.Index, err = runtime.Int64P(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "index", err)
 	}

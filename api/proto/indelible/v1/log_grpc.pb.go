@@ -6,7 +6,7 @@
 
 // The native API of an Indelible log. Every message is served over gRPC and, by
 // grpc-gateway, as JSON over HTTP. In JSON, bytes are base64 (standard alphabet,
-// padded), int64 are strings, and an unknown field is an error.
+// padded), int64 are strings. An unknown field is an error, over gRPC too.
 
 package indeliblev1
 
@@ -45,7 +45,8 @@ type LogClient interface {
 	// already succeeds with the index it has.
 	AddEntry(ctx context.Context, in *AddEntryRequest, opts ...grpc.CallOption) (*AddEntryResponse, error)
 	// AddEntries logs up to 1,024 entries. Each has its own outcome, in the order asked; one that is refused does not
-	// stop the others. All proofs are for the one checkpoint of the answer.
+	// stop the others. All proofs are for the one checkpoint of the answer. An error of the call, such as a full queue, means
+	// that none was taken.
 	AddEntries(ctx context.Context, in *AddEntriesRequest, opts ...grpc.CallOption) (*AddEntriesResponse, error)
 	// GetEntry returns the entry at an index with its inclusion proof.
 	GetEntry(ctx context.Context, in *GetEntryRequest, opts ...grpc.CallOption) (*GetEntryResponse, error)
@@ -194,7 +195,8 @@ type LogServer interface {
 	// already succeeds with the index it has.
 	AddEntry(context.Context, *AddEntryRequest) (*AddEntryResponse, error)
 	// AddEntries logs up to 1,024 entries. Each has its own outcome, in the order asked; one that is refused does not
-	// stop the others. All proofs are for the one checkpoint of the answer.
+	// stop the others. All proofs are for the one checkpoint of the answer. An error of the call, such as a full queue, means
+	// that none was taken.
 	AddEntries(context.Context, *AddEntriesRequest) (*AddEntriesResponse, error)
 	// GetEntry returns the entry at an index with its inclusion proof.
 	GetEntry(context.Context, *GetEntryRequest) (*GetEntryResponse, error)
