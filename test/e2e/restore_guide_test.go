@@ -1,0 +1,209 @@
+//go:build unix
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// guideSection is a part of docs/restore.md, with its commands.
+type guideSection struct {
+	title string
+	sh    []string
+}
+
+func restoreGuide(t *testing.T) (intro string, list []guideSection) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/restore.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?ms)^## ([^\n]*)$|^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		switch {
+		case m[1] != "":
+			list = append(list, guideSection{title: m[1]})
+		case len(list) == 0:
+			intro += m[2]
+		default:
+			list[len(list)-1].sh = append(list[len(list)-1].sh, m[2])
+		}
+	}
+	return intro, list
+}
+
+// room is a folder with two logs as the guide speaks of them, of five entries
+// each, which witnesses have seen, and a backup of the first from when it had
+// one.
+type room struct {
+	*watched
+	ledger *ledger
+	dir    string
+	size   int64
+	root   string
+}
+
+func newRoom(t *testing.T) *room {
+	t.Helper()
+	dir := t.TempDir()
+	args := []string{"--data-dir", filepath.Join(dir, "data"), "--origin", origin}
+	r := &room{watched: newWatched(t, args), ledger: newLedger(t), dir: dir}
+	config := fmt.Sprintf("data-dir: %s\nwitness-policy: %s\n", filepath.Join(dir, "data"), r.policy)
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "log.yaml"), []byte(config), 0o600), os.Mkdir(filepath.Join(dir, "backup"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	r.grow(t, 1)
+	copyFile(t, r.path("data/log.db"), r.path("backup/oldest.db"))
+	r.grow(t, 5)
+	copyFile(t, r.path("data/log.db"), r.path("backup/newest.db"))
+
+	other := newServer(t, "--data-dir", r.path("other"), "--origin", "other.example")
+	other.start()
+	other.ready()
+	newLedger(t).add(other.client(other.vkey()), "other")
+	other.stop()
+	return r
+}
+
+func (r *room) path(name string) string { return filepath.Join(r.dir, name) }
+
+// grow runs the server until the log has so many entries.
+func (r *room) grow(t *testing.T, size int) {
+	t.Helper()
+	r.start()
+	r.ready()
+	for r.ledger.len() < size {
+		r.ledger.add(r.demanding(), fmt.Sprint("entry ", r.ledger.len()))
+	}
+	_, o, err := r.cosigners()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.size, r.root = o.Size, fmt.Sprintf("%x", o.Root)
+	r.stop()
+}
+
+// shell runs commands of the guide.
+func (r *room) shell(t *testing.T, sh string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-euc", sh)
+	cmd.Dir, cmd.Env = r.dir, append(os.Environ(), "PATH="+bins+":/usr/local/bin:/usr/bin:/bin", fmt.Sprintf("SIZE=%d", r.size), "ROOT="+r.root)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// is moves and copies files: what went wrong.
+func (r *room) is(t *testing.T, sh string) {
+	t.Helper()
+	if out, err := r.shell(t, sh); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// TestRestoreGuide makes each section's state, sees that the server says it, and
+// runs the section's commands, after which the log goes on.
+func TestRestoreGuide(t *testing.T) {
+	states := map[string]struct {
+		broken string // how it came about
+		says   string // the server then
+	}{
+		"What is known where":         {"true", ""},
+		"The database is behind":      {"cp backup/oldest.db data/log.db", "rollback: the database's tree head has size 1, and the register knows that size 5 was signed"},
+		"The register is lost":        {"rm data/register", "its register"},
+		"The register is another log": {"mv data/register kept; mv other/register data/register; mv kept other/register", `is the register of log "other.example"`},
+		"Two databases are swapped":   {"mv data/log.db x; mv other/log.db data/log.db; mv x other/log.db", "give each log a data directory of its own"},
+	}
+	intro, sections := restoreGuide(t)
+	found := 0
+	for _, s := range sections {
+		if len(s.sh) == 0 {
+			continue
+		}
+		state, ok := states[strings.TrimSuffix(s.title, "'s")]
+		if !ok {
+			t.Errorf("no state is known for the section %q", s.title)
+			continue
+		}
+		found++
+		t.Run(s.title, func(t *testing.T) {
+			r := newRoom(t)
+			r.is(t, state.broken)
+			if state.says != "" {
+				r.saysThen(t, state.says)
+			}
+			for _, sh := range s.sh {
+				if out, err := r.shell(t, intro+sh); err != nil {
+					t.Fatalf("%v\n%s\n%s", err, sh, out)
+				}
+			}
+			r.grow(t, 7)
+			r.start()
+			r.ready()
+			r.ledger.settle(r.demanding())
+		})
+	}
+	if found != len(states) {
+		t.Errorf("%d sections with commands are in the guide, not %d", found, len(states))
+	}
+}
+
+// saysThen starts the server, which ends or is not ready, and gives a reason.
+func (r *room) saysThen(t *testing.T, why string) {
+	t.Helper()
+	r.start()
+	eventually(t, "the server says "+why, func() error {
+		if text := r.out.String(); !strings.Contains(text, why) {
+			return errors.New(tail(text))
+		}
+		return nil
+	})
+	r.stop()
+}
+
+// TestGuardAcceptRefuses tries it where nothing is lost, and with heads that are
+// not the database's, and where witnesses know better.
+func TestGuardAcceptRefuses(t *testing.T) {
+	r := newRoom(t)
+	refused := func(says, args string) {
+		t.Helper()
+		out, err := r.shell(t, "INDELIBLE_CONFIG=$PWD/log.yaml logserver guard accept "+args)
+		if err == nil || !strings.Contains(out, says) {
+			t.Errorf("%s: %v: %s", args, err, out)
+		}
+	}
+	word := ` --by ada --why "a test"`
+	exact := fmt.Sprintf("--size %d --root %s", r.size, r.root)
+	refused("nothing is lost", exact+word)
+	r.is(t, "mv data/register kept; cp other/register data/register")
+	refused("there is a register", exact+word)
+	r.is(t, "rm data/register")
+	refused("given are size 4", fmt.Sprintf("--size 4 --root %s", r.root)+word)
+	refused("given are size 5 and root 00", "--size 5 --root "+strings.Repeat("0", 64)+word)
+	refused("64 hex digits", "--size 5 --root 00"+word)
+	refused("--why", exact+" --by ada")
+	// The older database's own head, which the witnesses know is not the newest.
+	status, err := r.shell(t, "cp backup/oldest.db data/log.db; INDELIBLE_CONFIG=$PWD/log.yaml logserver guard status")
+	m := regexp.MustCompile(`(?m)^database +size 1  root ([0-9a-f]{64})$`).FindStringSubmatch(status)
+	if err != nil || m == nil || !strings.Contains(status, "register   none: ") || strings.Count(status, "size 5") < 4 || !strings.Contains(status, "the database is behind: size 5 was signed, as witness w") {
+		t.Fatalf("%v: %s", err, status)
+	}
+	refused("size 5 was signed, as witness w", "--size 1 --root "+m[1]+word)
+	if _, err := os.Stat(r.path("data/register")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a register was made: %v", err)
+	}
+
+	// Accepted, it is known by whom; and the old register is not taken for it.
+	r.is(t, "cp backup/newest.db data/log.db; INDELIBLE_CONFIG=$PWD/log.yaml logserver guard accept "+exact+word)
+	if status, err = r.shell(t, "INDELIBLE_CONFIG=$PWD/log.yaml logserver guard status"); err != nil || !strings.Contains(status, `made on the word of "ada" at `) || !strings.Contains(status, ": a test") {
+		t.Errorf("%v: %s", err, status)
+	}
+	r.grow(t, 6)
+	r.is(t, "mv data/register new; cp kept data/register")
+	r.saysThen(t, "give the log's own with --register")
+}
