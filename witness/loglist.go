@@ -16,7 +16,7 @@ const maxLogList = 16 << 20
 //
 //	logs/v0
 //
-//	vkey example.com/log+0906b35c+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
+//	vkey example.com/log+ab3a2178+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
 //	origin example.com/log
 //	qpd 86400
 //	contact someone at example.com
