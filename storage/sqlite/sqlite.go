@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -48,10 +49,20 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	s, err := open(ctx, path, o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, remedy(path, err)), lock.Close())
 	}
 	s.lock = lock
 	return s, nil
+}
+
+// remedy adds what to do where SQLite says only that it cannot write.
+func remedy(path string, err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_READONLY {
+		return fmt.Errorf("%w: the directory %s, in which SQLite keeps files beside the database, and the database itself must be writable to the user that runs this, "+
+			"and not on a file system that is mounted read-only", err, filepath.Dir(path))
+	}
+	return err
 }
 
 func open(ctx context.Context, path string, o Options) (*Store, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -254,5 +255,31 @@ func TestMigrationInterrupted(t *testing.T) {
 	// A program from before the step still runs: the step allows it.
 	if err := s.CheckSchema(ctx, schema()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A database that cannot be written to is an error that says where, and what to
+// do.
+func TestReadOnlyIsExplained(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log.db")
+	s, err := Open(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := connect(path, "mode=ro", 1) // root may write anywhere
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, err = db.ExecContext(t.Context(), "CREATE TABLE x (y)")
+	if told := remedy(path, fmt.Errorf("create the schema: %w", err)); err == nil || !errors.Is(told, err) || !strings.Contains(told.Error(), "the directory "+filepath.Dir(path)+", ") {
+		t.Errorf("%v", told)
+	}
+	other := errors.New("disk I/O error")
+	if told := remedy(path, other); told != other {
+		t.Errorf("%v", told)
 	}
 }

@@ -55,7 +55,7 @@ func TestReadOnlySQLite(t *testing.T) {
 		file func(f files) string
 		says string
 	}{
-		"the directory": {func(f files) string { return f.dir }, "log.db: create the schema: attempt to write a readonly database"},
+		"the directory": {func(f files) string { return f.dir }, "log.db: create the schema: attempt to write a readonly database (1544): the directory "},
 		"the database":  {func(f files) string { return f.db }, "log.db: permission denied"},
 		"the lock":      {func(f files) string { return f.db + ".lock" }, "log.db.lock: permission denied"},
 		"the register":  {func(f files) string { return f.register }, "register: permission denied"},
