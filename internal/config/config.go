@@ -149,7 +149,7 @@ func readFile(table []Setting, file string) (map[string]Value, error) {
 		key, val := root.Content[i], root.Content[i+1]
 		at := Origin(fmt.Sprintf("%s, line %d", file, key.Line))
 		if !slices.ContainsFunc(table, func(s Setting) bool { return s.Name == key.Value }) {
-			return nil, fmt.Errorf("%s: there is no setting %q; the nearest is %q", at, key.Value, nearest(table, key.Value))
+			return nil, fmt.Errorf("%s: there is no setting %q%s", at, key.Value, nearest(table, key.Value))
 		}
 		if _, ok := values[key.Value]; ok {
 			return nil, fmt.Errorf("%s: %q is there twice", at, key.Value)
@@ -299,7 +299,8 @@ func (v Values) Bool(name string) bool { return v.get(name).Text == "true" }
 // List returns a setting's parts.
 func (v Values) List(name string) []string { return splitList(v.get(name).Text) }
 
-// nearest is the setting's name that takes the fewest changes to make of s.
+// nearest names the setting that takes the fewest changes to make of s, if that
+// is few: in more than half of their letters any two words differ.
 func nearest(table []Setting, s string) string {
 	best, least := "", 1<<30
 	for _, t := range table {
@@ -307,7 +308,10 @@ func nearest(table []Setting, s string) string {
 			best, least = t.Name, d
 		}
 	}
-	return best
+	if 2*least > max(len(best), len(s)) {
+		return "; --help lists them"
+	}
+	return fmt.Sprintf("; the nearest is %q", best)
 }
 
 // distance is Levenshtein's.

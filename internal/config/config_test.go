@@ -65,7 +65,9 @@ func TestRepeatedFlags(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for file, says := range map[string]string{
-		"txet: x":            `the nearest is "text"`,
+		"txet: x":            `there is no setting "txet"; the nearest is "text"`,
+		"frobnicate: x":      `there is no setting "frobnicate"; --help lists them`,
+		"xyz: x":             `there is no setting "xyz"; --help lists them`,
 		"text: a\ntext: b":   "there twice",
 		"- text":             "settings, one a line",
 		"text: {a: b}":       "plain value",
