@@ -23,5 +23,5 @@ lint:
 fuzz: ## every target, a minute each; one of them: go test -fuzz '^FuzzParseBundle$$' ./merkle
 	FUZZ_SECONDS=60 FUZZ_TOTAL_SECONDS=86400 bash .ci/run fuzz
 
-bench: ## the log against the limits of this machine; some 10 minutes
+bench: ## the log against the limits of this machine; some 15 minutes
 	go run ./bench

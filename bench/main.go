@@ -3,7 +3,7 @@
 // absolute figures say as much about the machine and its neighbours as about
 // the program.
 //
-//	go run ./bench                      everything, with MariaDB; some 10 minutes
+//	go run ./bench                      everything, with MariaDB; some 15 minutes
 //	go run ./bench -short               the same with fewer entries and shorter runs
 //	go run ./bench -only adds,proofs    some of it
 //	go run ./bench -binlog              MariaDB with log_bin and sync_binlog=1
@@ -59,7 +59,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,tiles,proofs,rekor,search,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
-	fs.Int64Var(&o.grow, "grow", 2_000_000, "entries up to which growth is followed")
+	fs.Int64Var(&o.grow, "grow", 5_000_000, "entries up to which growth is followed")
 	fs.BoolVar(&o.binlog, "binlog", false, "run MariaDB with log_bin and sync_binlog=1")
 	fs.StringVar(&o.pool, "buffer-pool", "2G", "MariaDB's innodb_buffer_pool_size")
 	fs.StringVar(&o.bin, "logserver", "", "a logserver binary to measure (default: build this tree's)")
