@@ -189,11 +189,15 @@ func (p *publisher) step(ctx context.Context) error {
 	if err := p.judgeRemembered(ctx); err != nil {
 		return err
 	}
-	if err := p.mergeLate(ctx); err != nil {
-		return err
-	}
-	if p.needs() <= p.published() && !p.stale() {
-		return p.follow(ctx)
+	if p.needs() <= p.published() {
+		// Not while entries wait: the next checkpoint will take this one's
+		// place, and a write of its own would hold it up.
+		if err := p.mergeLate(ctx); err != nil {
+			return err
+		}
+		if !p.stale() {
+			return p.follow(ctx)
+		}
 	}
 	held, err := p.holdLease(ctx)
 	if err != nil {
