@@ -87,11 +87,15 @@ func signatureWrong(ctx context.Context, s *session) verdict {
 
 func signatureBeside(ctx context.Context, s *session) verdict {
 	var wrong []string
-	for order, lines := range map[string][]checkpoint.Signature{
-		"the wrong one first": {s.wrongSignature(), s.signature()}, "the wrong one last": {s.signature(), s.wrongSignature()},
+	for _, way := range []struct {
+		what  string
+		lines []checkpoint.Signature
+	}{
+		{"the wrong one first", []checkpoint.Signature{s.wrongSignature(), s.signature()}},
+		{"the wrong one last", []checkpoint.Signature{s.signature(), s.wrongSignature()}},
 	} {
-		if v := s.signedBy(ctx, "a checkpoint with a wrong signature beside a right one", lines...); v.state == Failed {
-			wrong = append(wrong, order+": "+v.detail)
+		if v := s.signedBy(ctx, "a checkpoint with a wrong signature beside a right one", way.lines...); v.state == Failed {
+			wrong = append(wrong, way.what+": "+v.detail)
 		}
 	}
 	return unless(wrong)
