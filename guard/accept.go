@@ -3,7 +3,6 @@
 package guard
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -27,16 +26,4 @@ func CreateAccepted(path, origin, id string, newest Head, word Acceptance) (*Fil
 		return nil, fmt.Errorf("create register %s: %w", path, err)
 	}
 	return OpenFile(path)
-}
-
-// Accept has a register that is at the empty tree, as one is that was just made
-// in the place of one that was lost, know what an operator says was signed last.
-func (r *Shared) Accept(ctx context.Context, newest Head, word Acceptance) error {
-	word.By, word.Why = shorten(word.By, maxName), shorten(word.Why, maxReason/2)
-	return r.write(ctx, func(s State) (State, error) {
-		if s != (State{Newest: Empty()}) {
-			return s, fmt.Errorf("register %s is in use: it knows size %d", r.cell.Where(), s.Newest.Size)
-		}
-		return State{Newest: newest, Accepted: word}, nil
-	})
 }

@@ -53,10 +53,9 @@ type Shared struct {
 
 var _ Register = (*Shared)(nil)
 
-// CreateShared writes a new register at the empty tree. It fails with
-// fs.ErrExist where there is one, and closes the cell then.
-func CreateShared(ctx context.Context, cell Cell, origin, id string) (*Shared, error) {
-	first := NewText(origin, id)
+// CreateShared writes a new register. It fails with fs.ErrExist where there is
+// one, and closes the cell then.
+func CreateShared(ctx context.Context, cell Cell, first Text) (*Shared, error) {
 	if _, err := first.Marshal(); err != nil {
 		return nil, errors.Join(err, cell.Close())
 	}

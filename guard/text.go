@@ -45,6 +45,15 @@ func NewText(origin, id string) Text {
 	return Text{Origin: origin, ID: id, Epoch: 1, Mark: newMark(), State: State{Newest: Empty()}}
 }
 
+// AcceptedText is the text of a register that is made in the place of one that
+// was lost. It knows what an operator says was signed last.
+func AcceptedText(origin, id string, newest Head, word Acceptance) Text {
+	t := NewText(origin, id)
+	word.By, word.Why = shorten(word.By, maxName), shorten(word.Why, maxReason/2)
+	t.State = State{Newest: newest, Accepted: word}
+	return t
+}
+
 func newMark() string {
 	var b [8]byte
 	rand.Read(b[:])

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,7 +66,7 @@ func (p *program) accept(ctx context.Context, v config.Values, a acceptance) err
 	}
 	defer o.close()
 	path := pathsOf(v).register
-	if err := o.registerIsGone(path); err != nil {
+	if err := o.registerIsGone(ctx, path); err != nil {
 		return fmt.Errorf("not accepted: %w", err)
 	}
 	if err := p.mayAccept(ctx, v, o, head); err != nil {
@@ -82,11 +80,15 @@ func (p *program) accept(ctx context.Context, v config.Values, a acceptance) err
 }
 
 // registerIsGone refuses to accept anything while there is a register.
-func (o *opened) registerIsGone(path string) error {
+func (o *opened) registerIsGone(ctx context.Context, path string) error {
 	if o.lost == nil {
 		return fmt.Errorf("log %q has its register, %s: nothing is lost", o.record.Origin, path)
 	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+	there, err := registers.Exists(ctx, path, o.record.Origin)
+	if err != nil {
+		return fmt.Errorf("whether the register is lost is not known: %w", err)
+	}
+	if there {
 		return fmt.Errorf("there is a register, %s, and this is for one that is lost: %w", path, o.lost)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/guard"
+	"indelible/guard/registers"
 	"indelible/internal/config"
 	"indelible/keys"
 	translog "indelible/log"
@@ -157,7 +158,7 @@ type opened struct {
 	record   storage.Log
 	signer   *checkpoint.KeySigner
 	mldsa    *checkpoint.CosigningSigner // nil: the log signs with signer alone
-	register *guard.File
+	register registers.Register
 	created  bool
 	lost     error // why register is nil, where that is allowed
 }
@@ -207,21 +208,31 @@ func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opene
 		return o, o.make(ctx, v, p, adoptKey)
 	}
 	if errors.Is(err, storage.ErrNotFound) {
-		return o, orphans(p, err)
+		return o, orphans(ctx, v, p, err)
 	}
 	if err != nil {
 		return o, err
 	}
-	return o, o.load(v, p)
+	return o, o.load(ctx, v, p)
 }
 
 // orphans adds to "there is no log" that there is a key or a register of one.
-func orphans(p paths, err error) error {
-	for _, f := range []string{p.key, p.register} {
-		if _, stat := os.Stat(f); stat == nil {
-			return fmt.Errorf("%w, and yet there is %s: this is not the database of the log that it belongs to, or it was emptied; "+
-				"point to the right one, or restore it", err, f)
-		}
+func orphans(ctx context.Context, v config.Values, p paths, err error) error {
+	const orphan = "%w, and yet there is %s: this is not the database of the log that it belongs to, or it was emptied; " +
+		"point to the right one, or restore it"
+	if _, stat := os.Stat(p.key); stat == nil {
+		return fmt.Errorf(orphan, err, p.key)
+	}
+	origin, nameless := newOrigin(v)
+	if nameless != nil {
+		return errors.Join(err, nameless)
+	}
+	there, unknown := registers.Exists(ctx, p.register, origin)
+	switch {
+	case unknown != nil:
+		return fmt.Errorf("%w, and whether it has a register is not known: %w", err, unknown)
+	case there:
+		return fmt.Errorf(orphan, err, "the register "+p.register)
 	}
 	return fmt.Errorf("%w: create it with logserver init", err)
 }
@@ -245,7 +256,7 @@ func openAnyway(ctx context.Context, v config.Values) (o *opened, err error) {
 	if err := o.loadSigner(v, p); err != nil {
 		return o, err
 	}
-	if o.lost = o.loadRegister(p); o.lost != nil && o.register != nil {
+	if o.lost = o.loadRegister(ctx, p); o.lost != nil && o.register != nil {
 		err = o.register.Close()
 		o.register = nil
 	}
@@ -253,11 +264,11 @@ func openAnyway(ctx context.Context, v config.Values) (o *opened, err error) {
 }
 
 // load opens the key and the register of a log that exists.
-func (o *opened) load(v config.Values, p paths) error {
+func (o *opened) load(ctx context.Context, v config.Values, p paths) error {
 	if err := o.loadSigner(v, p); err != nil {
 		return err
 	}
-	return o.loadRegister(p)
+	return o.loadRegister(ctx, p)
 }
 
 func (o *opened) loadSigner(v config.Values, p paths) error {
@@ -275,14 +286,16 @@ func (o *opened) loadSigner(v config.Values, p paths) error {
 	return nil
 }
 
-func (o *opened) loadRegister(p paths) (err error) {
-	o.register, err = guard.OpenFile(p.register)
+func (o *opened) loadRegister(ctx context.Context, p paths) (err error) {
+	o.register, err = registers.Open(ctx, p.register, o.record.Origin)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("log %q exists, and its register %s does not: without it nobody knows what was signed; "+
 			"put the register back, or give its place with --register (one that is lost for good is replaced by logserver guard accept)", o.record.Origin, p.register)
-	case err != nil:
+	case errors.Is(err, guard.ErrCorrupt):
 		return fmt.Errorf("%w; restore the register from its newest copy", err)
+	case err != nil:
+		return fmt.Errorf("%w; without its register the log signs nothing", err)
 	case o.register.ID() != o.record.Register || o.register.Origin() != o.record.Origin:
 		return fmt.Errorf("%s is the register of log %q (id %s), and log %q has the one with id %s; give the log's own with --register",
 			p.register, o.register.Origin(), o.register.ID(), o.record.Origin, o.record.Register)
@@ -359,14 +372,14 @@ func newOrigin(v config.Values) (string, error) {
 
 // newRegister makes the register of a new log, or takes over the one that an
 // interrupted creation left.
-func newRegister(ctx context.Context, p paths, origin string, adoptKey bool) (*guard.File, error) {
-	r, err := guard.OpenFile(p.register)
+func newRegister(ctx context.Context, p paths, origin string, adoptKey bool) (registers.Register, error) {
+	r, err := registers.Open(ctx, p.register, origin)
 	if errors.Is(err, os.ErrNotExist) {
 		if _, stat := os.Stat(p.key); stat == nil && !adoptKey {
 			return nil, fmt.Errorf("there is a key, %s, and no log that it belongs to: if it signed for a log, that log's database is not this one, "+
 				"and a new log must not be made with its key; if it is new, say so with logserver init --adopt-key", p.key)
 		}
-		return guard.CreateFile(p.register, origin, guard.NewID())
+		return registers.Create(ctx, p.register, origin, guard.NewID())
 	}
 	if err != nil {
 		return nil, err

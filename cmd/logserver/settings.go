@@ -22,7 +22,7 @@ func settings() []config.Setting {
 		{Name: "log-key", Type: config.File, Help: "File of the log's Ed25519 key. Default: log.key in the data directory."},
 		{Name: "log-key-password-file", Type: config.File, Help: "File with the password of an encrypted log key."},
 		{Name: "mldsa-key", Type: config.File, Help: "File of an ML-DSA-44 key with which the log signs its checkpoints beside the Ed25519 one, for the time when that no longer holds; one for all replicas; made on first use."},
-		{Name: "register", Type: config.File, Help: "File of the register, the log's memory outside its database, one for all replicas; best on another disk. Default: register in the data directory."},
+		{Name: "register", Type: config.Text, Help: "The register, the log's memory outside its database, one for all replicas: a file, best on another disk; mysql:FILE, a second database, whose DSN the file holds; or s3://BUCKET/PREFIX?endpoint=URL&region=R, an object in a store that honours conditional writes, with credentials from the environment. Default: the file register in the data directory."},
 		{Name: "witness-policy", Type: config.File, Help: "File that names witnesses and their quorum (C2SP tlog-policy). Nothing is published or answered that the quorum has not cosigned."},
 		{Name: "witness-fail-open", Type: config.Bool, Default: "false", Help: "Publish without the quorum when it is not met within 2s."},
 		{Name: "witness-refresh", Type: config.Duration, Default: "10m", Help: "After what time a log without new entries has its checkpoint cosigned again."},

@@ -78,14 +78,14 @@ func Open(ctx context.Context, dsn, origin string) (*guard.Shared, error) {
 	return guard.OpenShared(ctx, c)
 }
 
-// Create makes the register of a new log, and its table where there is none. It
-// is fs.ErrExist where the log has a register.
-func Create(ctx context.Context, dsn, origin, id string) (*guard.Shared, error) {
-	c, err := connect(ctx, dsn, origin)
+// Create makes a register, and the table where there is none. It is fs.ErrExist
+// where the log has a register.
+func Create(ctx context.Context, dsn string, first guard.Text) (*guard.Shared, error) {
+	c, err := connect(ctx, dsn, first.Origin)
 	if err != nil {
 		return nil, err
 	}
-	return guard.CreateShared(ctx, c, origin, id)
+	return guard.CreateShared(ctx, c, first)
 }
 
 // row is a register's row.

@@ -66,7 +66,7 @@ type place struct {
 }
 
 func (p *place) Create(ctx context.Context, origin, id string) (guardtest.Register, error) {
-	r, err := Create(ctx, p.dsn, origin, id)
+	r, err := Create(ctx, p.dsn, guard.NewText(origin, id))
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (p *place) Refuse() { p.set(func() { p.proxy.refuse = true }) }
 
 func create(t *testing.T, dsn, origin string) *guard.Shared {
 	t.Helper()
-	r, err := Create(t.Context(), dsn, origin, guard.NewID())
+	r, err := Create(t.Context(), dsn, guard.NewText(origin, guard.NewID()))
 	if err != nil {
 		t.Fatal(err)
 	}

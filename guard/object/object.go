@@ -57,14 +57,14 @@ func Open(ctx context.Context, p Place, o Options) (*guard.Shared, error) {
 	return guard.OpenShared(ctx, c)
 }
 
-// Create makes the register of a new log. It is fs.ErrExist where there is one,
-// be it another log's.
-func Create(ctx context.Context, p Place, origin, id string, o Options) (*guard.Shared, error) {
+// Create makes a register. It is fs.ErrExist where there is one, be it another
+// log's.
+func Create(ctx context.Context, p Place, first guard.Text, o Options) (*guard.Shared, error) {
 	c, err := connect(ctx, p, o)
 	if err != nil {
 		return nil, err
 	}
-	return guard.CreateShared(ctx, c, origin, id)
+	return guard.CreateShared(ctx, c, first)
 }
 
 // object is a register's object.

@@ -32,7 +32,7 @@ type place struct {
 }
 
 func (p *place) Create(ctx context.Context, origin, id string) (guardtest.Register, error) {
-	r, err := Create(ctx, p.at, origin, id, options())
+	r, err := Create(ctx, p.at, guard.NewText(origin, id), options())
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (p *place) Refuse() {
 
 func create(t *testing.T, s *store, o Options) *guard.Shared {
 	t.Helper()
-	r, err := Create(t.Context(), s.place(t), guardtest.Origin, guard.NewID(), o)
+	r, err := Create(t.Context(), s.place(t), guard.NewText(guardtest.Origin, guard.NewID()), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestStoresThatCannotHoldARegister(t *testing.T) {
 	} {
 		s := newStore(t)
 		spoil(s)
-		_, err := Create(t.Context(), s.place(t), guardtest.Origin, guard.NewID(), options())
+		_, err := Create(t.Context(), s.place(t), guard.NewText(guardtest.Origin, guard.NewID()), options())
 		if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -76,23 +77,10 @@ func Open(ctx context.Context, where, origin string) (Register, error) {
 
 // Create makes the register of a new log. It is fs.ErrExist where there is one.
 func Create(ctx context.Context, where, origin, id string) (Register, error) {
-	kind, at := KindOf(where)
-	switch kind {
-	case Database:
-		dsn, err := secret(at)
-		if err != nil {
-			return nil, err
-		}
-		return opened(database.Create(ctx, dsn, origin, id))
-	case Object:
-		place, err := object.ParsePlace(at)
-		if err != nil {
-			return nil, err
-		}
-		return opened(object.Create(ctx, place, origin, id, object.Options{}))
-	default:
+	if kind, at := KindOf(where); kind == File {
 		return opened(guard.CreateFile(at, origin, id))
 	}
+	return createShared(ctx, where, guard.NewText(origin, id))
 }
 
 // Accept makes a register in the place of one that is lost, on an operator's
@@ -102,18 +90,45 @@ func Accept(ctx context.Context, where, origin, id string, newest guard.Head, wo
 	if kind, at := KindOf(where); kind == File {
 		return opened(guard.CreateAccepted(at, origin, id, newest, word))
 	}
-	r, err := Create(ctx, where, origin, id)
+	return createShared(ctx, where, guard.AcceptedText(origin, id, newest, word))
+}
+
+func createShared(ctx context.Context, where string, first guard.Text) (Register, error) {
+	kind, at := KindOf(where)
+	if kind == Database {
+		dsn, err := secret(at)
+		if err != nil {
+			return nil, err
+		}
+		return opened(database.Create(ctx, dsn, first))
+	}
+	place, err := object.ParsePlace(at)
 	if err != nil {
 		return nil, err
 	}
-	shared, ok := r.(*guard.Shared)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("register %s: it cannot stand on an operator's word", where), r.Close())
+	return opened(object.Create(ctx, place, first, object.Options{}))
+}
+
+// Exists reports whether there is a register of the log, be it one that cannot
+// be read. A place that cannot be asked is an error.
+func Exists(ctx context.Context, where, origin string) (bool, error) {
+	if kind, at := KindOf(where); kind == File {
+		_, err := os.Lstat(at)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return err == nil, err
 	}
-	if err := shared.Accept(ctx, newest, word); err != nil {
-		return nil, errors.Join(err, r.Close())
+	r, err := Open(ctx, where, origin)
+	switch {
+	case err == nil:
+		return true, r.Close()
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case errors.Is(err, guard.ErrCorrupt):
+		return true, nil
 	}
-	return r, nil
+	return false, err
 }
 
 // opened keeps a nil pointer from becoming an interface that is not nil.

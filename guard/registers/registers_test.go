@@ -1,0 +1,127 @@
+//go:build unix
+
+package registers
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"indelible/guard"
+	"indelible/guard/guardtest"
+	"indelible/internal/mariadb"
+)
+
+func TestKinds(t *testing.T) {
+	for where, want := range map[string]Kind{
+		"register": File, "/a/b": File, "./mysql": File, "mysql:/etc/dsn": Database, "s3://b/p": Object, "s3:b": Object,
+	} {
+		if got, _ := KindOf(where); got != want {
+			t.Errorf("%s: %s, not %s", where, got, want)
+		}
+	}
+}
+
+// life is what a log does with a register, wherever it is.
+func life(t *testing.T, where string) {
+	ctx, id := t.Context(), guard.NewID()
+	exists := func(want bool) {
+		t.Helper()
+		if got, err := Exists(ctx, where, guardtest.Origin); err != nil || got != want {
+			t.Fatalf("it exists: %v, %v", got, err)
+		}
+	}
+	exists(false)
+	if r, err := Open(ctx, where, guardtest.Origin); !errors.Is(err, fs.ErrNotExist) || r != nil {
+		t.Fatalf("%v, %v", r, err)
+	}
+	head, word := guardtest.Head(5), guard.Acceptance{By: "Ada", Why: "a test", Time: 1}
+	r, err := Accept(ctx, where, guardtest.Origin, id, head, word)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	exists(true)
+	for _, make := range []func() (Register, error){
+		func() (Register, error) { return Create(ctx, where, guardtest.Origin, guard.NewID()) },
+		func() (Register, error) { return Accept(ctx, where, guardtest.Origin, guard.NewID(), head, word) },
+	} {
+		if r, err := make(); !errors.Is(err, fs.ErrExist) || r != nil {
+			t.Fatalf("%v, %v", r, err)
+		}
+	}
+	if err := r.Advance(ctx, head, guardtest.Head(6)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(ctx, where, guardtest.Origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	state, err := again.Read(ctx)
+	if err != nil || state != (guard.State{Newest: guardtest.Head(6), Accepted: word}) || again.ID() != id || again.Origin() != guardtest.Origin {
+		t.Fatalf("%v, %v", state, err)
+	}
+}
+
+func TestFile(t *testing.T) { life(t, filepath.Join(t.TempDir(), "register")) }
+
+func TestDatabase(t *testing.T) {
+	server, err := mariadb.Start(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Remove() })
+	if err := server.Exec(t.Context(), "CREATE DATABASE registers"); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "dsn")
+	write(t, path, server.DSN("registers")+"\n", 0o600)
+	life(t, "mysql:"+path)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Exists(t.Context(), "mysql:"+path, guardtest.Origin); err == nil {
+		t.Fatal("a server that is gone was believed")
+	}
+}
+
+func write(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A place that is not right is never taken for one where there is no register.
+func TestPlacesThatAreNotRight(t *testing.T) {
+	dir := t.TempDir()
+	open, two, empty := filepath.Join(dir, "open"), filepath.Join(dir, "two"), filepath.Join(dir, "empty")
+	write(t, open, "u:top-secret@tcp(127.0.0.1:1)/d", 0o640)
+	write(t, two, "u:top-secret@tcp(127.0.0.1:1)/d\nx", 0o600)
+	write(t, empty, "\n", 0o600)
+	for where, want := range map[string]string{
+		"mysql:" + filepath.Join(dir, "none"): "no such file",
+		"mysql:" + open:                       "chmod 600",
+		"mysql:" + two:                        "one line",
+		"mysql:" + empty:                      "one line",
+		"s3:bucket":                           "s3://BUCKET/PREFIX",
+		"s3://k:top-secret@bucket":            "AWS_ACCESS_KEY_ID",
+	} {
+		_, opened := Open(t.Context(), where, guardtest.Origin)
+		_, created := Create(t.Context(), where, guardtest.Origin, guard.NewID())
+		_, exists := Exists(t.Context(), where, guardtest.Origin)
+		for _, err := range []error{opened, created, exists} {
+			if err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "top-secret") {
+				t.Errorf("%s: %v", where, err)
+			}
+		}
+	}
+}
