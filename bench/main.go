@@ -101,6 +101,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"proofs", measureProofs},
 		{"rekor", measureRekor},
 		{"search", measureSearch},
+		{"witness", measureWitness},
 		{"growth", measureGrowth},
 	}
 	b, err := newBench(ctx, o, stderr)
