@@ -46,6 +46,6 @@
 // what is the largest contradict neither themselves nor the log.
 //
 // The evidence is about whoever holds a key. Whose key that is, which of the two
-// statements is true, and whether a fault, a thief or the owner signed the other
-// one, no file can prove.
+// statements is false, and whether a fault, a thief or the owner signed it, no
+// file can prove.
 package evidence

@@ -11,8 +11,8 @@ import (
 func (e Evidence) Statement() string {
 	return fmt.Sprintf("Whoever holds %s signed two statements\n"+
 		"about the log %q that cannot both be true:\n%s"+
-		"This does not tell which of the two is true, nor why the other was signed:\n"+
-		"by intent, by a fault, or by somebody who took the key.\n", e.holder(), e.First.Origin, e.contradiction())
+		"This does not tell which of the two is false, nor why it was signed: by intent,\n"+
+		"by a fault, or by somebody who took the key.\n", e.holder(), e.First.Origin, e.contradiction())
 }
 
 func (e Evidence) holder() string {
@@ -30,7 +30,7 @@ func (e Evidence) contradiction() string {
 			"here, two histories were signed.\n"
 	case Fork:
 		return first(1, e.First) + first(2, e.Second) +
-			fmt.Sprintf("Of the entries of statement 2, the first %d have the fingerprint\n   %s\nwhich is not that of statement 1, as the hashes below show.\n",
+			fmt.Sprintf("Of the entries of statement 2, the first %d have the fingerprint\n   %s\nwhich is not that of statement 1, as the hashes in this file show.\n",
 				e.First.Size, encode(e.Root)) +
 			"Another fingerprint means other entries. A log must never change an entry;\n" +
 			"here, two histories were signed.\n"
