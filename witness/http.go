@@ -24,13 +24,23 @@ func OriginHash(origin string) string {
 // Handler answers requests at the submission and the monitoring prefix, which
 // are one.
 func (w *Witness) Handler(fault func(error)) http.Handler {
-	return &handler{w: w, fault: fault}
+	return &handler{w: w, fault: fault, large: make(chan struct{}, maxLarge)}
 }
 
 type handler struct {
 	w     *Witness
-	fault func(error) // told of what clients are not shown
+	fault func(error)   // told of what clients are not shown
+	large chan struct{} // holds a value for each large body
 }
+
+const (
+	// smallBody is what most requests fit into: a proof, and a checkpoint with a
+	// handful of signatures.
+	smallBody = 16 << 10
+	// maxLarge is how many bodies may be larger at one time, so that many clients
+	// together cannot use up the memory.
+	maxLarge = 32
+)
 
 // ServeHTTP routes by the path as it was sent: nothing has two names.
 func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -55,7 +65,8 @@ func (h *handler) post(rw http.ResponseWriter, r *http.Request, answer func(cont
 		refuse(rw, http.StatusMethodNotAllowed, "this takes POST alone")
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
+	body, done, err := h.read(rw, r)
+	defer done()
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		refuse(rw, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody))
 		return
@@ -71,6 +82,22 @@ func (h *handler) post(rw http.ResponseWriter, r *http.Request, answer func(cont
 	}
 	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	rw.Write(checkpoint.MarshalSignatures(signatures))
+}
+
+// read reads a body. done ends its use.
+func (h *handler) read(rw http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
+	all := http.MaxBytesReader(rw, r.Body, maxBody)
+	body, err = io.ReadAll(io.LimitReader(all, smallBody))
+	if err != nil || len(body) < smallBody {
+		return body, func() {}, err
+	}
+	select {
+	case h.large <- struct{}{}:
+	case <-r.Context().Done():
+		return nil, func() {}, r.Context().Err()
+	}
+	rest, err := io.ReadAll(all)
+	return append(body, rest...), func() { <-h.large }, err
 }
 
 func (h *handler) add(ctx context.Context, body []byte) ([]checkpoint.Signature, error) {
@@ -117,7 +144,7 @@ func (h *handler) failed(rw http.ResponseWriter, err error) {
 			return
 		}
 	}
-	if h.fault != nil {
+	if h.fault != nil && !errors.Is(err, context.Canceled) { // nobody waits for that answer
 		h.fault(err)
 	}
 	refuse(rw, http.StatusInternalServerError, "a fault of the witness, whose log says more; ask again")
