@@ -219,3 +219,29 @@ func TestRollbackBehindOthersPublications(t *testing.T) {
 		t.Errorf("it appended to a database that was put back: %+v, %v", h, err)
 	}
 }
+
+// Who had an answer from one replica finds the entry on every other at once.
+func TestWhatAnotherPublished(t *testing.T) {
+	_, cfg := newCrashing(t)
+	cfg.Replica, cfg.FollowEvery = "one", time.Hour
+	one, _ := start(t, cfg)
+	add(t, one, "a")
+	other := cfg
+	other.Replica = "two"
+	two, _ := start(t, other)
+	for i, read := range []func(Receipt) error{
+		func(r Receipt) error { _, err := one.Entry(deadline(t), r.Index); return err },
+		func(r Receipt) error { _, _, _, err := one.EntryWithProof(deadline(t), r.Index); return err },
+		func(r Receipt) error { _, err := one.Lookup(deadline(t), r.LeafHash); return err },
+		func(r Receipt) error { _, _, _, err := one.LookupWithProof(deadline(t), r.LeafHash); return err },
+		func(r Receipt) error { _, err := one.InclusionProof(deadline(t), r.Index, r.Proof.Size); return err },
+		func(r Receipt) error { _, err := one.ConsistencyProof(deadline(t), 1, r.Proof.Size); return err },
+	} {
+		if err := read(add(t, two, string(rune('b'+i)))); err != nil {
+			t.Errorf("read %d: %v", i, err)
+		}
+	}
+	if _, err := one.Entry(deadline(t), 1000); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+}

@@ -99,6 +99,7 @@ type Log struct {
 
 	late       inbox[lateNote] // cosignatures to be merged
 	remembered inbox[[]byte]   // checkpoints of this log that others keep, to be judged
+	follow     inbox[struct{}] // readers who ask for what another replica published
 
 	witnessing atomic.Bool // witnesses are being waited for
 

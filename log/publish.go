@@ -190,8 +190,9 @@ func (p *publisher) step(ctx context.Context) error {
 		return err
 	}
 	if p.needs() <= p.published() {
-		// Not while entries wait: the next checkpoint will take this one's
-		// place, and a write of its own would hold it up.
+		// Not while entries wait, nor at once when a cosignature has come (it is
+		// no reason to wake up): the next checkpoint will mostly take this one's
+		// place, and a write of its own would hold that up.
 		if err := p.mergeLate(ctx); err != nil {
 			return err
 		}
@@ -431,6 +432,7 @@ func (p *publisher) sign(ctx context.Context) ([]byte, error) {
 // follow shows readers what another replica published, once it is proven to
 // extend what they saw.
 func (p *publisher) follow(ctx context.Context) error {
+	p.l.follow.take()
 	pub, err := p.l.cfg.Store.Published(ctx, p.l.cfg.Record.ID)
 	if err != nil {
 		return fmt.Errorf("read the published checkpoint: %w", err)

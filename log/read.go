@@ -44,7 +44,7 @@ const (
 
 // Entry returns the entry at an index.
 func (l *Log) Entry(ctx context.Context, index int64) (Record, error) {
-	v, err := l.current()
+	v, err := l.reaching(ctx, index+1)
 	if err != nil {
 		return Record{}, err
 	}
@@ -64,7 +64,7 @@ func (l *Log) entry(ctx context.Context, v *view, index int64) (Record, error) {
 
 // EntryWithProof returns an entry with its proof in the published tree.
 func (l *Log) EntryWithProof(ctx context.Context, index int64) (Record, Proof, Published, error) {
-	v, err := l.current()
+	v, err := l.reaching(ctx, index+1)
 	if err != nil {
 		return Record{}, Proof{}, Published{}, err
 	}
@@ -112,20 +112,13 @@ func (l *Log) Entries(ctx context.Context, start, limit int64) ([]Record, Publis
 
 // Lookup returns the entry that has a leaf hash.
 func (l *Log) Lookup(ctx context.Context, leaf merkle.Hash) (Record, error) {
-	v, err := l.current()
-	if err != nil {
-		return Record{}, err
-	}
-	return l.find(ctx, v, leaf)
+	r, _, err := l.find(ctx, leaf)
+	return r, err
 }
 
 // LookupWithProof is Lookup with the entry's proof in the published tree.
 func (l *Log) LookupWithProof(ctx context.Context, leaf merkle.Hash) (Record, Proof, Published, error) {
-	v, err := l.current()
-	if err != nil {
-		return Record{}, Proof{}, Published{}, err
-	}
-	r, err := l.find(ctx, v, leaf)
+	r, v, err := l.find(ctx, leaf)
 	if err != nil {
 		return Record{}, Proof{}, Published{}, err
 	}
@@ -133,21 +126,29 @@ func (l *Log) LookupWithProof(ctx context.Context, leaf merkle.Hash) (Record, Pr
 	return r, p, v.Published, err
 }
 
-func (l *Log) find(ctx context.Context, v *view, leaf merkle.Hash) (Record, error) {
+// find returns the published entry of a leaf hash, and a view that it is in.
+func (l *Log) find(ctx context.Context, leaf merkle.Hash) (Record, *view, error) {
+	v, err := l.current()
+	if err != nil {
+		return Record{}, nil, err
+	}
 	e, err := l.cfg.Store.EntryByLeaf(ctx, l.cfg.Record.ID, leaf)
+	if err == nil {
+		v, err = l.reaching(ctx, e.Index+1)
+	}
 	if errors.Is(err, storage.ErrNotFound) || err == nil && e.Index >= v.Size {
-		return Record{}, fmt.Errorf("%w: no entry of the first %d has leaf hash %x", ErrNotFound, v.Size, leaf)
+		return Record{}, nil, fmt.Errorf("%w: no entry of the first %d has leaf hash %x", ErrNotFound, v.Size, leaf)
 	}
 	if err != nil {
-		return Record{}, l.readError(ctx, err)
+		return Record{}, nil, l.readError(ctx, err)
 	}
-	return record(e), nil
+	return record(e), v, nil
 }
 
 // InclusionProof proves that the entry at index is in the tree of a size;
 // size 0 means the published one.
 func (l *Log) InclusionProof(ctx context.Context, index, size int64) (Proof, error) {
-	v, err := l.current()
+	v, err := l.reaching(ctx, max(size, index+1))
 	if err != nil {
 		return Proof{}, err
 	}
@@ -166,7 +167,7 @@ func (l *Log) InclusionProof(ctx context.Context, index, size int64) (Proof, err
 // ConsistencyProof proves that the tree of size from is a prefix of that of
 // size to; to 0 means the published one.
 func (l *Log) ConsistencyProof(ctx context.Context, from, to int64) (ConsistencyProof, error) {
-	v, err := l.current()
+	v, err := l.reaching(ctx, max(from, to))
 	if err != nil {
 		return ConsistencyProof{}, err
 	}

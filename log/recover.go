@@ -14,8 +14,8 @@ import (
 // readers. It reports false when ctx ended first.
 func (l *Log) recover(ctx context.Context, a *appender, p *publisher) bool {
 	a.out, p.wake = p, make(chan struct{}, 1)
-	l.late.onPut(p.rouse)
 	l.remembered.onPut(p.rouse)
+	l.follow.onPut(p.rouse)
 	for wait := newBackoff(); ; {
 		err := l.start(ctx, a, p)
 		if err == nil {

@@ -61,6 +61,29 @@ func (l *Log) current() (*view, error) {
 	return v, nil
 }
 
+// followSoon bounds the wait for what another replica published already.
+const followSoon = time.Second
+
+// reaching returns the present view. If that does not reach a size which
+// somebody asks for, another replica may have published it a moment ago, and
+// the view is brought up to date first: who had a 201 from one server must find
+// the entry on every other.
+func (l *Log) reaching(ctx context.Context, size int64) (*view, error) {
+	v, err := l.current()
+	if err != nil || size <= v.Size {
+		return v, err
+	}
+	pub, err := l.cfg.Store.Published(ctx, l.cfg.Record.ID)
+	if err != nil || pub.Size <= v.Size {
+		return v, nil // what is asked for is not there, as far as we know
+	}
+	l.follow.put(struct{}{})
+	ctx, cancel := context.WithTimeout(ctx, followSoon)
+	defer cancel()
+	l.AwaitNewer(ctx, v.Size) // its error is that of ctx, and the view tells
+	return l.current()
+}
+
 // Published returns the newest published checkpoint.
 func (l *Log) Published() (Published, error) {
 	v, err := l.current()

@@ -3,8 +3,11 @@ package rekorv1
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strconv"
+
+	translog "indelible/log"
 )
 
 // logInfo answers GET /api/v1/log.
@@ -62,18 +65,20 @@ func (h *Handler) proof(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
+	defer cancel()
+	proof, err := h.cfg.Log.ConsistencyProof(ctx, first, last)
+	beyond := errors.Is(err, translog.ErrOutOfRange)
+	if err != nil && !beyond {
+		return err
+	}
+	// After the proof: that may have waited for what another replica published.
 	p, err := h.cfg.Log.Published()
 	if err != nil {
 		return err
 	}
-	if last > p.Size {
+	if beyond {
 		return refuse(http.StatusBadRequest, "the tree size requested(%d) was greater than what is currently observable(%d)", last, p.Size)
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
-	defer cancel()
-	proof, err := h.cfg.Log.ConsistencyProof(ctx, first, last)
-	if err != nil {
-		return err
 	}
 	out := appendHashes([]byte(`{"hashes":`), proof.Hashes)
 	out = append(out, `,"rootHash":"`...)
