@@ -38,6 +38,9 @@ func GenerateECDSA(path string, password []byte) (crypto.Signer, error) {
 
 // store writes key to a new file, and returns what it reads from it.
 func store(path string, key crypto.Signer, password []byte) (crypto.Signer, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	data, err := encode(key, password)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"filippo.io/mldsa"
 )
@@ -48,8 +49,19 @@ func Load(path string, password []byte) (crypto.Signer, error) {
 	return key, nil
 }
 
+// checkPath refuses the URI of a key that is not in a file.
+func checkPath(path string) error {
+	if scheme, _, is := strings.Cut(path, "://"); is {
+		return fmt.Errorf("key %s://…: keys in a key management service are not supported; give a file", scheme)
+	}
+	return nil
+}
+
 // readPrivate reads the file at path if only its owner can.
 func readPrivate(path string) ([]byte, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	// Before opening: that would wait for ever for the writer of a named pipe.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("key file %s: it is not a regular file", path)
