@@ -11,7 +11,7 @@ import (
 
 const (
 	// monitorWait is how long the monitoring path is given to show something.
-	monitorWait = 3 * time.Second
+	monitorWait = time.Second
 	monitorPoll = 100 * time.Millisecond
 )
 
