@@ -27,6 +27,7 @@ import (
 	"indelible/internal/transport"
 	translog "indelible/log"
 	"indelible/server"
+	"indelible/storage/mysql"
 )
 
 // serve runs the log until ctx ends.
@@ -231,6 +232,18 @@ func endpoints(v config.Values) []string {
 	return append(list, "/trust/ (keys and configuration for clients)")
 }
 
+// whereDatabase names the database without its user.
+func whereDatabase(v config.Values, p paths) string {
+	if v.Text("storage") == "sqlite" {
+		return p.db
+	}
+	dsn, err := dsnOf(v)
+	if err != nil { // the file was there when the database was opened
+		return "MySQL"
+	}
+	return mysql.Where(dsn)
+}
+
 // banner says what runs where, and what to try.
 func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 	scheme := "http"
@@ -250,9 +263,7 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 		fmt.Fprintf(&b, "  vkey      %s\n", brief(vkey))
 	}
 	paths := pathsOf(v)
-	if v.Text("storage") == "sqlite" {
-		fmt.Fprintf(&b, "  database  %s\n", paths.db)
-	}
+	fmt.Fprintf(&b, "  database  %s\n", whereDatabase(v, paths))
 	fmt.Fprintf(&b, "  key       %s\n", paths.key)
 	if v.Bool("rekor-v1") {
 		fmt.Fprintf(&b, "  v1 key    %s\n", paths.rekorV1)

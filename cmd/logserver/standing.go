@@ -143,7 +143,11 @@ func (s standing) print(w io.Writer, o *opened) {
 	fmt.Fprintf(w, "log        %s\n", o.record.Origin)
 	s.printRegister(w, o)
 	fmt.Fprintf(w, "database   size %d  root %x\n", s.head.Size, s.head.Root)
-	fmt.Fprintf(w, "published  size %d  root %x\n", s.published.Size, s.published.Root)
+	if s.published.Version == 0 {
+		fmt.Fprintln(w, "published  nothing signed yet")
+	} else {
+		fmt.Fprintf(w, "published  size %d  root %x\n", s.published.Size, s.published.Root)
+	}
 	for _, m := range s.witnesses {
 		switch {
 		case m.err != nil:

@@ -92,6 +92,15 @@ func Describe(dsn string) string {
 	return describe(cfg)
 }
 
+// Where is the server and the database that a DSN names, and not who uses them.
+func Where(dsn string) string {
+	cfg, err := parse(dsn)
+	if err != nil {
+		return "(not valid)"
+	}
+	return cfg.Addr + "/" + cfg.DBName
+}
+
 func describe(cfg *mysql.Config) string {
 	return fmt.Sprintf("%s@%s/%s", cfg.User, cfg.Addr, cfg.DBName)
 }

@@ -271,6 +271,12 @@ func TestDSN(t *testing.T) {
 	if !HasPassword(dsn) || HasPassword("u@tcp(h:1)/db") || strings.Contains(Describe(dsn), secret) {
 		t.Error(Describe(dsn))
 	}
+	if got := Where("root:" + secret + "@tcp(db.example.com)/log?tls=true"); got != "db.example.com:3306/log" {
+		t.Error(got)
+	}
+	if got := Where("root:" + secret); got != "(not valid)" {
+		t.Error(got)
+	}
 	if _, err := Open(t.Context(), "u:"+secret+"@tcp(127.0.0.1:1)/db", Options{}); err == nil || strings.Contains(err.Error(), secret) {
 		t.Error(err)
 	}

@@ -74,7 +74,7 @@ func TestNewcomer(t *testing.T) {
 			s.start()
 			s.ready()
 			eventually(t, "the server says what it is", func() error { // what it says comes by a pipe
-				if said := s.out.String(); !strings.Contains(said, "http://"+s.http) || !strings.Contains(said, "logcli add") || !strings.Contains(said, origin+"+") {
+				if said := s.out.String(); !strings.Contains(said, "http://"+s.http) || !strings.Contains(said, "logcli add") || !strings.Contains(said, origin+"+") || !strings.Contains(said, "  database  ") {
 					return fmt.Errorf("it says:\n%s", said)
 				}
 				return nil

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func none(string) (string, bool) { return "", false }
+
+func TestLimitsThatContradictEachOther(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says string // empty: they are fine
+	}{
+		{[]string{"--max-queue", "1023"}, "--max-queue is 1023, and --max-batch 1024"},
+		{[]string{"--max-queue", "1024"}, ""},
+		{[]string{"--max-queue", "10", "--max-batch", "10"}, ""},
+		{[]string{"--max-queue-bytes", "65534"}, "--max-queue-bytes is 65534"},
+		{[]string{"--max-queue-bytes", "64KiB"}, ""},
+	} {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"config", "check"}, c.args...), none, &out, &out)
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%q: %v, and not %q", c.args, err, c.says)
+		}
+	}
+}
+
+// TestGuardStatusOfANewLog: zeros are no root.
+func TestGuardStatusOfANewLog(t *testing.T) {
+	args := []string{"--data-dir", filepath.Join(t.TempDir(), "data"), "--origin", "log.example.com"}
+	var out bytes.Buffer
+	if err := run(t.Context(), append([]string{"init"}, args...), none, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := run(t.Context(), append([]string{"guard", "status"}, args...), none, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "published  nothing signed yet\n") || strings.Contains(got, strings.Repeat("0", 64)) {
+		t.Errorf("it prints:\n%s", got)
+	}
+}
