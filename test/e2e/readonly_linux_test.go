@@ -65,7 +65,8 @@ func TestReadOnlySQLite(t *testing.T) {
 			before := f.listing(t)
 			protect(t, c.file(f))
 			out, code := runAsOwner(t, "--data-dir", f.dir, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-			if code != 1 || !strings.Contains(out, filepath.Join(f.dir, c.says)) || f.listing(t) != before {
+			// A register that may not be written is not damaged: no copy helps.
+			if code != 1 || !strings.Contains(out, filepath.Join(f.dir, c.says)) || strings.Contains(out, "newest copy") || f.listing(t) != before {
 				t.Errorf("exit code %d, want 1 and %q:\n%s", code, c.says, out)
 			}
 		})
