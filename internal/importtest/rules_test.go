@@ -58,7 +58,7 @@ func rules() map[string]rule {
 		"internal/transport":     {nil, "listeners of any service"},
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
-		"bench":                  {[]string{"merkle", "internal/mariadb", api}, "measures the program from outside"},
+		"bench":                  {[]string{"merkle", "checkpoint", "internal/mariadb", api}, "measures the program from outside"},
 		"cmd/logcli":             {[]string{"client", "verify", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logwitness":         {[]string{"feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/transport"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
