@@ -39,7 +39,7 @@ func settings() []config.Setting {
 		{Name: "tls-key", Type: config.File, Help: "Its private key."},
 		{Name: "max-body", Type: config.Size, Default: "8MiB", NotZero: true, Help: "Most bytes of a request."},
 		{Name: "max-batch", Type: config.Number, Default: "1024", NotZero: true, Help: "Most entries of one append."},
-		{Name: "max-queue", Type: config.Number, Default: "16384", NotZero: true, Help: "Most entries waiting; beyond that, clients are told to come back later."},
+		{Name: "max-queue", Type: config.Number, Default: "16384", NotZero: true, Help: "Most entries waiting, max-batch or more; beyond that, clients are told to come back later."},
 		{Name: "max-queue-bytes", Type: config.Size, Default: "64MiB", NotZero: true, Help: "Most bytes of entries waiting."},
 		{Name: "linger", Type: config.Duration, Default: "0s", Help: "How long a batch waits for company. Under load batches grow without it."},
 		{Name: "add-timeout", Type: config.Duration, Default: "20s", NotZero: true, Help: "How long an add may wait until it is answered. Sigstore's clients give up after 30s."},
