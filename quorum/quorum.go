@@ -148,7 +148,8 @@ func (w *Witnesses) Cosign(ctx context.Context, note []byte, prove Prove) ([]byt
 type gathering struct {
 	w       *Witnesses
 	r       *round
-	note    []byte          // with the cosignatures that came
+	note    []byte // with the cosignatures that came
+	by      []checkpoint.Verifier
 	asked   int             // answers that are still to come
 	hopeful []*lane         // those that have not answered yet, and not failed
 	failed  map[*lane]error // why, last time
@@ -168,7 +169,7 @@ func (g *gathering) wait(ctx context.Context) ([]byte, error) {
 	defer timer.Stop()
 	defer again.Stop()
 	var idle []*lane
-	for !g.w.met(g.note) {
+	for !g.w.cfg.Policy.MetBy(g.by) {
 		if !g.mayBeMet() {
 			return g.giveUp(ErrQuorum)
 		}
@@ -200,7 +201,9 @@ func (g *gathering) take(a answer) {
 		return
 	}
 	delete(g.failed, a.lane)
-	g.note = g.w.add(g.note, a)
+	var added []checkpoint.Verifier
+	g.note, added = g.w.add(g.note, a)
+	g.by = append(g.by, added...)
 }
 
 // mayBeMet reports whether those that have not answered could meet the quorum.
@@ -238,22 +241,18 @@ func (g *gathering) handOn() {
 	go func() {
 		for range asked {
 			if a := <-r.answer; a.err == nil {
-				w.cfg.Late(w.add(r.note, a), w.cosigners)
+				note, _ := w.add(r.note, a)
+				w.cfg.Late(note, w.cosigners)
 			}
 		}
 	}()
 }
 
-// met reports whether a note's cosignatures meet the quorum.
-func (w *Witnesses) met(note []byte) bool {
-	opened, err := checkpoint.Open(note, w.cfg.Log, w.cosigners...)
-	return err == nil && w.cfg.Policy.Check(opened) == nil
-}
-
-// add adds an answer's cosignatures, which the lane has verified.
-func (w *Witnesses) add(note []byte, a answer) []byte {
-	if out, _, err := checkpoint.AddCosignatures(note, w.cosigners, a.signatures...); err == nil {
-		return out
+// add adds an answer's cosignatures, and returns whose they are.
+func (w *Witnesses) add(note []byte, a answer) ([]byte, []checkpoint.Verifier) {
+	out, added, err := checkpoint.AddCosignatures(note, w.cosigners, a.signatures...)
+	if err != nil {
+		return note, nil
 	}
-	return note
+	return out, added
 }
