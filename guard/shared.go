@@ -56,7 +56,7 @@ var _ Register = (*Shared)(nil)
 // CreateShared writes a new register. It fails with fs.ErrExist where there is
 // one, and closes the cell then.
 func CreateShared(ctx context.Context, cell Cell, first Text) (*Shared, error) {
-	if _, err := first.Marshal(); err != nil {
+	if err := first.check(); err != nil {
 		return nil, errors.Join(err, cell.Close())
 	}
 	created := cell.Create(ctx, first)

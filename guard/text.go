@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // The text of a register that is replaced as a whole, in a database's row or a
@@ -88,19 +89,8 @@ func thin(heads []Head, now int64) []Head {
 	return heads
 }
 
-// Marshal writes the text, and refuses one that ParseText would.
+// Marshal writes the text.
 func (t Text) Marshal() ([]byte, error) {
-	data, err := t.marshal()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := ParseText(data); err != nil {
-		return nil, fmt.Errorf("a register for log %q with id %q cannot be written: %w", t.Origin, t.ID, err)
-	}
-	return data, nil
-}
-
-func (t Text) marshal() ([]byte, error) {
 	text := withSum(textWord + " " + t.ID + " " + t.Origin)
 	for _, rec := range t.records() {
 		line, err := rec.line()
@@ -111,6 +101,18 @@ func (t Text) marshal() ([]byte, error) {
 	}
 	hash := sha256.Sum256(text)
 	return append(text, withSum(fmt.Sprintf("%s %d %s %x", endWord, t.Epoch, t.Mark, hash))...), nil
+}
+
+// check refuses a text that could not be read again.
+func (t Text) check() error {
+	data, err := t.Marshal()
+	if err == nil {
+		_, err = ParseText(data)
+	}
+	if err != nil {
+		return fmt.Errorf("a register for log %q with id %q cannot be written: %w", t.Origin, t.ID, err)
+	}
+	return nil
 }
 
 func (t Text) records() []record {
@@ -136,7 +138,7 @@ func ParseText(data []byte) (Text, error) {
 	if err != nil {
 		return Text{}, fmt.Errorf("%w: %w", err, ErrCorrupt)
 	}
-	if again, err := t.marshal(); err != nil || !bytes.Equal(again, data) {
+	if again, err := t.Marshal(); err != nil || !bytes.Equal(again, data) {
 		return Text{}, fmt.Errorf("a register's text is not in the form this program writes: %w", ErrCorrupt)
 	}
 	return t, nil
@@ -203,3 +205,27 @@ func (t *Text) parseEnd(before []byte, line string) error {
 	}
 	return nil
 }
+
+// Parser reads texts, and one that it read or was told last without parsing it
+// again: between two writes a text is read many times.
+type Parser struct{ last atomic.Pointer[parsed] }
+
+type parsed struct {
+	data []byte
+	text Text
+}
+
+// Parse is ParseText.
+func (p *Parser) Parse(data []byte) (Text, error) {
+	if last := p.last.Load(); last != nil && bytes.Equal(last.data, data) {
+		return last.text, nil
+	}
+	t, err := ParseText(data)
+	if err == nil {
+		p.Keep(data, t)
+	}
+	return t, err
+}
+
+// Keep tells what data says, which is not changed any more.
+func (p *Parser) Keep(data []byte, t Text) { p.last.Store(&parsed{data, t}) }

@@ -87,6 +87,21 @@ func TestTextIsWholeOrCorrupt(t *testing.T) {
 	}
 }
 
+func TestParserReadsWhatIsThere(t *testing.T) {
+	var p Parser
+	a, b := textAt(1), textAt(1, 2)
+	for _, want := range []Text{a, a, b, a, b, b} {
+		if got, err := p.Parse(mustMarshal(t, want)); err != nil || got.Mark != want.Mark || got.State != want.State {
+			t.Fatalf("%v, %v", got, err)
+		}
+		bad := mustMarshal(t, want)
+		bad[len(bad)/2] ^= 1
+		if _, err := p.Parse(bad); !errors.Is(err, ErrCorrupt) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func FuzzText(f *testing.F) {
 	poisoned := textAt(1, 2)
 	poisoned.State.Poisoned = "é\n"

@@ -93,6 +93,7 @@ type row struct {
 	db     *sql.DB
 	where  string
 	origin string
+	parser guard.Parser
 }
 
 var _ guard.Cell = (*row)(nil)
@@ -208,7 +209,7 @@ func (r *row) Load(ctx context.Context) (guard.Tagged, error) {
 	case !off(server) || !off(storage):
 		return guard.Tagged{}, errors.New("the server is read-only: a replica may be behind; name the primary in the DSN")
 	}
-	t, err := guard.ParseText(record)
+	t, err := r.parser.Parse(record)
 	if err != nil {
 		return guard.Tagged{}, err
 	}
@@ -236,6 +237,9 @@ func (r *row) Swap(ctx context.Context, was guard.Tagged, next guard.Text) (stri
 	matched, err := done.RowsAffected()
 	if err == nil && matched == 0 {
 		err = guard.ErrMoved
+	}
+	if err == nil {
+		r.parser.Keep(record, next)
 	}
 	return string(record), err
 }

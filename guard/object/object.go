@@ -73,6 +73,7 @@ type object struct {
 	client    minio.Core
 	transport *http.Transport
 	timeout   time.Duration
+	parser    guard.Parser
 }
 
 var _ guard.Cell = (*object)(nil)
@@ -126,7 +127,7 @@ func (c *object) Load(ctx context.Context) (guard.Tagged, error) {
 	if err != nil {
 		return guard.Tagged{}, err
 	}
-	t, err := guard.ParseText(data)
+	t, err := c.parser.Parse(data)
 	if err == nil && info.ETag == "" {
 		err = errors.New("the store gives no ETag, without which nothing can be replaced safely")
 	}
@@ -169,6 +170,9 @@ func (c *object) Swap(ctx context.Context, was guard.Tagged, next guard.Text) (s
 	}
 	if err == nil && tag == "" {
 		err = errors.New("the store's answer has no ETag")
+	}
+	if err == nil {
+		c.parser.Keep(data, next)
 	}
 	return tag, err
 }
