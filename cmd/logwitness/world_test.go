@@ -281,11 +281,6 @@ func (tr *tree) note(t testing.TB) []byte {
 	return note
 }
 
-// extends reports whether the tree is another with more, or as many, leaves.
-func (tr *tree) extends(other *tree) bool {
-	return len(other.leaves) <= len(tr.leaves) && slices.Equal(other.leaves, tr.leaves[:len(other.leaves)])
-}
-
 // proof is RFC 6962's PROOF(m, D[n]).
 func proof(m int, d []merkle.Hash, whole bool) []merkle.Hash {
 	switch {
