@@ -286,3 +286,31 @@ func TestWhyAnAddIsOverdue(t *testing.T) {
 		})
 	}
 }
+
+// interrupted is a database that does not answer, and whose driver says in its
+// own words that the caller's time was up.
+type interrupted struct{ storage.Store }
+
+func (interrupted) Entries(ctx context.Context, _, _, _ int64) ([]storage.Entry, error) {
+	<-ctx.Done()
+	return nil, errors.New("interrupted (9)")
+}
+
+func TestAReadThatTakesTooLong(t *testing.T) {
+	store := memory.New()
+	w := newWorld(t, store)
+	l, stop := start(t, w.config(t))
+	add(t, l, "entry")
+	stop()
+	cfg := w.config(t)
+	cfg.Store = interrupted{store}
+	l, _ = start(t, cfg)
+	if _, err := l.AwaitNewer(deadline(t), 0); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := l.Entry(ctx, 0); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+}
