@@ -17,7 +17,8 @@ func TestGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, listen, admin := t.TempDir(), freeAddr(t), freeAddr(t)
+	dir, addrs := t.TempDir(), freeAddrs(t, 2)
+	listen, admin := addrs[0], addrs[1]
 	env := append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "INDELIBLE_LISTEN="+listen, "INDELIBLE_ADMIN="+admin)
 	shell := func(script string) *exec.Cmd {
 		cmd := exec.Command("bash", "-euo", "pipefail", "-c", strings.NewReplacer("127.0.0.1:8090", listen, "127.0.0.1:8091", admin).Replace(script))

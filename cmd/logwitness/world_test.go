@@ -79,20 +79,26 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func freeAddr(t testing.TB) string {
+// freeAddrs returns addresses that nobody listens on, no two the same.
+func freeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // not before all are chosen
+		addrs = append(addrs, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addrs
 }
 
 // newServer prepares a witness of logs, with a key; more are further arguments.
 func newServer(t testing.TB, logs []*tree, more ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir(), listen: freeAddr(t), admin: freeAddr(t)}
+	addrs := freeAddrs(t, 2)
+	s := &server{t: t, dir: t.TempDir(), listen: addrs[0], admin: addrs[1]}
 	vkey := mustRun(t, "keygen", "--name", "w.example/1", "--out", s.path("key"))
 	var err error
 	if s.verifier, err = checkpoint.ParseVerifier(strings.TrimSpace(vkey)); err != nil {

@@ -79,20 +79,26 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func freeAddr(t testing.TB) string {
+// freeAddrs returns addresses that nobody listens on, no two the same.
+func freeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // not before all are chosen
+		addrs = append(addrs, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addrs
 }
 
 // newServer prepares a server; args say which log.
 func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, http: freeAddr(t), grpc: freeAddr(t), admin: freeAddr(t)}
+	addrs := freeAddrs(t, 3)
+	s := &server{t: t, http: addrs[0], grpc: addrs[1], admin: addrs[2]}
 	s.args = append([]string{"--http", s.http, "--grpc", s.grpc, "--admin", s.admin, "--entry-kinds", "hashedrekord,dsse,raw"}, args...)
 	t.Cleanup(func() {
 		s.kill()

@@ -85,26 +85,32 @@ func nobody(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-func freePort(t *testing.T) string {
+// freePorts returns ports that nobody listens on, no two the same.
+func freePorts(t *testing.T, n int) []string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var ports []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // not before all are chosen
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		ports = append(ports, port)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return ports
 }
 
 // serve starts a logserver. Its origin is the host of its URL without the
 // port, as cosign demands of Rekor v2.
 func (w *world) serve(flags []string) {
 	w.t.Helper()
-	port := freePort(w.t)
-	w.url, w.admin = "http://localhost:"+port, "127.0.0.1:"+freePort(w.t)
+	ports := freePorts(w.t, 3)
+	port := ports[0]
+	w.url, w.admin = "http://localhost:"+port, "127.0.0.1:"+ports[1]
 	cmd := exec.Command(filepath.Join(bin, "logserver"), append([]string{
 		"--data-dir", filepath.Join(w.t.TempDir(), "log"), "--origin", "localhost",
-		"--http", "127.0.0.1:" + port, "--grpc", "127.0.0.1:" + freePort(w.t), "--admin", w.admin,
+		"--http", "127.0.0.1:" + port, "--grpc", "127.0.0.1:" + ports[2], "--admin", w.admin,
 	}, flags...)...)
 	cmd.Stdout, cmd.Stderr = &w.out, &w.out
 	if err := cmd.Start(); err != nil {
