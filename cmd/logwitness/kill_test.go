@@ -26,6 +26,35 @@ func TestKillSQLite(t *testing.T) {
 }
 
 func TestKillMariaDB(t *testing.T) {
+	logs := manyTrees(t, 8)
+	killed(t, onMariaDB(t, logs, startMariaDB(t)), logs, 40)
+}
+
+// While its database is gone, nothing is cosigned; afterwards it goes on by itself.
+func TestDatabaseGone(t *testing.T) {
+	db, logs := startMariaDB(t), manyTrees(t, 1)
+	s := onMariaDB(t, logs, db)
+	s.start()
+	one := logs[0].with("a")
+	s.want(one, 0, http.StatusOK, "")
+	if err := db.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.want(one.with("b"), 1, http.StatusInternalServerError, "ask again")
+	if _, err := get("http://" + s.admin + "/readyz"); err == nil {
+		t.Error("it is ready without its database")
+	}
+	if err := db.Restart(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it goes on", func() error { _, err := get("http://" + s.admin + "/readyz"); return err })
+	s.want(one.with("B"), 0, http.StatusConflict, "1\n")
+	s.want(one.with("B"), 1, http.StatusOK, "")
+	s.stop()
+}
+
+func startMariaDB(t *testing.T) *mariadb.Server {
+	t.Helper()
 	db, err := mariadb.Start(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -34,9 +63,12 @@ func TestKillMariaDB(t *testing.T) {
 	if err := db.Exec(t.Context(), "CREATE DATABASE w"); err != nil {
 		t.Fatal(err)
 	}
-	logs := manyTrees(t, 8)
-	dsn := writeSecret(t, db.DSN("w"))
-	killed(t, newServer(t, logs, "--storage", "mysql", "--mysql-dsn-file", dsn), logs, 40)
+	return db
+}
+
+func onMariaDB(t *testing.T, logs []*tree, db *mariadb.Server) *server {
+	t.Helper()
+	return newServer(t, logs, "--storage", "mysql", "--mysql-dsn-file", writeSecret(t, db.DSN("w")))
 }
 
 func manyTrees(t testing.TB, n int) []*tree {
