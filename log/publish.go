@@ -21,6 +21,9 @@ const (
 	// watchEvery is how often at most a replica with waiters looks for the
 	// publication of another, which holds the lease; see rhythm.
 	watchEvery = 2 * time.Millisecond
+	// askRegisterEvery is how often at most a replica that does not publish looks
+	// whether the log was poisoned. The register may be far away.
+	askRegisterEvery = 100 * time.Millisecond
 	// historyEvery is how often a published checkpoint is kept for good.
 	historyEvery = time.Second
 	// readBackChunk is how many entries are read back at a time.
@@ -44,6 +47,7 @@ type publisher struct {
 	leaseUntil time.Time // by our clock, from before we asked: never too late
 	askAgain   time.Time // when to ask again for a lease that another holds
 	rhythm     rhythm    // of the publications of another
+	asked      time.Time // when the register was last asked whether the log is poisoned
 
 	mu      sync.Mutex
 	waiting []*batch      // appended, not yet published
@@ -183,9 +187,6 @@ func (p *publisher) step(ctx context.Context) error {
 	if p.l.refusal() != nil {
 		return p.idlePoisoned(ctx)
 	}
-	if err := p.checkPoison(ctx); err != nil {
-		return err
-	}
 	if err := p.judgeRemembered(ctx); err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func (p *publisher) step(ctx context.Context) error {
 			return err
 		}
 		if !p.stale() {
-			return p.follow(ctx)
+			return p.watch(ctx)
 		}
 	}
 	held, err := p.holdLease(ctx)
@@ -205,9 +206,22 @@ func (p *publisher) step(ctx context.Context) error {
 		return err
 	}
 	if !held {
-		return p.follow(ctx)
+		return p.watch(ctx)
 	}
 	return p.publish(ctx)
+}
+
+// watch sees what another replica published, and now and then whether it found
+// a reason to stop: who publishes reads the register for each checkpoint, and
+// who watches need not read it as often as it looks.
+func (p *publisher) watch(ctx context.Context) error {
+	if now := time.Now(); now.Sub(p.asked) >= askRegisterEvery {
+		if err := p.checkPoison(ctx); err != nil {
+			return err
+		}
+		p.asked = now
+	}
+	return p.follow(ctx)
 }
 
 // idlePoisoned is the step of a poisoned log: nothing that waits will be
@@ -300,10 +314,14 @@ func (p *publisher) publish(ctx context.Context) error {
 // the register with it.
 func (p *publisher) advance(ctx context.Context) error {
 	for {
-		registered, head, err := p.l.newest(ctx, p.edge.Size(), p.needs())
+		state, head, err := p.l.newest(ctx, p.edge.Size(), p.needs())
 		if err != nil {
 			return err
 		}
+		if state.Poisoned != "" {
+			return contradiction{state.Poisoned} // another replica found it
+		}
+		registered := state.Newest
 		// A head that another replica registered lies between ours and the
 		// database's. Ours must pass through it.
 		if registered.Size > p.edge.Size() {
@@ -325,14 +343,14 @@ func (p *publisher) advance(ctx context.Context) error {
 	}
 }
 
-// newest returns the register's head and a durable one of the database, the
-// second not behind the first nor behind a size that was verified. A database
+// newest returns what the register knows and a durable head of the database, not
+// behind it nor behind a size that was verified. A database
 // that seems behind is asked again by a read that cannot be stale before it is
 // believed. A head of at least enough need not be the newest.
-func (l *Log) newest(ctx context.Context, verified, enough int64) (guard.Head, storage.Head, error) {
+func (l *Log) newest(ctx context.Context, verified, enough int64) (guard.State, storage.Head, error) {
 	state, err := l.cfg.Register.Read(ctx)
 	if err != nil {
-		return guard.Head{}, storage.Head{}, fmt.Errorf("read the register: %w", err)
+		return guard.State{}, storage.Head{}, fmt.Errorf("read the register: %w", err)
 	}
 	committed := l.committed.Load() // before the head is read, which must not be behind it
 	if committed == nil {
@@ -347,15 +365,15 @@ func (l *Log) newest(ctx context.Context, verified, enough int64) (guard.Head, s
 		head, err = l.durable(ctx, *committed, max(enough, state.Newest.Size, verified))
 	}
 	if err != nil {
-		return guard.Head{}, storage.Head{}, fmt.Errorf("read the tree head: %w", err)
+		return guard.State{}, storage.Head{}, fmt.Errorf("read the tree head: %w", err)
 	}
 	if err := forward(state.Newest, head); err != nil {
-		return guard.Head{}, storage.Head{}, err
+		return guard.State{}, storage.Head{}, err
 	}
 	if head.Size < known {
-		return guard.Head{}, storage.Head{}, rollback(head.Size, known)
+		return guard.State{}, storage.Head{}, rollback(head.Size, known)
 	}
-	return state.Newest, head, nil
+	return state, head, nil
 }
 
 // durable returns a head that no crash takes back: our own last commit, if that

@@ -40,10 +40,11 @@ func (l *Log) start(ctx context.Context, a *appender, p *publisher) error {
 	if err := l.checkRecord(ctx); err != nil {
 		return err
 	}
-	registered, head, err := l.newest(ctx, 0, -1)
+	state, head, err := l.newest(ctx, 0, -1)
 	if err != nil {
 		return err
 	}
+	registered := state.Newest
 	p.edge, err = l.edgeOf(ctx, registered)
 	if err != nil {
 		return err
@@ -139,9 +140,11 @@ func (l *Log) checkPublished(ctx context.Context, p *publisher, registered guard
 	}
 	if pub.Size > registered.Size {
 		// Another replica may have gone on between the two reads.
-		if registered, _, err = l.newest(ctx, 0, -1); err != nil {
+		state, _, err := l.newest(ctx, 0, -1)
+		if err != nil {
 			return err
 		}
+		registered = state.Newest
 		if pub.Size > registered.Size {
 			return contradictf("the register is older than the log: it knows size %d, and a checkpoint of size %d is published: "+
 				"the register was restored from an older copy, or made anew", registered.Size, pub.Size)
