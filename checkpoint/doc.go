@@ -15,7 +15,7 @@
 // The base64 of a signature line is the key's four byte id and the signature.
 // A verifier key ("vkey") is name+hex(id)+base64(type, public key):
 //
-//	example.com/log+0906b35c+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
+//	example.com/log+ab3a2178+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
 //
 //	type  key                      signature                                     id
 //	0x01  Ed25519, 32 bytes        over the text                                 SHA-256(name \n type key)[:4]
@@ -41,7 +41,7 @@
 //
 // # Policies (c2sp.org/tlog-policy)
 //
-//	log example.com/log+0906b35c+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
+//	log example.com/log+ab3a2178+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
 //	witness W1 w1.example+…
 //	witness W2 w2.example+…
 //	witness W3 w3.example+…

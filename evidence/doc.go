@@ -6,13 +6,13 @@
 //
 //	log-evidence/v1 fork
 //
-//	Whoever holds the key "example.com/log+0906b35c" signed two statements
+//	Whoever holds the key "example.com/log+ab3a2178" signed two statements
 //	about the log "example.com/log" that cannot both be true:
 //	1. Its first 14 entries have the fingerprint
 //	   pjSxv7zt/y45/+aSAblIZGIQ9OlCvvAbPP4eUWXJU9Y=
 //	…
 //
-//	key example.com/log+0906b35c+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
+//	key example.com/log+ab3a2178+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
 //	root (base64: the root that the second tree has at the size of the first)
 //	(base64: a hash of the consistency proof, each on its line)
 //

@@ -7,7 +7,7 @@
 //
 // A list of logs is a tlog-policy file that asks for no witnesses:
 //
-//	log example.com/log+0906b35c+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub https://log.example.com/
+//	log example.com/log+ab3a2178+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub https://log.example.com/
 //	quorum none
 //
 // A log with several keys has several lines, with one URL. Each log has a
