@@ -6,16 +6,16 @@
 //
 // A note is a text that ends in a newline, an empty line, and signature lines:
 //
-//	example.com/log
+//	example.com/behind-the-sofa
 //	14
 //	pjSxv7zt/y45/+aSAblIZGIQ9OlCvvAbPP4eUWXJU9Y=
 //
-//	— example.com/log CQazXMa7HvbWhQq5jeCqC/Hui/FTwZTOJq3+fbuRNvb/k7Ygxzv22WKH/sFeaChhD12Oecc5amlQ6Or+mFx02KDdqA4=
+//	— example.com/behind-the-sofa CQazXMa7HvbWhQq5jeCqC/Hui/FTwZTOJq3+fbuRNvb/k7Ygxzv22WKH/sFeaChhD12Oecc5amlQ6Or+mFx02KDdqA4=
 //
 // The base64 of a signature line is the key's four byte id and the signature.
 // A verifier key ("vkey") is name+hex(id)+base64(type, public key):
 //
-//	example.com/log+ab3a2178+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
+//	example.com/behind-the-sofa+0906b35c+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
 //
 //	type  key                      signature                                     id
 //	0x01  Ed25519, 32 bytes        over the text                                 SHA-256(name \n type key)[:4]
@@ -41,7 +41,7 @@
 //
 // # Policies (c2sp.org/tlog-policy)
 //
-//	log example.com/log+ab3a2178+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
+//	log example.com/behind-the-sofa+0906b35c+AXd26HC5M1TyoLJMI/KjbMToDiIyGMG5eSb90Bg5aiub
 //	witness W1 w1.example+…
 //	witness W2 w2.example+…
 //	witness W3 w3.example+…
