@@ -9,7 +9,7 @@ import (
 // The members and elements are those that encoding/json finds.
 func FuzzWalk(f *testing.F) {
 	for _, s := range []string{
-		`{}`, ` [ ] `, `{"a":1,"b":[1,2,{"c":"]}"}],"a":null}`, "[1 ,\n-2.5e3\t, true,\"\\\"\\\\\" ,{},[[]]]", `{"\u0061\"":"x" , "":{"}":"{"}}`, `[{"a":[]},[{}],""]`, `7`, `"{"`,
+		`{}`, ` [ ] `, `{"a":1,"b":[1,2,{"c":"]}"}],"a":null}`, "[1 ,\n-2.5e3\t, true,\"\\\"\\\\\" ,{},[[]]]", `{"\u0061\"":"x" , "":{"}":"{"}}`, `[{"a":[]},[{}],""]`, `7`, `"{"`, `1e700`, `{"a":1e700}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -18,6 +18,7 @@ func FuzzWalk(f *testing.F) {
 			return
 		}
 		d := json.NewDecoder(bytes.NewReader(data))
+		d.UseNumber() // of any size
 		first, err := d.Token()
 		if err != nil {
 			t.Fatal(err)
