@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"indelible/internal/growth"
 	"indelible/merkle"
 	"indelible/storage"
 )
@@ -203,35 +204,12 @@ func (l *Log) integrationTime(head storage.Head) (int64, error) {
 
 // plan computes what an append writes.
 func plan(edge merkle.Edge, fresh []*item, now int64) (merkle.Edge, storage.Append) {
-	leaves := make([]merkle.Hash, len(fresh))
 	entries := make([]storage.Entry, len(fresh))
 	for i, it := range fresh {
 		it.integratedAt = now
-		leaves[i] = it.leaf
 		entries[i] = storage.Entry{Index: it.index, LeafHash: it.leaf, IntegratedAt: now, Body: it.body}
 	}
-	next, full := edge.Append(leaves)
-	tiles := make([]storage.Tile, len(full))
-	for i, t := range full {
-		tiles[i] = storage.Tile{Level: t.Level, Index: t.Index, Hashes: merkle.EncodeTile(t.Hashes)}
-	}
-	head := storage.Head{Size: next.Size(), Root: next.Root(), Range: next.Range(), IntegratedAt: now}
-	return next, storage.Append{Entries: entries, Tiles: tiles, Edges: changedEdges(edge, next), Head: head}
-}
-
-// changedEdges returns the partial tiles above level 0 that differ: most
-// appends change none of them.
-func changedEdges(before, after merkle.Edge) []storage.Edge {
-	var edges []storage.Edge
-	for level := 1; level < max(before.Levels(), after.Levels()); level++ {
-		index := merkle.TilesAt(level, after.Size())
-		was, is := before.Partial(level), after.Partial(level)
-		if index == merkle.TilesAt(level, before.Size()) && len(was) == len(is) {
-			continue
-		}
-		edges = append(edges, storage.Edge{Level: level, Index: index, Hashes: merkle.EncodeTile(is)})
-	}
-	return edges
+	return growth.Plan(edge, entries)
 }
 
 // backoff waits longer from time to time: 10 ms, doubling up to 1 s, each

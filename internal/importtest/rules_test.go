@@ -31,7 +31,7 @@ func rules() map[string]rule {
 		"guard/database":         {[]string{"guard"}, "a register in a second database"},
 		"guard/object":           {[]string{"guard"}, "a register in an object store"},
 		"guard/registers":        {[]string{"guard", "guard/database", "guard/object"}, "opens a register of any kind by its place"},
-		"log":                    {[]string{"merkle", "checkpoint", "entry", "storage", "guard", "internal/bytecache"}, "the heart: it knows the storage contract and no engine, and no API"},
+		"log":                    {[]string{"merkle", "checkpoint", "entry", "storage", "guard", "internal/bytecache", "internal/growth"}, "the heart: it knows the storage contract and no engine, and no API"},
 		"witness":                {[]string{"merkle", "checkpoint"}, "cosigns any log: it knows neither log nor server nor storage"},
 		"witness/sqlstate":       {[]string{"witness", "witness/internal/group", "merkle", "checkpoint"}, "the witness's rows, in any of its databases"},
 		"witness/register":       {[]string{"witness", "witness/internal/group", "merkle"}, "the witness's memory outside of its database"},
@@ -53,6 +53,7 @@ func rules() map[string]rule {
 		"index":                  {[]string{"log", "entry", "storage", "merkle"}, "follows the log; its rows are storage's"},
 		"server/tiles":           {[]string{"log", "entry", "merkle", "server/failure", "internal/transport", "internal/bytecache", api}, "one API; it knows no other, and no storage"},
 		"internal/bytecache":     {nil, "bytes by key"},
+		"internal/growth":        {[]string{"merkle", "storage"}, "rows of a tree that grows, for all who append"},
 		"internal/config":        {nil, "settings of any program"},
 		"internal/mariadb":       {nil, "runs a database"},
 		"internal/transport":     {nil, "listeners of any service"},
@@ -63,7 +64,7 @@ func rules() map[string]rule {
 		"cmd/logwitness":         {[]string{"feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/transport"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "guard/registers", "entry", "keys", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
-			"index", "quorum", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,
+			"forward", "client", "index", "quorum", "trust", "server", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/config", "internal/transport", api,
 		}, "wires everything; what is a choice is a switch here"},
 	}
 }
