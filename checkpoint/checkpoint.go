@@ -54,6 +54,28 @@ func ParseText(text []byte) (Checkpoint, error) {
 	return Checkpoint{Origin: origin, Size: size, Root: root}, nil
 }
 
+// ParseExtended parses the text of a checkpoint that may go on after its three
+// lines, as those of some other logs do. What follows is extension: whole lines,
+// or nothing.
+//
+// SPEC: tlog-checkpoint: extension lines are opaque, and not empty.
+func ParseExtended(text []byte) (c Checkpoint, extension []byte, err error) {
+	end := 0
+	for range 3 {
+		end += bytes.IndexByte(text[end:], '\n') + 1
+	}
+	extension = text[end:]
+	if len(extension) == 0 {
+		c, err = ParseText(text)
+		return c, nil, err
+	}
+	if extension[0] == '\n' || !bytes.HasSuffix(extension, []byte("\n")) || bytes.Contains(extension, []byte("\n\n")) || badCharacter(extension) >= 0 {
+		return c, nil, malformed("checkpoint: the extension lines %.60q: each must hold something, end in a newline, and be UTF-8 without control characters", extension)
+	}
+	c, err = ParseText(text[:end])
+	return c, extension, err
+}
+
 // ValidateOrigin says whether a new log may be called origin: 1 to 255 bytes of
 // printable UTF-8 without a space of any script or a plus.
 func ValidateOrigin(origin string) error {

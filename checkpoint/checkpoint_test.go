@@ -82,6 +82,39 @@ func TestParseTextRefuses(t *testing.T) {
 	}
 }
 
+func TestParseExtended(t *testing.T) {
+	three := "a\n1\n" + someRoot + "\n"
+	for _, good := range []string{"", "Timestamp: 1\n", "x\n — y\n"} {
+		c, extension, err := ParseExtended([]byte(three + good))
+		if err != nil || string(c.Text()) != three || string(extension) != good {
+			t.Errorf("%q: %+v %q %v", good, c, extension, err)
+		}
+	}
+	for _, bad := range []string{"a", "a\n1\n", three + "x", three + "\n", three + "x\n\n", three + "\nx\n", three + "x\n\ny\n", three + "x\r\n", three + "\xff\n", "a\n01\n" + someRoot + "\nx\n"} {
+		if c, extension, err := ParseExtended([]byte(bad)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %+v %q %v", bad, c, extension, err)
+		}
+	}
+}
+
+func FuzzParseExtended(f *testing.F) {
+	f.Add(sample(0).Text())
+	f.Add([]byte("a\n1\n" + someRoot + "\nx\ny\n"))
+	f.Add([]byte("a\n1\n" + someRoot + "\n\nx\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, extension, err := ParseExtended(text)
+		plain, strict := ParseText(text)
+		switch {
+		case err != nil && (!errors.Is(err, ErrMalformed) || strict == nil):
+			t.Errorf("error %v, and without extension lines %v", err, strict)
+		case err == nil && !bytes.Equal(append(c.Text(), extension...), text):
+			t.Errorf("%q is printed as %q and %q", text, c.Text(), extension)
+		case err == nil && (strict == nil) != (len(extension) == 0), strict == nil && plain != c:
+			t.Errorf("%q: %+v, and without extension lines %+v, %v", text, c, plain, strict)
+		}
+	})
+}
+
 func TestValidateOrigin(t *testing.T) {
 	for _, good := range []string{"a", "log.example.com/2026-1", "журнал", strings.Repeat("a", 255), "a-1", "a/b?c"} {
 		if err := ValidateOrigin(good); err != nil {

@@ -21,7 +21,8 @@ func (v Verifier) verifyCosignature(text, blob []byte) bool {
 	if v.alg == CosignatureV1Ed25519 {
 		return v.verifyMessage(cosignedText(seconds, text), sig)
 	}
-	c, err := ParseText(text)
+	// SPEC: tlog-cosignature: extension lines are not part of what is signed.
+	c, _, err := ParseExtended(text)
 	if err != nil || checkCosigned(c.Origin) != nil || len(v.name) > math.MaxUint8 {
 		return false
 	}

@@ -56,12 +56,18 @@ func (s *Cosigner) Verifier() Verifier { return s.verifier }
 
 // Cosign signs a checkpoint as seen at a time, in POSIX seconds.
 func (s *Cosigner) Cosign(c Checkpoint, seconds int64) (Signature, error) {
+	return s.CosignExtended(c, nil, seconds)
+}
+
+// CosignExtended is Cosign for a checkpoint with extension lines, which an
+// ML-DSA-44 cosignature says nothing about.
+func (s *Cosigner) CosignExtended(c Checkpoint, extension []byte, seconds int64) (Signature, error) {
 	// SPEC: tlog-witness: the timestamp is not zero.
 	if seconds <= 0 {
 		return Signature{}, fmt.Errorf("cosign as %s: the time %d is not after 1970; set the clock right", s.verifier.name, seconds)
 	}
 	if s.verifier.alg == CosignatureV1Ed25519 {
-		return s.sign(cosignedText(seconds, c.Text()), seconds)
+		return s.sign(cosignedText(seconds, append(c.Text(), extension...)), seconds)
 	}
 	if err := checkCosigned(c.Origin); err != nil {
 		return Signature{}, err

@@ -30,7 +30,9 @@
 // # Checkpoints (c2sp.org/tlog-checkpoint)
 //
 // A checkpoint is a note whose text is origin, size and root hash, each on its
-// line. Extension lines are refused: no cosignature of type 0x06 covers them.
+// line. Extension lines are refused: no cosignature of type 0x06 covers them, and
+// no monitor can check them. Only [ParseExtended] and [OpenExtended] take them,
+// for those who must read other people's logs.
 //
 // # Trust
 //

@@ -24,25 +24,43 @@ type Opened struct {
 // name is the checkpoint's origin. Cosigners need not have signed; those that
 // did are in Verified.
 func Open(note []byte, log []Verifier, cosigners ...Verifier) (Opened, error) {
-	return open(note, "", log, cosigners)
+	return open(note, "", log, cosigners, plain)
 }
 
 // OpenAs is Open for a log whose keys have another name than its origin.
 func OpenAs(origin string, note []byte, log []Verifier, cosigners ...Verifier) (Opened, error) {
-	o, err := open(note, origin, log, cosigners)
+	return openAs(origin, note, log, cosigners, plain)
+}
+
+// OpenExtended is OpenAs for a checkpoint that may have extension lines. They are
+// in Note, and whoever signed them said nothing that could be checked.
+func OpenExtended(origin string, note []byte, log []Verifier, cosigners ...Verifier) (Opened, error) {
+	return openAs(origin, note, log, cosigners, ParseExtended)
+}
+
+func openAs(origin string, note []byte, log, cosigners []Verifier, parse textParser) (Opened, error) {
+	o, err := open(note, origin, log, cosigners, parse)
 	if err == nil && o.Origin != origin {
 		return Opened{}, unverified("the checkpoint is of the log %q, and not of %q", o.Origin, origin)
 	}
 	return o, err
 }
 
+type textParser func(text []byte) (c Checkpoint, extension []byte, err error)
+
+// plain takes no extension lines.
+func plain(text []byte) (Checkpoint, []byte, error) {
+	c, err := ParseText(text)
+	return c, nil, err
+}
+
 // open is Open; the keys of the log origin may have any name.
-func open(note []byte, origin string, log, cosigners []Verifier) (Opened, error) {
+func open(note []byte, origin string, log, cosigners []Verifier, parse textParser) (Opened, error) {
 	n, err := ParseNote(note)
 	if err != nil {
 		return Opened{}, err
 	}
-	c, err := ParseText(n.Text)
+	c, extension, err := parse(n.Text)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -57,7 +75,7 @@ func open(note []byte, origin string, log, cosigners []Verifier) (Opened, error)
 	if !slices.ContainsFunc(log, func(v Verifier) bool { return (v.name == c.Origin || c.Origin == origin) && o.VerifiedBy(v) }) {
 		return Opened{}, noLogSignature(c.Origin, log)
 	}
-	o.Note = Note{Text: c.Text(), Signatures: o.signatures}.Marshal()
+	o.Note = Note{Text: append(c.Text(), extension...), Signatures: o.signatures}.Marshal()
 	return o, nil
 }
 

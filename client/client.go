@@ -77,6 +77,8 @@ type Config struct {
 	// Policy stands in for Keys where it is set, and asks for witnesses as well:
 	// a checkpoint without its quorum is not believed.
 	Policy *checkpoint.Policy
+	// Extended takes checkpoints with extension lines, where Keys are used.
+	Extended bool
 	// HTTP does the requests; one with a timeout of a minute.
 	HTTP *http.Client
 	// Tries is how often a request is made that fails for reasons that may

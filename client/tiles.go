@@ -25,9 +25,12 @@ func (c *Client) Checkpoint(ctx context.Context) (checkpoint.Opened, error) {
 func (c *Client) Open(note []byte) (checkpoint.Opened, error) {
 	var o checkpoint.Opened
 	var err error
-	if c.cfg.Policy != nil {
+	switch {
+	case c.cfg.Policy != nil:
 		o, err = c.cfg.Policy.Open(note)
-	} else {
+	case c.cfg.Extended && len(c.cfg.Keys) > 0:
+		o, err = checkpoint.OpenExtended(c.cfg.Keys[0].Name(), note, c.cfg.Keys)
+	default:
 		o, err = checkpoint.Open(note, c.cfg.Keys)
 	}
 	if err != nil {

@@ -71,7 +71,7 @@ func answerLines(_ context.Context, s *session) verdict {
 func answerCosignatures(_ context.Context, s *session) verdict {
 	v := s.eachLine(func(g granted, k checkpoint.Verifier, line checkpoint.Signature) string {
 		if g.request.text != nil && k.Algorithm() == checkpoint.CosignatureV1Ed25519 {
-			return "" // rule extension-lines looks at these
+			return "" // rule extension-signed looks at these
 		}
 		if !verifies(k, g.request.checkpoint, g.request.signed(), line.Blob) {
 			return "it does not verify as a cosignature of the whole tree"

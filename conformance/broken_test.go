@@ -292,12 +292,13 @@ func brokenNotes() map[string]answers {
 		},
 		"16-signatures large-signatures": when(func(c *call) bool { return len(c.body) > 16<<10 }, 413),
 		"large-signatures":               when(func(c *call) bool { return len(c.body) > 64<<10 }, 413),
-		"extension-lines: not covered": func(c *call) *httptest.ResponseRecorder {
+		"extension-signed": func(c *call) *httptest.ResponseRecorder {
 			if c.add() && c.has("an extension line\n") {
 				return c.ask(c.plain())
 			}
 			return nil
 		},
+		"extension-lines: refused": when(func(c *call) bool { return c.add() && c.has("an extension line\n") }, 400),
 		"extension-lines: a fault": when(func(c *call) bool { return c.add() && c.has("an extension line\n") }, 500),
 	}
 }

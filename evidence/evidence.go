@@ -147,11 +147,15 @@ func open(note []byte, key checkpoint.Verifier) (Signed, error) {
 	if err != nil {
 		return Signed{}, err
 	}
-	c, err := checkpoint.ParseText(n.Text)
+	c, _, err := checkpoint.ParseExtended(n.Text)
 	if err != nil {
 		return Signed{}, err
 	}
-	o, err := checkpoint.OpenAs(c.Origin, note, []checkpoint.Verifier{key})
+	// Extension lines that a key did not sign are no part of what it said.
+	if key.Algorithm() == checkpoint.CosignatureV1MLDSA44 {
+		n.Text = c.Text()
+	}
+	o, err := checkpoint.OpenExtended(c.Origin, n.Marshal(), []checkpoint.Verifier{key})
 	if err != nil {
 		return Signed{}, err
 	}

@@ -292,6 +292,50 @@ func files(t testing.TB, key *checkpoint.KeySigner, cosigner *checkpoint.Cosigne
 	return made
 }
 
+// Extension lines stay where the key signed them, and prove nothing.
+func TestExtensionLines(t *testing.T) {
+	key, ml := ed25519Key(t, origin, 1), cosigners(t)["log"]
+	note := func(name, extension string, s checkpoint.Signer) []byte {
+		t.Helper()
+		text := append(newHistory(name, 14, 5).at(14).Text(), extension...)
+		line := checkpoint.Signature{Name: s.Name(), KeyID: s.KeyHash()}
+		var err error
+		if line.Blob, err = s.Sign(text); err != nil {
+			t.Fatal(err)
+		}
+		return checkpoint.Note{Text: text, Signatures: []checkpoint.Signature{line}}.Marshal()
+	}
+	file, err := evidence.OfTwoHeads(keysOf(key), note("a", "one\n", key), note("b", "", key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := evidence.Verify(file, keysOf(key)); err != nil || !bytes.Contains(file, []byte("\none\n\n— ")) {
+		t.Errorf("%v\n%s", err, file)
+	}
+	for _, other := range []string{"two", "one\ntwo"} {
+		if _, err := evidence.Verify(bytes.Replace(file, []byte("\none\n"), []byte("\n"+other+"\n"), 1), keysOf(key)); err == nil {
+			t.Errorf("with %q: accepted", other)
+		}
+	}
+	if _, err := evidence.OfTwoHeads(keysOf(key), note("a", "one\n", key), note("a", "two\n", key)); !errors.Is(err, evidence.ErrNotProven) {
+		t.Errorf("extension lines alone differ: %v", err)
+	}
+	// Nobody signed these, so they are no part of the file.
+	signer, verifier := ml.Signer(func() int64 { return 1_700_000_000 }), keysOf(ml)
+	unsigned := func(name string) []byte {
+		return bytes.Replace(note(name, "", signer), []byte("\n\n"), []byte("\nforged\n\n"), 1)
+	}
+	if file, err = evidence.OfTwoHeads(verifier, unsigned("a"), unsigned("b")); err != nil || bytes.Contains(file, []byte("forged")) {
+		t.Fatalf("%v\n%s", err, file)
+	}
+	if _, err := evidence.Verify(file, verifier); err != nil {
+		t.Error(err)
+	}
+	if _, err := evidence.Verify(bytes.Replace(file, []byte("=\n\n— "), []byte("=\nforged\n\n— "), 1), verifier); err == nil {
+		t.Error("forged extension lines were accepted")
+	}
+}
+
 // A file with any byte changed, left out or added proves nothing.
 func TestEveryByte(t *testing.T) {
 	key := ed25519Key(t, origin, 1)

@@ -68,7 +68,7 @@ func New(cfg Config) (*Feeder, error) {
 	}
 	f := &Feeder{cfg: cfg.withDefaults()}
 	for _, l := range cfg.Logs {
-		c, err := client.New(client.Config{URL: l.URL, Keys: l.Keys, HTTP: f.cfg.HTTP, Tries: 1, UserAgent: "indelible-feeder"})
+		c, err := client.New(client.Config{URL: l.URL, Keys: l.Keys, Extended: true, HTTP: f.cfg.HTTP, Tries: 1, UserAgent: "indelible-feeder"})
 		if err != nil {
 			return nil, fmt.Errorf("log %s: %w", l.Origin, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -66,6 +67,25 @@ func TestForks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A log that writes extension lines is like any other.
+func TestExtensionLines(t *testing.T) {
+	log := newLog(t, "log.example", 1)
+	w := newWorld(t, log)
+	for i, size := range []int{5, 5, 9} {
+		log.extend = fmt.Sprintf("Time: %d\n", i)
+		log.show(newHistory("a", size, 5))
+		if err := w.look(); err != nil || w.head(log).Size != int64(size) {
+			t.Fatalf("size %d: %v", size, err)
+		}
+	}
+	w.proven(log)
+	log.show(newHistory("b", 12, 5))
+	if err := w.look(); !errors.Is(err, ErrContradiction) {
+		t.Error(err)
+	}
+	w.proven(log, evidence.Fork)
 }
 
 func TestTwoHeads(t *testing.T) {

@@ -91,6 +91,7 @@ type fakeLog struct {
 	signed  history // what the checkpoint says
 	tiles   history // what the tiles are of
 	asked   []string
+	extend  string // extension lines
 	slow    bool
 	status  int // of every answer, if not 0
 }
@@ -112,7 +113,14 @@ func (l *fakeLog) show(h history) {
 }
 
 func (l *fakeLog) note() ([]byte, error) {
-	return checkpoint.Sign(checkpoint.Checkpoint{Origin: l.origin, Size: int64(len(l.signed)), Root: l.signed.root()}, l.signers...)
+	c := checkpoint.Checkpoint{Origin: l.origin, Size: int64(len(l.signed)), Root: l.signed.root()}
+	if l.extend == "" {
+		return checkpoint.Sign(c, l.signers...)
+	}
+	text := append(c.Text(), l.extend...)
+	blob, err := l.signers[0].Sign(text)
+	line := checkpoint.Signature{Name: l.origin, KeyID: l.signers[0].KeyHash(), Blob: blob}
+	return checkpoint.Note{Text: text, Signatures: []checkpoint.Signature{line}}.Marshal(), err
 }
 
 func (l *fakeLog) get(ctx context.Context, path string) (int, []byte) {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"indelible/checkpoint"
@@ -61,6 +62,7 @@ func (w *Witness) AddCheckpoint(ctx context.Context, r Request) ([]checkpoint.Si
 type candidate struct {
 	log        *known
 	checkpoint checkpoint.Checkpoint
+	extension  []byte                 // the lines after it, which nobody can check
 	signatures []checkpoint.Signature // the log's, verified
 }
 
@@ -83,8 +85,11 @@ func (w *Witness) admit(r Request) (c candidate, err error) {
 	if falseEmptyTree(note.Text) {
 		return c, fmt.Errorf("%w: size 0 with a root that is not the empty tree's", ErrInconsistent)
 	}
-	if c.checkpoint, err = checkpoint.ParseText(note.Text); err != nil {
+	if c.checkpoint, c.extension, err = checkpoint.ParseExtended(note.Text); err != nil {
 		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if len(c.extension) > 0 && !c.extensionSigned() {
+		return c, fmt.Errorf("%w: its ML-DSA-44 signature does not cover the extension lines, which anybody may have written", ErrNotSigned)
 	}
 	if r.Old < 0 || r.Old > c.checkpoint.Size {
 		return c, fmt.Errorf("%w: old is %d, and the checkpoint's size is %d", ErrMalformed, r.Old, c.checkpoint.Size)
@@ -123,11 +128,20 @@ func logSignatures(n checkpoint.Note, keys []checkpoint.Verifier) ([]checkpoint.
 	return verified, nil
 }
 
+// extensionSigned reports whether one of the log's keys that signed covers the
+// whole text. An ML-DSA-44 signature does not.
+func (c candidate) extensionSigned() bool {
+	return slices.ContainsFunc(c.log.Keys, func(k checkpoint.Verifier) bool {
+		return k.Algorithm() != checkpoint.CosignatureV1MLDSA44 &&
+			slices.ContainsFunc(c.signatures, func(s checkpoint.Signature) bool { return s.Name == k.Name() && s.KeyID == k.KeyHash() })
+	})
+}
+
 // falseEmptyTree reports whether a text is a checkpoint of size 0 in all but its
 // root.
 func falseEmptyTree(text []byte) bool {
 	lines := bytes.Split(text, []byte("\n"))
-	if len(lines) != 4 || string(lines[1]) != "0" {
+	if len(lines) < 4 || string(lines[1]) != "0" {
 		return false
 	}
 	root, err := base64.StdEncoding.Strict().DecodeString(string(lines[2]))
@@ -233,13 +247,13 @@ func (w *Witness) cosign(c candidate, last int64) (Head, []checkpoint.Signature,
 	now := max(w.cfg.Now().Unix(), last)
 	var made []checkpoint.Signature
 	for _, s := range w.cfg.Cosigners {
-		sig, err := s.Cosign(c.checkpoint, now)
+		sig, err := s.CosignExtended(c.checkpoint, c.extension, now)
 		if err != nil {
 			return Head{}, nil, err
 		}
 		made = append(made, sig)
 	}
-	note := checkpoint.Note{Text: c.checkpoint.Text(), Signatures: append(c.signatures, made...)}.Marshal()
+	note := checkpoint.Note{Text: append(c.checkpoint.Text(), c.extension...), Signatures: append(c.signatures, made...)}.Marshal()
 	if len(note) > checkpoint.MaxNoteSize {
 		return Head{}, nil, fmt.Errorf("%w: the cosigned checkpoint has %d bytes; at most %d can be read again", ErrMalformed, len(note), checkpoint.MaxNoteSize)
 	}

@@ -46,6 +46,69 @@ func (tr *tree) sign(t *testing.T, text string) []byte {
 	return checkpoint.Note{Text: []byte(text), Signatures: []checkpoint.Signature{{Name: testOrigin, KeyID: tr.key.KeyHash(), Blob: sig}}}.Marshal()
 }
 
+func (tr *tree) text(size int) string {
+	return string(checkpoint.Checkpoint{Origin: testOrigin, Size: int64(size), Root: tr.root(size)}.Text())
+}
+
+// Extension lines are cosigned and served with the rest, and hinder nothing that
+// follows.
+func TestExtensionLines(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 5)
+	text := w.tree.text(9) + "an extension\n— and another\n"
+	note := w.tree.sign(t, text)
+	signatures, err := w.AddCheckpoint(t.Context(), Request{5, w.tree.proof(0, 5, 9), note})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range w.Verifiers() {
+		if !v.Verify([]byte(text), signatures[i].Blob) {
+			t.Errorf("the cosignature of type %d does not cover the text", v.Algorithm())
+		}
+	}
+	opened, err := checkpoint.OpenExtended(testOrigin, w.mem.snapshot(testOrigin).Note, []checkpoint.Verifier{w.tree.key.Verifier()}, w.Verifiers()...)
+	if err != nil || len(opened.Verified) != 3 || !bytes.HasPrefix(opened.Note, []byte(text)) {
+		t.Errorf("%s %v", opened.Note, err)
+	}
+	sub := checkpoint.Subtree{Start: 4, End: 6, Root: merkle.NodeHash(w.tree.leaves[4], w.tree.leaves[5])}
+	if _, err := w.SignSubtree(SubtreeRequest{sub, w.tree.proof(4, 6, 9), opened.Note}); err != nil {
+		t.Error(err)
+	}
+	false0 := w.tree.sign(t, testOrigin+"\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nmore\n")
+	if _, err := w.AddCheckpoint(t.Context(), Request{0, nil, false0}); !errors.Is(err, ErrInconsistent) {
+		t.Error(err)
+	}
+	w.add(t, 9, 9)
+	w.add(t, 9, 20)
+}
+
+// What an ML-DSA-44 log key does not cover is nobody's word.
+func TestExtensionLinesOfNobody(t *testing.T) {
+	ml, err := mldsa.NewPrivateKey(mldsa.MLDSA44(), bytes.Repeat([]byte{9}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := checkpoint.NewCosigner(testOrigin, ml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, tr := newMemory(Log{Origin: testOrigin, Keys: []checkpoint.Verifier{key.Verifier()}}), newTree(t, 0, 9)
+	w, err := New(t.Context(), Config{State: mem, Register: mem, Cosigners: cosigners(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := key.Cosign(checkpoint.Checkpoint{Origin: testOrigin, Size: 9, Root: tr.root(9)}, 1_700_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for extension, want := range map[string]error{"": nil, "an extension\n": ErrNotSigned} {
+		note := checkpoint.Note{Text: []byte(tr.text(9) + extension), Signatures: []checkpoint.Signature{line}}.Marshal()
+		if _, err := w.AddCheckpoint(t.Context(), Request{mem.snapshot(testOrigin).Size, nil, note}); !errors.Is(err, want) {
+			t.Errorf("%q: %v", extension, err)
+		}
+	}
+}
+
 // The ladder: what is wrong first decides.
 func TestRefusals(t *testing.T) {
 	w := newWorld(t)
@@ -70,7 +133,7 @@ func TestRefusals(t *testing.T) {
 	good := tr.request(t, 7, 9)
 	damaged := good
 	damaged.Note = bytes.Replace(good.Note, []byte("\n9\n"), []byte("\n8\n"), 1)
-	extension := tr.sign(t, string(tr.note(t, 9)[:bytes.Index(tr.note(t, 9), []byte("\n\n"))])+"\nan extension\n")
+	extension := tr.sign(t, tr.text(9)+"an extension\n\nand another\n")
 	falseEmpty := tr.sign(t, testOrigin+"\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
 	twice := append(bytes.Clone(good.Note), good.Note[bytes.Index(good.Note, []byte("\n\n"))+2:]...)
 	conflict := &ConflictError{}
@@ -78,24 +141,24 @@ func TestRefusals(t *testing.T) {
 		r    Request
 		want error
 	}{
-		"no note":                {Request{7, nil, []byte("nonsense")}, ErrMalformed},
-		"unknown log":            {Request{7, nil, unknown}, ErrUnknownLog},
-		"by another key":         {Request{7, good.Proof, unsigned}, ErrNotSigned},
-		"damaged":                {damaged, ErrNotSigned},
-		"two lines by one key":   {Request{7, good.Proof, twice}, ErrNotSigned},
-		"extension":              {Request{7, good.Proof, extension}, ErrMalformed},
-		"old beyond":             {Request{10, nil, good.Note}, ErrMalformed},
-		"negative":               {Request{-1, nil, good.Note}, ErrMalformed},
-		"false empty tree":       {Request{0, nil, falseEmpty}, ErrInconsistent},
-		"another old":            {tr.request(t, 6, 9), conflict},
-		"never seen":             {Request{0, nil, good.Note}, conflict},
-		"smaller":                {Request{5, nil, tr.note(t, 5)}, conflict},
-		"no proof":               {Request{7, nil, good.Note}, ErrInconsistent},
-		"a hash too many":        {Request{7, append(bytes2(good.Proof), merkle.Hash{}), good.Note}, ErrInconsistent},
-		"forked":                 {fork.request(t, 7, 9), ErrInconsistent},
-		"forked at one size":     {Request{7, nil, fork.note(t, 7)}, ErrInconsistent},
-		"a proof to the same":    {Request{7, []merkle.Hash{{}}, tr.note(t, 7)}, ErrInconsistent},
-		"forked and wrong start": {fork.request(t, 3, 9), conflict},
+		"no note":                 {Request{7, nil, []byte("nonsense")}, ErrMalformed},
+		"unknown log":             {Request{7, nil, unknown}, ErrUnknownLog},
+		"by another key":          {Request{7, good.Proof, unsigned}, ErrNotSigned},
+		"damaged":                 {damaged, ErrNotSigned},
+		"two lines by one key":    {Request{7, good.Proof, twice}, ErrNotSigned},
+		"an empty extension line": {Request{7, good.Proof, extension}, ErrMalformed},
+		"old beyond":              {Request{10, nil, good.Note}, ErrMalformed},
+		"negative":                {Request{-1, nil, good.Note}, ErrMalformed},
+		"false empty tree":        {Request{0, nil, falseEmpty}, ErrInconsistent},
+		"another old":             {tr.request(t, 6, 9), conflict},
+		"never seen":              {Request{0, nil, good.Note}, conflict},
+		"smaller":                 {Request{5, nil, tr.note(t, 5)}, conflict},
+		"no proof":                {Request{7, nil, good.Note}, ErrInconsistent},
+		"a hash too many":         {Request{7, append(bytes2(good.Proof), merkle.Hash{}), good.Note}, ErrInconsistent},
+		"forked":                  {fork.request(t, 7, 9), ErrInconsistent},
+		"forked at one size":      {Request{7, nil, fork.note(t, 7)}, ErrInconsistent},
+		"a proof to the same":     {Request{7, []merkle.Hash{{}}, tr.note(t, 7)}, ErrInconsistent},
+		"forked and wrong start":  {fork.request(t, 3, 9), conflict},
 	} {
 		before := w.mem.snapshot(testOrigin)
 		_, err := w.AddCheckpoint(t.Context(), test.r)

@@ -23,7 +23,7 @@ func (w *Witness) SignSubtree(r SubtreeRequest) ([]checkpoint.Signature, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	c, err := checkpoint.ParseText(note.Text)
+	c, _, err := checkpoint.ParseExtended(note.Text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
