@@ -43,6 +43,9 @@ func config(dsn string) (*mysql.Config, error) {
 	cfg.RejectReadOnly = true
 	cfg.ClientFoundRows = true      // the rows an UPDATE matched, changed or not
 	cfg.CheckConnLiveness = true    // a connection that the server closed is not used
+	// Every column is of bytes. As text the server would count the characters of
+	// each body, which is an eighth of all it does for an append.
+	cfg.Collation = "binary"
 	cfg.Logger = &mysql.NopLogger{} // errors are returned as well
 	setDefault(&cfg.Timeout, 5*time.Second)
 	setDefault(&cfg.ReadTimeout, 30*time.Second)
