@@ -68,13 +68,21 @@ func New(cfg Config) (*Feeder, error) {
 	}
 	f := &Feeder{cfg: cfg.withDefaults()}
 	for _, l := range cfg.Logs {
-		c, err := client.New(client.Config{URL: l.URL, Keys: l.Keys, Extended: true, HTTP: f.cfg.HTTP, Tries: 1, UserAgent: "indelible-feeder"})
+		one, err := newFeed(l, &f.cfg)
 		if err != nil {
-			return nil, fmt.Errorf("log %s: %w", l.Origin, err)
+			return nil, err
 		}
-		f.feeds = append(f.feeds, &feed{Log: l, cfg: &f.cfg, client: c})
+		f.feeds = append(f.feeds, one)
 	}
 	return f, nil
+}
+
+func newFeed(l Log, cfg *Config) (*feed, error) {
+	c, err := client.New(client.Config{URL: l.URL, Keys: l.Keys, Extended: true, HTTP: cfg.HTTP, Tries: 1, UserAgent: "indelible-feeder"})
+	if err != nil {
+		return nil, fmt.Errorf("log %s: %w", l.Origin, err)
+	}
+	return &feed{Log: l, cfg: cfg, client: c}, nil
 }
 
 func (c Config) withDefaults() Config {

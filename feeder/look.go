@@ -185,3 +185,26 @@ func (l *feed) tile(ctx context.Context, t merkle.Tile) (*merkle.Nodes, error) {
 	}
 	return merkle.Expand(hashes)
 }
+
+// Fetch returns a log's newest checkpoint, and the proof that it extends the
+// tree of a size, both as the log serves them: whose tree that was is for the
+// caller to know.
+func Fetch(ctx context.Context, l Log, size int64) (note []byte, proof []merkle.Hash, err error) {
+	cfg := Config{Logs: []Log{l}}.withDefaults()
+	f, err := newFeed(l, &cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancel()
+	newest, err := f.client.Checkpoint(ctx)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case newest.Size < size:
+		return nil, nil, fmt.Errorf("%w: %d entries, and the witness knows of %d", ErrBehind, newest.Size, size)
+	case size > 0 && newest.Size > size:
+		_, proof, err = f.begin(ctx, size, newest.Checkpoint)
+	}
+	return newest.Note, proof, err
+}

@@ -69,16 +69,27 @@ type candidate struct {
 // admit looks at what a request says for itself.
 // SPEC: tlog-witness, add-checkpoint: in this order 404, 403, 400, 422.
 func (w *Witness) admit(r Request) (c candidate, err error) {
-	note, err := checkpoint.ParseNote(r.Note)
+	c, err = read(r.Note, w.log)
+	if errors.Is(err, ErrNotSigned) {
+		w.refused(c.log.Origin, err)
+	}
+	if err == nil && (r.Old < 0 || r.Old > c.checkpoint.Size) {
+		err = fmt.Errorf("%w: old is %d, and the checkpoint's size is %d", ErrMalformed, r.Old, c.checkpoint.Size)
+	}
+	return c, err
+}
+
+// read reads a checkpoint of one of the logs.
+func read(data []byte, log func(origin string) *known) (c candidate, err error) {
+	note, err := checkpoint.ParseNote(data)
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	origin, _, _ := strings.Cut(string(note.Text), "\n")
-	if c.log = w.log(origin); c.log == nil {
+	if c.log = log(origin); c.log == nil {
 		return c, fmt.Errorf("%w: %.100q", ErrUnknownLog, origin)
 	}
 	if c.signatures, err = logSignatures(note, c.log.Keys); err != nil {
-		w.refused(origin, err)
 		return c, err
 	}
 	// SPEC: the root of the empty tree is SHA-256(""); that is no grammar, and 422.
@@ -90,9 +101,6 @@ func (w *Witness) admit(r Request) (c candidate, err error) {
 	}
 	if len(c.extension) > 0 && !c.extensionSigned() {
 		return c, fmt.Errorf("%w: its ML-DSA-44 signature does not cover the extension lines, which anybody may have written", ErrNotSigned)
-	}
-	if r.Old < 0 || r.Old > c.checkpoint.Size {
-		return c, fmt.Errorf("%w: old is %d, and the checkpoint's size is %d", ErrMalformed, r.Old, c.checkpoint.Size)
 	}
 	return c, nil
 }
@@ -168,19 +176,24 @@ func (w *Witness) swap(ctx context.Context, c candidate, r Request) ([]checkpoin
 	if err != nil {
 		return nil, err
 	}
-	// Not before both know it does a signature leave. The database comes first:
-	// so a register that knows more means that the database was restored.
-	err = w.cfg.State.Swap(ctx, c.log.Origin, have, to)
+	return signatures, w.remember(ctx, c.log.Origin, have, to)
+}
+
+// remember makes a head the log's newest. Not before both memories know it does a
+// signature leave. The database comes first: so a register that knows more
+// means that the database was restored.
+func (w *Witness) remember(ctx context.Context, origin string, have, to Head) error {
+	err := w.cfg.State.Swap(ctx, origin, have, to)
 	if errors.Is(err, ErrMoved) {
-		return nil, w.movedOn(ctx, c.log.Origin)
+		return w.movedOn(ctx, origin)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store the checkpoint: %w", err)
+		return fmt.Errorf("store the checkpoint: %w", err)
 	}
-	if err := w.cfg.Register.Advance(ctx, c.log.Origin, to); err != nil {
-		return nil, fmt.Errorf("register the checkpoint: %w", err)
+	if err := w.cfg.Register.Advance(ctx, origin, to); err != nil {
+		return fmt.Errorf("register the checkpoint: %w", err)
 	}
-	return signatures, nil
+	return nil
 }
 
 // may says whether a candidate may follow what was cosigned last. Whoever saw a
@@ -204,20 +217,31 @@ func (w *Witness) may(c candidate, r Request, newest Head) error {
 // newest returns what the database has, and what counts: the larger of that
 // and what the register knows.
 func (w *Witness) newest(ctx context.Context, origin string) (have, newest Head, err error) {
-	if have, err = w.cfg.State.Head(ctx, origin); err != nil {
-		return have, have, fmt.Errorf("read the checkpoint cosigned last: %w", err)
-	}
-	registered, err := w.cfg.Register.Newest(origin)
-	if err != nil {
-		return have, have, fmt.Errorf("read the register: %w", err)
-	}
+	have, registered, err := w.memories(ctx, origin)
 	switch {
+	case err != nil:
+		return have, have, err
+	case contradict(have, registered):
+		return have, have, fmt.Errorf("%w: of %s at size %d", ErrTwoMemories, origin, have.Size)
 	case registered.Size > have.Size:
 		return have, registered, nil
-	case registered.Size == have.Size && have.Size > 0 && registered.Root != have.Root:
-		return have, have, fmt.Errorf("the database and the register hold two checkpoints of %s at size %d: one of them is not this witness's", origin, have.Size)
 	}
 	return have, have, nil
+}
+
+// memories returns what the database and the register know of a log.
+func (w *Witness) memories(ctx context.Context, origin string) (have, registered Head, err error) {
+	if have, err = w.cfg.State.Head(ctx, origin); err != nil {
+		return have, registered, fmt.Errorf("read the checkpoint cosigned last: %w", err)
+	}
+	if registered, err = w.cfg.Register.Newest(origin); err != nil {
+		return have, registered, fmt.Errorf("read the register: %w", err)
+	}
+	return have, registered, nil
+}
+
+func contradict(have, registered Head) bool {
+	return registered.Size == have.Size && have.Size > 0 && registered.Root != have.Root
 }
 
 // movedOn is the answer to who came second among several processes.

@@ -180,11 +180,33 @@ func (w *Witness) Cosigned(ctx context.Context, originHash string) (Head, error)
 	if !ok {
 		return Head{}, fmt.Errorf("%w: none has an origin with SHA-256 %.64s", ErrUnknownLog, originHash)
 	}
-	head, err := w.cfg.State.Head(ctx, origin)
+	head, err := w.shown(ctx, w.log(origin))
 	if err == nil && head.Note == nil {
 		err = fmt.Errorf("%w: nothing of %s was cosigned yet", ErrUnknownLog, origin)
 	}
 	return head, err
+}
+
+// shown returns what the database has, once the register knows it too: to be
+// shown is one of the ways in which a signature leaves. The register lacks it
+// while a request stores it, and after a crash between the two.
+func (w *Witness) shown(ctx context.Context, k *known) (Head, error) {
+	have, registered, err := w.memories(ctx, k.Origin)
+	if err == nil && registered.Size < have.Size {
+		unlock, err := k.lock(ctx)
+		if err != nil {
+			return Head{}, err
+		}
+		defer unlock()
+		if have, registered, err = w.memories(ctx, k.Origin); err != nil {
+			return Head{}, err
+		}
+		return have, w.cfg.Register.Advance(ctx, k.Origin, have)
+	}
+	if err == nil && contradict(have, registered) {
+		err = fmt.Errorf("%w: of %s at size %d", ErrTwoMemories, k.Origin, have.Size)
+	}
+	return have, err
 }
 
 func refuse(rw http.ResponseWriter, status int, why string) {

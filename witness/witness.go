@@ -59,6 +59,9 @@ type Head struct {
 var (
 	// ErrMoved: the log's head is no longer the one the caller came from.
 	ErrMoved = errors.New("the log's head moved on")
+	// ErrTwoMemories: database and register contradict each other, so that nothing
+	// is cosigned until Accept ends it.
+	ErrTwoMemories = errors.New("the database and the register hold two checkpoints of one size")
 	// ErrLogRefused: some of the logs of a list were not added.
 	ErrLogRefused = errors.New("refused")
 )

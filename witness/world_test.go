@@ -23,13 +23,14 @@ const (
 
 // memory is a State and a Register that forget with the process.
 type memory struct {
-	mu         sync.Mutex
-	logs       []Log
-	heads      map[string]Head
-	registered map[string]Head
-	swaps      int
-	fail       error // of Swap
-	unknown    bool  // Swap fails, and yet it swapped
+	mu           sync.Mutex
+	logs         []Log
+	heads        map[string]Head
+	registered   map[string]Head
+	swaps        int
+	fail         error // of Swap
+	unknown      bool  // Swap fails, and yet it swapped
+	failRegister error
 }
 
 func newMemory(logs ...Log) *memory {
@@ -78,6 +79,9 @@ func (m *memory) Newest(origin string) (Head, error) {
 func (m *memory) Advance(_ context.Context, origin string, to Head) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.failRegister != nil {
+		return m.failRegister
+	}
 	if to.Size > m.registered[origin].Size {
 		m.registered[origin] = to
 	}

@@ -187,7 +187,7 @@ func TestList(t *testing.T) {
 		}
 		return nil
 	})
-	if err := contains(s.out.String(), "does not change its key", "nobody could tell"); err != nil {
+	if err := contains(s.out.String(), "a list cannot change it", "logwitness accept --log log0.example --vkey", "nobody could tell"); err != nil {
 		t.Error(err)
 	}
 	s.want(forged.with("a", "b"), 0, 403, "")

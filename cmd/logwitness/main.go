@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(p.keygenCommand(), p.serveCommand(), p.registerCommand(), &cobra.Command{
+	root.AddCommand(p.keygenCommand(), p.serveCommand(), p.acceptCommand(), p.registerCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(stdout, version())

@@ -130,6 +130,15 @@ func (r *running) refused(origin string, err error) {
 	r.logger.Log(context.Background(), level, "refused", "log", origin, "why", err)
 }
 
+// failed tells of a fault of ours.
+func (r *running) failed(err error) {
+	if errors.Is(err, witness.ErrTwoMemories) {
+		r.logger.Error("a request failed", "error", err, "way out", wayOut)
+		return
+	}
+	r.logger.Error("a request failed", "error", err)
+}
+
 // list reads the list of logs, and returns what follows it.
 func (r *running) list(ctx context.Context, path string) (follow func(context.Context), err error) {
 	if path == "" {
@@ -148,7 +157,7 @@ func (r *running) listen(ctx context.Context, v config.Values) (s transport.Serv
 	if s.AdminOn, err = transport.Listen(v.Text("admin"), "", ""); err != nil {
 		return s, errors.Join(err, s.HTTPOn.Close())
 	}
-	handler := r.witness.Handler(func(err error) { r.logger.Error("a request failed", "error", err) })
+	handler := r.witness.Handler(r.failed)
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, r.metrics.request), longest, r.logger)
 	s.Admin = transport.HTTPServer(transport.AdminHandler(r.readiness(ctx), r.metrics.registry), 0, r.logger)
 	s.Admin.WriteTimeout = 0 // profiles take long

@@ -159,8 +159,20 @@ func mayAdd(l witness.Log, have map[string]string) error {
 	case len(l.Contact) > maxContact:
 		return fmt.Errorf("log %q has a contact of %d bytes; at most %d are kept", l.Origin, len(l.Contact), maxContact)
 	case known && was != lines(l.Keys):
-		return fmt.Errorf("log %q has the key %s now, and is known with %s: a log does not change its key, and a list must not; it stays as it was",
-			l.Origin, oneLine(lines(l.Keys)), oneLine(was))
+		return fmt.Errorf("log %q has the key %s now, and is known with %s: a list cannot change it, and it stays as it was; if the log did change it: logwitness accept --log %s --vkey …",
+			l.Origin, oneLine(lines(l.Keys)), oneLine(was), l.Origin)
+	}
+	return nil
+}
+
+// SetKeys gives a log other keys, if those that it has are still was.
+func (s *Store) SetKeys(ctx context.Context, origin string, was, keys []checkpoint.Verifier) error {
+	res, err := s.write.ExecContext(ctx, `UPDATE witness_logs SET vkeys = ? WHERE origin = ? AND vkeys = ?`, lines(keys), origin, lines(was))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, fmt.Errorf("log %q has other keys than before: look at it again", origin))
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ func TestAddLogs(t *testing.T) {
 			log  witness.Log
 			says string
 		}{
-			{changed, "a log does not change its key"},
+			{changed, "a list cannot change it"},
 			{long, "256 bytes"},
 			{chatty, "1025 bytes"},
 			{witness.Log{Origin: "d.example"}, "no key"},
