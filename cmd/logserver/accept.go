@@ -104,7 +104,6 @@ func (p *program) mayAccept(ctx context.Context, v config.Values, o *opened, hea
 	if s.head.Size != head.Size || s.head.Root != head.Root {
 		return fmt.Errorf("the database's tree head has size %d and root %x, and given are size %d and root %x", s.head.Size, s.head.Root, head.Size, head.Root)
 	}
-	s.register.Newest = guard.Empty() // nobody knows
 	_, err = p.audit(ctx, o, s)
 	return err
 }

@@ -83,9 +83,14 @@ func (p *program) progress(size int64) fsck.Progress {
 	if !isTerminal(p.stderr) || size == 0 {
 		return nil
 	}
-	bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(),
-		progressbar.OptionSetDescription("entries"), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+	bar := p.bar(size, "entries")
 	return func(done, _ int64) { bar.Set64(done) }
+}
+
+// bar is for a terminal.
+func (p *program) bar(size int64, what string) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(),
+		progressbar.OptionSetDescription(what), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
 }
 
 // checkHead compares the head's compact range with what its size asks for.

@@ -39,6 +39,7 @@ func stand(ctx context.Context, v config.Values, o *opened) (s standing, err err
 	if s.published, err = o.store.Published(ctx, o.record.ID); err != nil {
 		return s, err
 	}
+	s.register.Newest = guard.Empty() // as long as nobody knows more
 	if o.register != nil {
 		if s.register, err = o.register.Read(ctx); err != nil {
 			return s, err
@@ -61,14 +62,10 @@ func remembers(o *opened, shown quorum.Memory) memory {
 	if m.err != nil {
 		return m
 	}
-	var own []checkpoint.Verifier
-	for _, vkey := range o.record.Keys {
-		k, err := checkpoint.ParseVerifier(vkey)
-		if err != nil {
-			m.err = err
-			return m
-		}
-		own = append(own, k)
+	own, err := o.verifiers()
+	if err != nil {
+		m.err = err
+		return m
 	}
 	if m.opened, m.err = checkpoint.Open(shown.Note, own, shown.Witness.Key); m.err == nil {
 		m.at, _ = m.opened.Timestamp(shown.Witness.Key)
@@ -81,14 +78,19 @@ type signedHead struct {
 	where string
 	size  int64
 	root  merkle.Hash
+	at    int64 // when it was known, in Unix milliseconds; 0 if that is not told
 }
+
+// inRegister is where the register's head is known.
+const inRegister = "the register"
 
 // signed are the heads that the database must extend, smallest first.
 func (s standing) signed() []signedHead {
-	all := []signedHead{{"the register", s.register.Newest.Size, s.register.Newest.Root}}
+	newest := s.register.Newest
+	all := []signedHead{{inRegister, newest.Size, newest.Root, newest.Time}}
 	for _, m := range s.witnesses {
 		if m.err == nil {
-			all = append(all, signedHead{"witness " + m.name, m.opened.Size, m.opened.Root})
+			all = append(all, signedHead{"witness " + m.name, m.opened.Size, m.opened.Root, m.at * 1000})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b signedHead) int { return cmp.Compare(a.size, b.size) })
@@ -100,7 +102,7 @@ func (s standing) agree() error {
 	for _, h := range slices.Backward(s.signed()) {
 		switch {
 		case s.head.Size < h.size:
-			return fmt.Errorf("the database is behind: size %d was signed, as %s knows, and it has %d; bring it forward: restore a newer backup, or fail over to the server that has the commits",
+			return fmt.Errorf("the database is behind: size %d was signed, as %s knows, and it has %d; bring it forward: restore a newer backup, fail over to the server that has the commits, or fetch what is missing from a mirror with logserver restore",
 				h.size, h.where, s.head.Size)
 		case s.head.Size == h.size && s.head.Root != h.root:
 			return fmt.Errorf("the database went another way: at size %d another root was signed, as %s knows; find the database that has the signed tree", h.size, h.where)

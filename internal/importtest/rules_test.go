@@ -32,6 +32,7 @@ func rules() map[string]rule {
 		"guard/object":           {[]string{"guard"}, "a register in an object store"},
 		"guard/registers":        {[]string{"guard", "guard/database", "guard/object"}, "opens a register of any kind by its place"},
 		"log":                    {[]string{"merkle", "checkpoint", "entry", "storage", "guard", "internal/bytecache", "internal/growth"}, "the heart: it knows the storage contract and no engine, and no API"},
+		"forward":                {[]string{"merkle", "checkpoint", "fsck", "storage", "internal/growth"}, "brings a database forward: it signs nothing, and knows no register and no key"},
 		"witness":                {[]string{"merkle", "checkpoint"}, "cosigns any log: it knows neither log nor server nor storage"},
 		"witness/sqlstate":       {[]string{"witness", "witness/internal/group", "merkle", "checkpoint"}, "the witness's rows, in any of its databases"},
 		"witness/register":       {[]string{"witness", "witness/internal/group", "merkle"}, "the witness's memory outside of its database"},
@@ -59,7 +60,7 @@ func rules() map[string]rule {
 		"internal/transport":     {nil, "listeners of any service"},
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
-		"bench":                  {[]string{"merkle", "checkpoint", "internal/mariadb", api}, "measures the program from outside"},
+		"bench":                  {[]string{"merkle", "checkpoint", "entry", "guard", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/mariadb", api}, "measures the program from outside, and the log with and without its guard"},
 		"cmd/logcli":             {[]string{"client", "verify", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logwitness":         {[]string{"feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/transport"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
