@@ -135,6 +135,31 @@ func TestState(t *testing.T) {
 	})
 }
 
+// Keys change where they are still those that were looked at.
+func TestSetKeys(t *testing.T) {
+	on(t, func(t *testing.T, open func() *Store) {
+		ctx, s := t.Context(), open()
+		defer s.Close()
+		a, b := newLog(t, "a.example", 1), newLog(t, "a.example", 2)
+		if err := s.AddLogs(ctx, []witness.Log{a}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SetKeys(ctx, a.Origin, b.Keys, b.Keys); err == nil || !strings.Contains(err.Error(), "other keys") {
+			t.Error(err)
+		}
+		both := append(slices.Clone(b.Keys), a.Keys...)
+		for _, step := range [][2][]checkpoint.Verifier{{a.Keys, both}, {both, both}, {{both[1], both[0]}, b.Keys}} {
+			if err := s.SetKeys(ctx, a.Origin, step[0], step[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		logs, err := s.Logs(ctx)
+		if err != nil || len(logs) != 1 || !reflect.DeepEqual(logs[0].Keys, b.Keys) || logs[0].PerDay != a.PerDay {
+			t.Errorf("%+v, %v", logs, err)
+		}
+	})
+}
+
 // A list adds, and changes nothing.
 func TestAddLogs(t *testing.T) {
 	on(t, func(t *testing.T, open func() *Store) {
