@@ -26,7 +26,9 @@ type appender struct {
 	// later one. The last entries of edge may have been another replica's, and
 	// lost in a crash of the database before they were durable.
 	sure merkle.Edge
-	out  *publisher
+	// locked is the head as the last attempt locked it.
+	locked storage.Head
+	out    *publisher
 }
 
 // run appends until the queue is closed and empty, or ctx ends.
@@ -53,6 +55,9 @@ func (a *appender) append(ctx context.Context, b *batch) error {
 		}
 		start := time.Now()
 		added, err := a.try(ctx, b)
+		if err != nil {
+			err = a.confirm(ctx, err)
+		}
 		if err == nil {
 			a.l.failing(stageAppend, nil)
 			a.l.cfg.Events.appended(added, len(b.items)-added, time.Since(start))
@@ -72,6 +77,24 @@ func (a *appender) append(ctx context.Context, b *batch) error {
 	}
 }
 
+// confirm does not believe a contradiction before the head is read again. What
+// was locked may have been that of a server which lags: a replica, or a node of
+// a cluster.
+func (a *appender) confirm(ctx context.Context, err error) error {
+	reason, ok := contradicts(err)
+	if !ok {
+		return err
+	}
+	head, again := a.l.cfg.Store.LockedHead(ctx, a.l.cfg.Record.ID)
+	switch {
+	case again != nil:
+		return fmt.Errorf("the tree head seems wrong (%s), and cannot be read again: %w", reason, again)
+	case head.Size != a.locked.Size || head.Root != a.locked.Root:
+		return fmt.Errorf("the tree head seemed wrong (%s), and now has size %d", reason, head.Size)
+	}
+	return err
+}
+
 // try makes one attempt, in one transaction. After an error nothing is known
 // about the outcome; the next attempt finds out, since it looks for the leaf
 // hashes before it adds any.
@@ -82,6 +105,7 @@ func (a *appender) try(ctx context.Context, b *batch) (added int, err error) {
 	}
 	defer tx.Rollback()
 	head := tx.Head()
+	a.locked = head
 	edge, err := a.extend(ctx, tx, head)
 	if err != nil {
 		return 0, err

@@ -35,6 +35,8 @@ type Server struct {
 	dir  string
 	port int
 	args []string
+	once []string // options for the next start alone
+	env  []string // beside our own environment
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
 }
@@ -42,6 +44,20 @@ type Server struct {
 // Start makes a database folder and starts a server on it. args are more
 // options of mariadbd, such as --log-bin.
 func Start(ctx context.Context, args ...string) (*Server, error) {
+	s, err := create(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	s.args = args
+	if err := s.Restart(ctx); err != nil {
+		return nil, errors.Join(err, s.Remove())
+	}
+	return s, nil
+}
+
+// create makes a server's folder, with the system's tables or, for one that
+// will have them from another, without.
+func create(ctx context.Context, tables bool) (*Server, error) {
 	if _, err := program("mariadbd"); err != nil {
 		return nil, err
 	}
@@ -49,14 +65,16 @@ func Start(ctx context.Context, args ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, args: args}
-	if err := s.install(ctx); err != nil {
-		return nil, errors.Join(err, s.Remove())
+	s := &Server{dir: dir}
+	if tables {
+		err = s.install(ctx)
+	} else {
+		err = os.Mkdir(s.data(), 0o700)
 	}
-	if s.port, err = freePort(); err != nil {
-		return nil, errors.Join(err, s.Remove())
+	if err == nil {
+		s.port, err = freePort()
 	}
-	if err := s.Restart(ctx); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, s.Remove())
 	}
 	return s, nil
@@ -124,16 +142,23 @@ func (s *Server) Restart(ctx context.Context) error {
 		return err
 	}
 	defer logFile.Close()
-	s.cmd = exec.Command(mariadbd, append(append([]string{
-		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket(), "--port=" + strconv.Itoa(s.port),
-		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--pid-file=" + filepath.Join(s.dir, "pid"), "--max-connections=500",
-	}, runAs()...), s.args...)...)
+	s.cmd = exec.Command(mariadbd, append(s.options(), s.once...)...)
+	s.once = nil
+	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
 	s.cmd.SysProcAttr = dieWithUs()
 	if err := s.launch(); err != nil {
 		return err
 	}
 	return s.await(ctx)
+}
+
+// options are those of every start.
+func (s *Server) options() []string {
+	return append(append([]string{
+		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket(), "--port=" + strconv.Itoa(s.port),
+		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--pid-file=" + filepath.Join(s.dir, "pid"), "--max-connections=500",
+	}, runAs()...), s.args...)
 }
 
 // launch starts the process and waits for its end in a goroutine that keeps

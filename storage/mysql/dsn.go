@@ -41,8 +41,8 @@ func config(dsn string) (*mysql.Config, error) {
 	// After a failover the old primary answers, and refuses to write: such a
 	// connection is dropped, so that the next finds the new one.
 	cfg.RejectReadOnly = true
-	cfg.ClientFoundRows = true      // the rows an UPDATE matched, changed or not
-	cfg.CheckConnLiveness = true    // a connection that the server closed is not used
+	cfg.ClientFoundRows = true   // the rows an UPDATE matched, changed or not
+	cfg.CheckConnLiveness = true // a connection that the server closed is not used
 	// Every column is of bytes. As text the server would count the characters of
 	// each body, which is an eighth of all it does for an append.
 	cfg.Collation = "binary"

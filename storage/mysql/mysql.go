@@ -2,9 +2,23 @@
 // number of processes.
 //
 // It uses what both have in common: InnoDB, READ COMMITTED (said with every
-// transaction), row locks. No GET_LOCK, no session variables, no
-// auto-increment. Statements are prepared on the server, which is 40 % faster
+// transaction), row locks. No GET_LOCK, no auto-increment, no table without a
+// primary key. Statements are prepared on the server, which is 40 % faster
 // for the multi-row inserts than having the client put them together.
+//
+// # Galera
+//
+// A log may be written to through every node of a Galera cluster at once. Locks
+// end at the node; what orders appends is that each UPDATEs the tree-head row:
+// of two that began from one head, the cluster commits one, and the other fails
+// as a deadlock does and is begun again. Every session asks for reads that show
+// what the cluster had committed before (wsrep_sync_wait), and for none from a
+// node that is cut off (wsrep_dirty_reads); both are set wherever the server
+// knows them, and mean nothing on a server of its own.
+//
+// A node that was stopped for a while can answer from the past all the same, for
+// the moment until it notices. So LockedHead, whose word may freeze a log, commits
+// something first, which takes the consent of the others.
 package mysql
 
 import (
@@ -57,13 +71,16 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if o.Abandoned == 0 {
 		o.Abandoned = time.Minute
 	}
+	if cfg.Params, err = session(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("database %s: %w", describe(cfg), err)
+	}
 	read, err := connect(cfg, o.Readers)
 	if err != nil {
 		return nil, err
 	}
 	// A variable of the session, and yet nothing that a statement relies on: if a
 	// proxy does not pass it on, the server's own value holds.
-	cfg.Params = map[string]string{"wait_timeout": fmt.Sprintf("%.0f", o.Abandoned.Seconds())}
+	cfg.Params["wait_timeout"] = fmt.Sprintf("%.0f", o.Abandoned.Seconds())
 	write, err := connect(cfg, writers)
 	if err != nil {
 		return nil, errors.Join(err, read.Close())
@@ -113,8 +130,39 @@ func dialect() rows.Dialect {
 		Isolation: sql.LevelReadCommitted,
 		Duplicate: func(err error) bool { return hasNumber(err, 1062) },
 		Refused:   readOnly,
+		Explain:   explain,
+		Newest:    newest,
 		Warnings:  warnings,
 	}
+}
+
+// session is what is asked of every session, as far as the server knows it.
+func session(ctx context.Context, cfg *mysql.Config) (map[string]string, error) {
+	want := map[string]string{"wsrep_sync_wait": "1", "wsrep_dirty_reads": "OFF"}
+	db, err := connect(cfg, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	known := make(map[string]string)
+	err = each(ctx, db, `SHOW VARIABLES WHERE Variable_name IN ('wsrep_sync_wait', 'wsrep_dirty_reads')`,
+		func(name, _ string) { known[strings.ToLower(name)] = want[strings.ToLower(name)] })
+	return known, err
+}
+
+// ErrNoMajority: this node of a Galera cluster is cut off from the others, or
+// has not caught up with them yet.
+var ErrNoMajority = errors.New("this node of the Galera cluster is not part of its majority at present, or still catches up, and takes nothing")
+
+// unknownCommand is the server's error number 1047, which such a node answers
+// everything with.
+const unknownCommand = 1047
+
+func explain(err error) error {
+	if hasNumber(err, unknownCommand) {
+		return fmt.Errorf("%w: %w", ErrNoMajority, err)
+	}
+	return err
 }
 
 func hasNumber(err error, number uint16) bool {
@@ -132,12 +180,46 @@ func readOnly(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return nil // it does not answer at all, which is another fault
 	}
+	return takesNone(vars)
+}
+
+// takesNone says why a server with these variables takes no writes; nil if it
+// does.
+func takesNone(vars map[string]string) error {
 	for _, name := range []string{"read_only", "innodb_read_only"} {
 		if v, ok := vars[name]; ok && !off(v) {
 			return fmt.Errorf("%w (%s is %s): if it is a replica, or was demoted, name the primary in the DSN", ErrReadOnly, name, v)
 		}
 	}
 	return nil
+}
+
+// ErrFollows: the server is a replica that still receives what another commits.
+var ErrFollows = errors.New("the database server replicates from another at present, and may lack what that one has committed: " +
+	"name the primary in the DSN; or, if this is to be the primary, let it catch up and then STOP SLAVE")
+
+// newest implements rows.Dialect.Newest. Whoever may write on a read-only server
+// is not told that it is one, so it is asked.
+func newest(ctx context.Context, conn *sql.Conn) (others bool, err error) {
+	vars, err := variables(ctx, conn)
+	if err != nil {
+		return false, err
+	}
+	if err := takesNone(vars); err != nil {
+		return false, err
+	}
+	n, err := following(ctx, conn)
+	if err == nil && n != "0" {
+		err = fmt.Errorf("%w (Slaves_running is %s)", ErrFollows, n)
+	}
+	return on(vars["wsrep_on"]), err
+}
+
+// following is from how many servers this one replicates. MySQL 8 does not say.
+func following(ctx context.Context, db querier) (string, error) {
+	n := "0"
+	err := each(ctx, db, `SHOW GLOBAL STATUS LIKE 'Slaves_running'`, func(_, value string) { n = value })
+	return n, err
 }
 
 // setting is a server variable that weakens what the log promises where it has
@@ -179,10 +261,32 @@ func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
 		w = append(w, fmt.Sprintf("log_bin is on and sync_binlog is %s, not 1: a replica, or the server itself after a crash, can lack commits that were acknowledged", vars["sync_binlog"]))
 	}
 	if on(vars["wsrep_on"]) {
-		w = append(w, "this is a Galera cluster (wsrep_on): let all replicas of the log write to one node, since row locks do not reach the others")
+		w = append(w, splitBrain(vars["wsrep_provider_options"])...)
+	}
+	n, err := following(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	if n != "0" {
+		w = append(w, fmt.Sprintf("the server replicates from another (Slaves_running is %s): what is added here is not there", n))
 	}
 	tables, err := foreignEngines(ctx, db)
 	return append(w, tables...), err
+}
+
+// splitBrain finds those of Galera's options with which the parts of a divided
+// cluster each go on.
+func splitBrain(options string) (w []string) {
+	for option := range strings.SplitSeq(options, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(option), "=")
+		switch name = strings.TrimSpace(name); name {
+		case "pc.ignore_quorum", "pc.ignore_sb":
+			if v := strings.TrimSpace(value); !strings.EqualFold(v, "false") && !strings.EqualFold(v, "no") && !off(v) {
+				w = append(w, fmt.Sprintf("%s is %s in wsrep_provider_options, not false: nodes that are cut off from the others go on without them, and what they were given is lost", name, v))
+			}
+		}
+	}
+	return w
 }
 
 func on(v string) bool  { return strings.EqualFold(v, "ON") || v == "1" }
@@ -198,16 +302,21 @@ func foreignEngines(ctx context.Context, db *sql.DB) (w []string, err error) {
 	return w, err
 }
 
-func variables(ctx context.Context, db *sql.DB) (map[string]string, error) {
+// querier is a database or one connection.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func variables(ctx context.Context, db querier) (map[string]string, error) {
 	vars := make(map[string]string)
 	err := each(ctx, db, `SHOW GLOBAL VARIABLES WHERE Variable_name IN
-		('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'read_only', 'innodb_read_only', 'sql_mode', 'log_bin', 'sync_binlog', 'wsrep_on')`,
+		('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'read_only', 'innodb_read_only', 'sql_mode', 'log_bin', 'sync_binlog', 'wsrep_on', 'wsrep_provider_options')`,
 		func(name, value string) { vars[strings.ToLower(name)] = value })
 	return vars, err
 }
 
 // each calls f for each row of two columns.
-func each(ctx context.Context, db *sql.DB, query string, f func(a, b string)) error {
+func each(ctx context.Context, db querier, query string, f func(a, b string)) error {
 	r, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return fmt.Errorf("read the server's settings: %w", err)

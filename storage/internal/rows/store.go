@@ -40,6 +40,12 @@ type Dialect struct {
 	// driver says no more than that the connection is bad; nil if it does. It may
 	// be left out.
 	Refused func(ctx context.Context, db *sql.DB) error
+	// Explain puts words to an error of the database. It may be left out.
+	Explain func(error) error
+	// Newest refuses a server that follows another and so may lag, and reports
+	// whether others commit as well, so that even a locking read may lag. It may be
+	// left out.
+	Newest func(ctx context.Context, conn *sql.Conn) (others bool, err error)
 	// Warnings, see storage.Store.
 	Warnings func(ctx context.Context, db *sql.DB) ([]string, error)
 }
@@ -131,8 +137,14 @@ func (s *Store) begin(ctx context.Context) (*sql.Tx, error) {
 			return nil, err
 		}
 	}
-	return s.write.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.Isolation})
+	tx, err := s.write.BeginTx(ctx, s.options())
+	if err != nil {
+		return nil, s.explain(ctx, err)
+	}
+	return tx, nil
 }
+
+func (s *Store) options() *sql.TxOptions { return &sql.TxOptions{Isolation: s.dialect.Isolation} }
 
 func (r runner) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	st, err := r.stmt(ctx, r.s.write, query)
@@ -151,6 +163,9 @@ const explainTimeout = 5 * time.Second
 
 // explain finds words for a connection that the driver gave up.
 func (s *Store) explain(ctx context.Context, err error) error {
+	if err != nil && s.dialect.Explain != nil {
+		err = s.dialect.Explain(err)
+	}
 	if !errors.Is(err, driver.ErrBadConn) || s.dialect.Refused == nil {
 		return err
 	}
@@ -197,6 +212,10 @@ func (s *Store) transact(ctx context.Context, f func(runner) error) error {
 	if err != nil {
 		return err
 	}
+	return s.finish(tx, f)
+}
+
+func (s *Store) finish(tx *sql.Tx, f func(runner) error) error {
 	if err := f(runner{s, tx}); err != nil {
 		tx.Rollback() // its error would say the same again
 		return err
@@ -383,13 +402,38 @@ func (s *Store) Head(ctx context.Context, logID int64) (storage.Head, error) {
 	return s.alone().head(ctx, logID, "")
 }
 
-// LockedHead implements storage.Store.
+// LockedHead implements storage.Store. Where other servers commit as well, a
+// commit of our own goes before: all of a cluster's commits have one order, and
+// this connection's server has everything before it.
 func (s *Store) LockedHead(ctx context.Context, logID int64) (h storage.Head, err error) {
-	err = s.transact(ctx, func(r runner) error {
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return h, s.explain(ctx, err)
+	}
+	defer conn.Close()
+	if s.dialect.Newest != nil {
+		others, err := s.dialect.Newest(ctx, conn)
+		if err == nil && others {
+			err = s.transactOn(ctx, conn, func(r runner) error { return r.touch(ctx, logID) })
+		}
+		if err != nil {
+			return h, err
+		}
+	}
+	err = s.transactOn(ctx, conn, func(r runner) error {
 		h, err = r.head(ctx, logID, s.dialect.ForUpdate)
 		return err
 	})
 	return h, err
+}
+
+// transactOn is transact on one connection.
+func (s *Store) transactOn(ctx context.Context, conn *sql.Conn, f func(runner) error) error {
+	tx, err := conn.BeginTx(ctx, s.options())
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	return s.finish(tx, f)
 }
 
 // DurableHead implements storage.Store. The head and the write are of one
