@@ -44,7 +44,7 @@ const sampled = 64
 // measureAdds measures raw adds over gRPC, and signed ones over REST.
 func measureAdds(ctx context.Context, b *bench) error {
 	for _, clients := range []int{256, 1024} {
-		if err := b.rawAdds(ctx, clients); err != nil {
+		if err := b.addsOf(ctx, clients); err != nil {
 			return err
 		}
 	}
@@ -56,83 +56,79 @@ func measureAdds(ctx context.Context, b *bench) error {
 	return b.openLoopAdds(ctx)
 }
 
-func (b *bench) rawAdds(ctx context.Context, clients int) error {
+func (b *bench) addsOf(ctx context.Context, clients int) error {
 	p, err := b.startLog(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	cs, err := dial(p.grpc, clients)
-	if err != nil {
-		return err
-	}
-	defer cs.close()
-	apis := make([]pb.LogClient, len(cs))
-	for i, c := range cs {
-		apis[i] = pb.NewLogClient(c)
-	}
-	m := b.meter(p)
-	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, c int, n int64) error {
-		return addRaw(ctx, apis[c%len(apis)], n)
-	})
+	m, err := b.rawWay([]*process{p}, clients)(ctx, 0)
 	goal := 0.45
 	if clients > 256 {
 		goal = 0.60
 	}
 	b.table.add(row{
-		what: fmt.Sprintf("raw 1 KiB adds, gRPC, %d clients", clients), rate: r.rate(), times: r.times, goal: goal,
-		limit: bound(b.table.rate(limitGRPC(clients)), b.table.rate(limitInsert)), note: m.note(),
+		what: rawName(clients), rate: m.rate(), times: m.times, goal: goal,
+		limit: bound(b.table.rate(limitGRPC(clients)), b.table.rate(limitInsert)), note: m.note,
 	})
-	return r.err
+	return err
 }
+
+func rawName(clients int) string { return fmt.Sprintf("raw 1 KiB adds, gRPC, %d clients", clients) }
 
 // measureReplicas has three servers write to one log, and compares their rate
 // together with that of one.
 func measureReplicas(ctx context.Context, b *bench) error {
-	for _, clients := range []int{256, 1024} {
-		if err := b.replicas(ctx, clients); err != nil {
+	alone, err := b.startReplicas(ctx, 1)
+	defer stopAll(alone)
+	if err != nil {
+		return err
+	}
+	three, err := b.startReplicas(ctx, 3)
+	defer stopAll(three)
+	if err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		clients int
+		goal    float64
+	}{{256, 0.6}, {1024, 0.8}} {
+		m, err := b.alternate(ctx, b.rawWay(alone, c.clients), b.rawWay(three, c.clients))
+		if err != nil {
 			return err
 		}
+		b.table.add(m[0].row(rawName(c.clients) + ", one replica"))
+		b.table.add(m[1].against(m[0], rawName(c.clients)+", three replicas", "one replica", c.goal))
 	}
 	return nil
 }
 
-func (b *bench) replicas(ctx context.Context, clients int) error {
-	first, err := b.startLog(ctx)
+// startReplicas makes a log with so many servers. Those that did start are to be
+// stopped after an error, too.
+func (b *bench) startReplicas(ctx context.Context, count int) ([]*process, error) {
+	l, err := b.makeLog(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer first.stop()
-	var apis []pb.LogClient
-	for i := range 3 {
-		p := first
-		if i > 0 {
-			if p, err = b.startServer(ctx, first.logArgs); err != nil {
-				return err
-			}
-			defer p.stop()
-		}
-		cs, err := dial(p.grpc, clients/3)
+	var servers []*process
+	for range count {
+		p, err := b.startServer(ctx, l.args)
 		if err != nil {
-			return err
+			return servers, err
 		}
-		defer cs.close()
-		apis = append(apis, pb.NewLogClient(cs[0]))
+		servers = append(servers, p)
 	}
-	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, c int, n int64) error { return addRaw(ctx, apis[c%len(apis)], n) })
-	goal := 0.6
-	if clients > 256 {
-		goal = 0.8
-	}
-	b.table.add(row{
-		what: fmt.Sprintf("raw 1 KiB adds, gRPC, three replicas, %d clients", clients), rate: r.rate(), times: r.times, goal: goal,
-		limit: b.table.rate(fmt.Sprintf("raw 1 KiB adds, gRPC, %d clients", clients)), note: "limit: one replica",
-	})
-	return r.err
+	return servers, nil
 }
 
-func addRaw(ctx context.Context, api pb.LogClient, n int64) error {
-	res, err := api.AddEntry(ctx, &pb.AddEntryRequest{Entry: &pb.Entry{Kind: &pb.Entry_Raw{Raw: rawBody("raw", n)}}})
+func stopAll(servers []*process) {
+	for _, p := range servers {
+		p.stop()
+	}
+}
+
+func addRaw(ctx context.Context, api pb.LogClient, name string, n int64) error {
+	res, err := api.AddEntry(ctx, &pb.AddEntryRequest{Entry: &pb.Entry{Kind: &pb.Entry_Raw{Raw: rawBody(name, n)}}})
 	if err != nil {
 		return err
 	}
@@ -159,11 +155,11 @@ func (b *bench) openLoopAdds(ctx context.Context) error {
 	for i, c := range cs {
 		apis[i] = pb.NewLogClient(c)
 	}
-	half := b.table.rate("raw 1 KiB adds, gRPC, 256 clients") / 2
+	half := b.table.rate(rawName(256)) / 2
 	if half == 0 {
 		return nil
 	}
-	r := openLoop(ctx, half, b.o.duration, func(ctx context.Context, c int, n int64) error { return addRaw(ctx, apis[c%len(apis)], n) })
+	r := openLoop(ctx, half, b.o.duration, func(ctx context.Context, c int, n int64) error { return addRaw(ctx, apis[c%len(apis)], "open loop", n) })
 	b.table.add(row{what: "raw 1 KiB adds, gRPC, open loop at half of that rate", rate: r.rate(), times: r.times})
 	return r.err
 }
@@ -197,7 +193,11 @@ func (s *signedEntries) sign(digest []byte) (*pb.Entry, error) {
 }
 
 func (b *bench) signedAdds(ctx context.Context, clients int) error {
-	r, note, err := b.addSigned(ctx, nativeAPI(), clients)
+	signed, err := b.signInAdvance()
+	if err != nil {
+		return err
+	}
+	m, err := b.signedWay(nativeAPI(), signed, clients)(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -206,8 +206,8 @@ func (b *bench) signedAdds(ctx context.Context, clients int) error {
 		goal = 0.55
 	}
 	b.table.add(row{
-		what: fmt.Sprintf("signed hashedrekord adds, REST, %d clients", clients), rate: r.rate(), times: r.times, goal: goal,
-		limit: bound(b.table.rate(limitVerify), b.table.rate(limitJSON(clients)), b.table.rate(limitInsert)), note: note,
+		what: fmt.Sprintf("signed hashedrekord adds, REST, %d clients", clients), rate: m.rate(), times: m.times, goal: goal,
+		limit: bound(b.table.rate(limitVerify), b.table.rate(limitJSON(clients)), b.table.rate(limitInsert)), note: m.note,
 	})
 	return nil
 }
@@ -219,21 +219,29 @@ func measureBatch(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer p.stop()
+	m, err := b.batchWay(p)(ctx, 0)
+	b.table.add(row{what: batchName, rate: m.rate(), times: m.times, limit: b.table.rate(limitInsert), goal: 0.60, note: m.note})
+	return err
+}
+
+const batchName = "entries in batches of 256, gRPC, 32 clients"
+
+// batchWay has 32 clients add batches of 256 raw entries.
+func (b *bench) batchWay(p *process) way {
 	const clients, size = 32, 256
-	cs, err := dial(p.grpc, clients)
-	if err != nil {
-		return err
+	return func(ctx context.Context, round int) (measured, error) {
+		cs, err := dial(p.grpc, clients)
+		if err != nil {
+			return measured{}, err
+		}
+		defer cs.close()
+		api, m := pb.NewLogClient(cs[0]), b.meter([]*process{p})
+		r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, _ int, n int64) error {
+			return addBatch(ctx, api, "batch "+strconv.Itoa(round), n*size, size)
+		})
+		r.ops *= size
+		return measured{r, m.note()}, r.err
 	}
-	defer cs.close()
-	api := pb.NewLogClient(cs[0])
-	m := b.meter(p)
-	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, _ int, n int64) error {
-		return addBatch(ctx, api, "batch", n*size, size)
-	})
-	times := r.times
-	r.ops *= size
-	b.table.add(row{what: "entries in batches of 256, gRPC, 32 clients", rate: r.rate(), times: times, limit: b.table.rate(limitInsert), goal: 0.60, note: m.note()})
-	return r.err
 }
 
 func addBatch(ctx context.Context, api pb.LogClient, run string, from int64, size int) error {
@@ -271,7 +279,7 @@ func measureSingle(ctx context.Context, b *bench) error {
 	}
 	defer cs.close()
 	api := pb.NewLogClient(cs[0])
-	r := closedLoop(ctx, 1, b.o.duration, func(ctx context.Context, _ int, n int64) error { return addRaw(ctx, api, n) })
+	r := closedLoop(ctx, 1, b.o.duration, func(ctx context.Context, _ int, n int64) error { return addRaw(ctx, api, "single", n) })
 	// 6 × (a commit + an fsync of the register) + an echo is what it may take.
 	var six []float64
 	for range 6 {
@@ -286,33 +294,58 @@ func measureSingle(ctx context.Context, b *bench) error {
 
 // meter notes what a measurement costs.
 type meter struct {
-	p              *process
-	server, dbase  usage
-	start          time.Time
-	batches, count float64
+	servers, witnesses []*process
+	was                cost
+	start              time.Time
 }
 
-func (b *bench) meter(p *process) *meter {
-	m := &meter{p: p, server: usageOf(p.cmd.Process.Pid), dbase: usageOf(p.databasePID), start: time.Now()}
-	m.batches, m.count = p.batches()
+// cost is what processes have used and done so far.
+type cost struct {
+	server, witness, database usage
+	batches, entries          float64
+}
+
+// meter starts one, for the servers of a log and, if they are processes, its
+// witnesses.
+func (b *bench) meter(servers []*process, witnesses ...*process) *meter {
+	m := &meter{servers: servers, witnesses: witnesses, start: time.Now()}
+	m.was = m.cost()
 	return m
+}
+
+func (m *meter) cost() cost {
+	c := cost{server: usageOfAll(m.servers), witness: usageOfAll(m.witnesses), database: usageOf(m.servers[0].databasePID)}
+	for _, p := range m.servers {
+		batches, entries := p.batches()
+		c.batches, c.entries = c.batches+batches, c.entries+entries
+	}
+	return c
 }
 
 func (m *meter) note() string {
 	took := time.Since(m.start)
 	share := func(was, is usage) float64 { return 100 * (is.cpu - was.cpu).Seconds() / took.Seconds() }
-	server := usageOf(m.p.cmd.Process.Pid)
-	batches, count := m.p.batches()
+	is := m.cost()
 	mean := 0.0
-	if batches > m.batches {
-		mean = (count - m.count) / (batches - m.batches)
+	if is.batches > m.was.batches {
+		mean = (is.entries - m.was.entries) / (is.batches - m.was.batches)
 	}
-	return fmt.Sprintf("batch %.0f; CPU server %.0f %%, database %.0f %%; server %d MiB",
-		mean, share(m.server, server), share(m.dbase, usageOf(m.p.databasePID)), server.memory>>20)
+	witnesses := ""
+	if len(m.witnesses) > 0 {
+		witnesses = fmt.Sprintf(", witnesses %.0f %%", share(m.was.witness, is.witness))
+	}
+	return fmt.Sprintf("batch %.0f; CPU server %.0f %%, database %.0f %%%s; server %d MiB",
+		mean, share(m.was.server, is.server), share(m.was.database, is.database), witnesses, is.server.memory>>20)
 }
 
-// batches reads from the server's metrics how many appends there were, and of
-// how many entries.
+// The metrics of a server that tell how many appends there were, and of how many
+// entries.
+const (
+	appendsMetric = "indelible_append_entries_count"
+	entriesMetric = "indelible_append_entries_sum"
+)
+
+// batches reads them.
 func (p *process) batches() (appends, entries float64) {
 	res, err := http.Get(p.admin + "/metrics")
 	if err != nil {
@@ -327,9 +360,9 @@ func (p *process) batches() (appends, entries float64) {
 		name, value, _ := strings.Cut(line, " ")
 		v, _ := strconv.ParseFloat(value, 64)
 		switch name {
-		case "indelible_append_entries_count":
+		case appendsMetric:
 			appends = v
-		case "indelible_append_entries_sum":
+		case entriesMetric:
 			entries = v
 		}
 	}

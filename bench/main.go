@@ -1,14 +1,20 @@
 // Command bench measures an Indelible log and, in the same run, the limits of
 // the machine that it runs on, and prints each result as a share of its limit:
 // absolute figures say as much about the machine and its neighbours as about
-// the program.
+// the program. What is compared with each other (with and without witnesses, one
+// replica and three) is measured in turn, A B A B, and the medians count: the
+// column "runs" has the lowest rate and the highest.
 //
-//	go run ./bench                      everything, with MariaDB; some 15 minutes
-//	go run ./bench -short               the same with fewer entries and shorter runs
+//	go run ./bench                      everything, with MariaDB; some 40 minutes
+//	go run ./bench -short               the same with fewer entries, shorter runs, one of each
 //	go run ./bench -only adds,proofs    some of it
 //	go run ./bench -binlog              MariaDB with log_bin and sync_binlog=1
 //
-// It builds logserver, starts a MariaDB of its own and a fresh log for each
+// The groups are limits, adds, replicas, single, batch, guard, tiles, proofs,
+// rekor, search, witness, growth. Most take their limits from the group limits,
+// and print none without it.
+//
+// It builds logserver and logwitness, starts a MariaDB of its own and a fresh log for each
 // group of measurements, and removes both. Client, server and database share
 // the machine.
 package main
@@ -27,22 +33,30 @@ import (
 )
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == "serve-echo" {
-		fmt.Fprintln(os.Stderr, "bench:", serveEcho(os.Args[2], os.Args[3]))
-		os.Exit(1)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := begin(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// begin runs the program, or what it starts itself as.
+func begin(ctx context.Context, args []string) error {
+	switch {
+	case len(args) == 3 && args[0] == "serve-echo":
+		return serveEcho(args[1], args[2])
+	case len(args) == 7 && args[0] == "serve-log":
+		return serveLog(ctx, servedLog{guarded: args[1] == "guarded", engine: args[2], database: args[3], dir: args[4], admin: args[5], grpc: args[6]})
+	}
+	return run(ctx, args, os.Stdout, os.Stderr)
 }
 
 // options are what the command line says.
 type options struct {
 	only     string
 	duration time.Duration // of each measurement
+	rounds   int           // of each comparison
 	preload  int64         // entries in the log for reads and proofs
 	grow     int64         // entries up to which the cost per add is followed
 	binlog   bool
@@ -56,8 +70,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,tiles,proofs,rekor,search,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,witness,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
+	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
 	fs.Int64Var(&o.grow, "grow", 5_000_000, "entries up to which growth is followed")
 	fs.BoolVar(&o.binlog, "binlog", false, "run MariaDB with log_bin and sync_binlog=1")
@@ -71,8 +86,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
+	if o.rounds < 1 {
+		return o, fmt.Errorf("-rounds %d: at least 1", o.rounds)
+	}
 	if short {
-		o.duration, o.preload, o.grow = 3*time.Second, 50_000, 100_000
+		o.duration, o.rounds, o.preload, o.grow = 3*time.Second, 1, 50_000, 100_000
 	}
 	return o, nil
 }
@@ -97,6 +115,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"replicas", measureReplicas},
 		{"single", measureSingle},
 		{"batch", measureBatch},
+		{"guard", measureGuard},
 		{"tiles", measureTiles},
 		{"proofs", measureProofs},
 		{"rekor", measureRekor},
@@ -114,9 +133,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(stderr, "bench: %s\n", g.name)
-		if err := g.run(ctx, b); err != nil {
-			return fmt.Errorf("%s: %w", g.name, err)
+		b.table.heading(g.name)
+		if err = g.run(ctx, b); err != nil {
+			err = fmt.Errorf("%s: %w", g.name, err)
+			break
 		}
 	}
-	return b.table.print(stdout)
+	return errors.Join(err, b.table.print(stdout))
 }

@@ -135,7 +135,7 @@ func measureGrowth(ctx context.Context, b *bench) error {
 	const steps = 5
 	for i := range int64(steps) {
 		from := i * b.o.grow / steps
-		m := b.meter(p)
+		m := b.meter([]*process{p})
 		if err := fill(ctx, p, "growth", from, (i+1)*b.o.grow/steps); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -68,71 +69,80 @@ func onAllCores(count int, f func(i int) error) error {
 	return nil
 }
 
-// prepareBodies makes requests with entries that were signed in advance.
-func prepareBodies(a api, count int) ([][]byte, error) {
+// signInAdvance signs as many entries as a measurement can use: twice what the
+// verifications alone would allow. They are for any number of logs.
+func (b *bench) signInAdvance() ([]*pb.HashedRekord, error) {
 	s, err := newSigned()
 	if err != nil {
 		return nil, err
 	}
-	bodies := make([][]byte, count)
-	err = onAllCores(count, func(i int) error {
+	signed := make([]*pb.HashedRekord, int(b.o.duration.Seconds()*max(b.table.rate(limitVerify), 20_000)))
+	err = onAllCores(len(signed), func(i int) error {
 		e, err := s.make(int64(i))
-		if err == nil {
-			bodies[i], err = a.body(e.GetHashedRekord())
-		}
+		signed[i] = e.GetHashedRekord()
 		return err
 	})
-	return bodies, err
+	return signed, err
 }
 
-// addSigned measures signed adds by one API.
-func (b *bench) addSigned(ctx context.Context, a api, clients int, more ...string) (result, string, error) {
+// signedWay has clients add signed entries by an API, each time to a fresh log.
+func (b *bench) signedWay(a api, signed []*pb.HashedRekord, clients int, more ...string) way {
+	var bodies [][]byte
+	return func(ctx context.Context, _ int) (measured, error) {
+		if bodies == nil {
+			bodies = make([][]byte, len(signed))
+			if err := onAllCores(len(signed), func(i int) (err error) {
+				bodies[i], err = a.body(signed[i])
+				return err
+			}); err != nil {
+				return measured{}, err
+			}
+		}
+		return b.addBodies(ctx, a.path, bodies, clients, more...)
+	}
+}
+
+func (b *bench) addBodies(ctx context.Context, path string, bodies [][]byte, clients int, more ...string) (measured, error) {
 	p, err := b.startLog(ctx, more...)
 	if err != nil {
-		return result{}, "", err
+		return measured{}, err
 	}
 	defer p.stop()
-	// Enough for twice what the verifications alone would allow.
-	verify := max(b.table.rate(limitVerify), 20_000)
-	bodies, err := prepareBodies(a, int(b.o.duration.Seconds()*verify))
-	if err != nil {
-		return result{}, "", err
-	}
 	web := newWeb(clients)
 	defer web.close()
-	m := b.meter(p)
+	m := b.meter([]*process{p})
 	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, _ int, n int64) error {
 		if n >= int64(len(bodies)) {
 			return fmt.Errorf("out of signed entries after %d", n)
 		}
-		return web.post(ctx, p.http+a.path, bodies[n], nil)
+		return web.post(ctx, p.http+path, bodies[n], nil)
 	})
-	return r, m.note(), r.err
+	return measured{r, m.note()}, r.err
 }
 
 // measureRekor compares Rekor's APIs with the native one, and a log with a
 // search index with one that has none.
 func measureRekor(ctx context.Context, b *bench) error {
 	const clients = 256
-	what := func(name string) string { return fmt.Sprintf("signed adds, REST, %d clients: %s", clients, name) }
-	for _, m := range []struct {
-		name string
-		api  api
-		args []string
-		of   string // whose rate is the limit
-		goal float64
-	}{
-		{"native, without a search index", nativeAPI(), []string{"--search=false"}, "", 0},
-		{"native", nativeAPI(), nil, "native, without a search index", 0.85},
-		{"Rekor v2", rekorV2API(), nil, "native", 0.80},
-		{"Rekor v1", rekorV1API(), nil, "native", 0.80},
-	} {
-		r, note, err := b.addSigned(ctx, m.api, clients, m.args...)
-		if err != nil {
-			return err
-		}
-		b.table.add(row{what: what(m.name), rate: r.rate(), times: r.times, limit: b.table.rate(what(m.of)), goal: m.goal, note: note})
+	signed, err := b.signInAdvance()
+	if err != nil {
+		return err
 	}
+	m, err := b.alternate(
+		ctx,
+		b.signedWay(nativeAPI(), signed, clients, "--search=false"),
+		b.signedWay(nativeAPI(), signed, clients),
+		b.signedWay(rekorV2API(), signed, clients),
+		b.signedWay(rekorV1API(), signed, clients),
+	)
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("signed adds, REST, %d clients, ", clients)
+	b.table.add(m[0].row(name + "native, no search index"))
+	b.table.add(m[1].against(m[0], name+"native", "no search index", 0.85))
+	b.table.add(m[2].against(m[1], name+"Rekor v2", "native", 0.80))
+	b.table.add(m[3].against(m[1], name+"Rekor v1", "native", 0.80))
 	return b.rekorReads(ctx)
 }
 
@@ -187,54 +197,79 @@ func measureSearch(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer p.stop()
+	if err := b.preloadSigned(ctx, p); err != nil {
+		return err
+	}
+	ways := []way{b.searches(p)}
+	if b.db != nil {
+		db, err := b.lastDatabase()
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		ways = append(ways, b.selects(db))
+	}
+	m, err := b.alternate(ctx, ways...)
+	if err != nil {
+		return err
+	}
+	b.table.add(m[0].row(fmt.Sprintf("searches for an artifact, REST, %d clients", searchClients)))
+	if len(m) > 1 {
+		b.table.add(m[1].row(fmt.Sprintf("SELECTs by an index, %d clients", searchClients)))
+		b.table.add(row{
+			what: "1/p99 of the searches", rate: m[0].times.perSecond(0.99), limit: m[1].times.perSecond(0.99), goal: 1. / 20,
+			note: "limit: 1/p99 of the SELECTs",
+		})
+	}
+	return nil
+}
+
+// preloadSigned fills a log with signed entries, and waits for its index.
+func (b *bench) preloadSigned(ctx context.Context, p *process) error {
+	start := time.Now()
 	if err := fillSigned(ctx, p, b.o.preload); err != nil {
 		return err
 	}
+	filled := time.Now()
 	if err := awaitIndex(ctx, p, b.o.preload); err != nil {
 		return err
 	}
-	var selects result
-	if b.o.engine == "mysql" {
-		if selects, err = b.selects(ctx); err != nil {
-			return err
-		}
-	}
-	web := newWeb(searchClients)
-	defer web.close()
-	r := closedLoop(ctx, searchClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
-		digest := digestOf(rand.Int64N(b.o.preload))
-		return web.get(ctx, p.http+"/v1/entries:search?artifact=sha256:"+hex.EncodeToString(digest[:]))
+	b.table.add(row{
+		what: "signed entries in batches of 512, until they are found", rate: float64(b.o.preload) / time.Since(start).Seconds(),
+		note: fmt.Sprintf("%d entries in %.0f s; the index was %.2f s behind", b.o.preload, time.Since(start).Seconds(), time.Since(filled).Seconds()),
 	})
-	note := fmt.Sprintf("%d entries in the log", b.o.preload)
-	if len(r.times) > 0 && len(selects.times) > 0 {
-		p99 := func(l latencies) float64 { return float64(l[int(0.99*float64(len(l)))]) }
-		note += fmt.Sprintf("; p99 is %.1f times that of a SELECT, and may be 20", p99(r.times)/p99(selects.times))
-	}
-	b.table.add(row{what: "searches for an artifact, REST", rate: r.rate(), times: r.times, note: note})
-	return r.err
+	return nil
 }
 
 const searchClients = 8
 
-// selects measures single SELECTs by an index, of the last log's rows.
-func (b *bench) selects(ctx context.Context) (result, error) {
-	db, err := b.lastDatabase()
-	if err != nil {
-		return result{}, err
+func (b *bench) searches(p *process) way {
+	return func(ctx context.Context, _ int) (measured, error) {
+		web := newWeb(searchClients)
+		defer web.close()
+		r := closedLoop(ctx, searchClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
+			digest := digestOf(rand.Int64N(b.o.preload))
+			return web.get(ctx, p.http+"/v1/entries:search?artifact=sha256:"+hex.EncodeToString(digest[:]))
+		})
+		return measured{result: r}, r.err
 	}
-	defer db.Close()
-	db.SetMaxIdleConns(searchClients)
-	stmt, err := db.PrepareContext(ctx, `SELECT COUNT(*) FROM entries WHERE log_id = 1 AND leaf_key = ?`)
-	if err != nil {
-		return result{}, err
+}
+
+// selects measures single SELECTs by an index, of the log's own rows.
+func (b *bench) selects(db *sql.DB) way {
+	return func(ctx context.Context, _ int) (measured, error) {
+		db.SetMaxIdleConns(searchClients)
+		stmt, err := db.PrepareContext(ctx, `SELECT COUNT(*) FROM entries WHERE log_id = 1 AND leaf_key = ?`)
+		if err != nil {
+			return measured{}, err
+		}
+		defer stmt.Close()
+		r := closedLoop(ctx, searchClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
+			var n int64
+			return stmt.QueryRowContext(ctx, rand.Int64()).Scan(&n)
+		})
+		return measured{result: r}, r.err
 	}
-	defer stmt.Close()
-	r := closedLoop(ctx, searchClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
-		var n int64
-		return stmt.QueryRowContext(ctx, rand.Int64()).Scan(&n)
-	})
-	b.table.add(row{what: fmt.Sprintf("limit: SELECTs by an index, %d clients", searchClients), rate: r.rate(), times: r.times})
-	return r, r.err
 }
 
 func digestOf(n int64) [32]byte { return sha256.Sum256(fmt.Appendf(nil, "artifact %d", n)) }

@@ -11,10 +11,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 )
 
@@ -57,18 +56,17 @@ func (s stub) answer(body io.Reader) ([]byte, error) {
 	return checkpoint.MarshalSignatures([]checkpoint.Signature{sig}), err
 }
 
-// stubs runs three, of which two must cosign, and returns a policy file that
-// names them, and the URL of one.
-func (b *bench) stubs() (policy, url string, stop func(), err error) {
-	var text strings.Builder
+// stubs runs three witnesses that are stubs, and returns the lines of a policy
+// that name them, and the URL of one.
+func stubs() (lines, url string, stop func(), err error) {
 	var servers []*http.Server
 	stop = func() {
 		for _, s := range servers {
 			s.Close()
 		}
 	}
-	for i := range 3 {
-		key, err := checkpoint.NewCosigner(fmt.Sprintf("w%d.example", i), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, 32)))
+	for i := range witnessCount {
+		key, err := checkpoint.NewCosigner(fmt.Sprintf("stub%d.bench.example", i), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i + 1)}, 32)))
 		if err != nil {
 			return "", "", stop, err
 		}
@@ -80,112 +78,164 @@ func (b *bench) stubs() (policy, url string, stop func(), err error) {
 		servers = append(servers, s)
 		go s.Serve(on)
 		url = "http://" + on.Addr().String()
-		fmt.Fprintf(&text, "witness w%d %s %s\n", i, key.Verifier(), url)
+		lines += policyLine(i, key.Verifier().String(), url)
 	}
-	text.WriteString("group two 2 w0 w1 w2\nquorum two\n")
-	policy = filepath.Join(b.dir, "policy")
-	return policy, url, stop, os.WriteFile(policy, []byte(text.String()), 0o600)
+	return lines, url, stop, nil
 }
 
-// measureWitness compares a log that has three witnesses with one that has none.
-func measureWitness(ctx context.Context, b *bench) error {
-	policy, url, stop, err := b.stubs()
-	defer stop()
-	if err != nil {
-		return err
+const witnessCount = 3
+
+func policyLine(i int, vkey, url string) string {
+	return fmt.Sprintf("witness w%d %s %s\n", i, vkey, url)
+}
+
+// policy writes a policy of three witnesses, of which so many must cosign, and
+// returns the argument that names it.
+func (b *bench) policy(name, lines string, quorum int) (string, error) {
+	path := filepath.Join(b.dir, name+".policy")
+	text := fmt.Sprintf("%sgroup g %d w0 w1 w2\nquorum g\n", lines, quorum)
+	return "--witness-policy=" + path, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// witnessedLogs are the logs that are compared.
+type witnessedLogs struct {
+	plain, stubbed, all, two *process
+	witnesses                realWitnesses
+	stub                     string // URL of a stub
+	stops                    []func()
+}
+
+func (w *witnessedLogs) stop() {
+	for _, stop := range slices.Backward(w.stops) {
+		stop()
 	}
+}
+
+func (b *bench) startWitnessed(ctx context.Context) (*witnessedLogs, error) {
+	w := &witnessedLogs{}
+	stubLines, url, stop, err := stubs()
+	w.stops, w.stub = append(w.stops, stop), url
+	if err != nil {
+		return w, err
+	}
+	var logs [4]madeLog
+	for i := range logs {
+		if logs[i], err = b.makeLog(ctx); err != nil {
+			return w, err
+		}
+	}
+	w.witnesses, err = b.startWitnesses(ctx, logs[2], logs[3])
+	w.stops = append(w.stops, func() { stopAll(w.witnesses.running) })
+	if err != nil {
+		return w, err
+	}
+	for i, s := range []struct {
+		on     **process
+		name   string
+		lines  string
+		quorum int
+	}{
+		{&w.plain, "", "", 0},
+		{&w.stubbed, "stubs", stubLines, 2},
+		{&w.all, "all", w.witnesses.lines, 3},
+		{&w.two, "two", w.witnesses.lines, 2},
+	} {
+		args := logs[i].args
+		if s.quorum > 0 {
+			policy, err := b.policy(s.name, s.lines, s.quorum)
+			if err != nil {
+				return w, err
+			}
+			args = append(args, policy)
+		}
+		p, err := b.startServer(ctx, args)
+		if err != nil {
+			return w, err
+		}
+		*s.on = p
+		w.stops = append(w.stops, p.stop)
+	}
+	return w, nil
+}
+
+// measureWitness compares logs that have three witnesses with one that has
+// none: many clients, of which there are enough that the time of a reply is not
+// what bounds the rate, and one.
+func measureWitness(ctx context.Context, b *bench) error {
 	if b.db != nil && b.table.rate(limitCommit) == 0 {
 		if err := measureCommits(ctx, b); err != nil {
 			return err
 		}
 	}
-	plain, err := b.witnessed(ctx)
+	w, err := b.startWitnessed(ctx)
+	defer w.stop()
 	if err != nil {
 		return err
 	}
-	seen, err := b.witnessed(ctx, "--witness-policy", policy)
-	if err != nil {
-		return err
-	}
-	trip, err := b.roundTrip(ctx, url, plain.note)
-	if err != nil {
-		return err
-	}
-	b.table.add(row{what: "raw 1 KiB adds, gRPC, 1,024 clients, no witness", rate: plain.many.rate(), times: plain.many.times, note: plain.cost})
-	b.table.add(row{
-		what: "raw 1 KiB adds, gRPC, 1,024 clients, three witnesses of 20 ms", rate: seen.many.rate(), times: seen.many.times,
-		limit: plain.many.rate(), goal: 0.9, note: seen.cost + "; limit: no witness",
-	})
-	b.table.add(row{what: "one client, one raw add at a time, no witness (rate of p50)", rate: plain.one.times.medianRate(), times: plain.one.times})
-	b.table.add(row{what: "a witness's round trip", rate: trip.medianRate(), times: trip})
-	b.table.add(row{
-		what: "one client, one raw add at a time, three witnesses (rate of p50)", rate: seen.one.times.medianRate(), times: seen.one.times,
-		limit: bound(plain.one.times.medianRate(), trip.medianRate(), b.table.rate(limitCommit)), goal: 1, note: "limit: no witness + round trip + commit",
-	})
-	return nil
-}
-
-// medianRate is how often the median time fits into a second.
-func (l latencies) medianRate() float64 {
-	if len(l) == 0 {
-		return 0
-	}
-	return 1 / l[len(l)/2].Seconds()
-}
-
-// pair is the same log with many clients and with one.
-type pair struct {
-	many, one result
-	cost      string
-	note      []byte // a checkpoint of it
-}
-
-// witnessed measures a log that is started with more arguments.
-func (b *bench) witnessed(ctx context.Context, more ...string) (m pair, err error) {
-	p, err := b.startLog(ctx, more...)
-	if err != nil {
-		return m, err
-	}
-	defer p.stop()
-	const clients = 1024
-	cs, err := dial(p.grpc, clients)
-	if err != nil {
-		return m, err
-	}
-	defer cs.close()
-	apis := make([]pb.LogClient, len(cs))
-	for i, c := range cs {
-		apis[i] = pb.NewLogClient(c)
-	}
-	add := func(run string) func(context.Context, int, int64) error {
-		return func(ctx context.Context, c int, n int64) error {
-			_, err := apis[c%len(apis)].AddEntry(ctx, &pb.AddEntryRequest{Entry: &pb.Entry{Kind: &pb.Entry_Raw{Raw: rawBody(run, n)}}})
+	for _, c := range []struct {
+		clients int
+		goal    float64 // 0: the time of a reply is what bounds these
+	}{{256, 0}, {1024, 0.9}, {4096, 0.9}} {
+		if err := b.manyWitnessed(ctx, w, c.clients, c.goal); err != nil {
 			return err
 		}
 	}
-	meter := b.meter(p)
-	m.many = closedLoop(ctx, clients, b.o.duration, add("many"))
-	m.cost = meter.note()
-	m.one = closedLoop(ctx, 1, b.o.duration/2, add("one"))
-	if err = errors.Join(m.many.err, m.one.err); err != nil {
-		return m, err
+	return b.oneWitnessed(ctx, w)
+}
+
+func (b *bench) witnessWays(w *witnessedLogs, clients int) []way {
+	theirs := w.witnesses.running
+	return []way{
+		b.rawWay([]*process{w.plain}, clients), b.rawWay([]*process{w.stubbed}, clients),
+		b.rawWay([]*process{w.all}, clients, theirs...), b.rawWay([]*process{w.two}, clients, theirs...),
 	}
-	res, err := http.Get(p.http + "/checkpoint")
+}
+
+func (b *bench) manyWitnessed(ctx context.Context, w *witnessedLogs, clients int, goal float64) error {
+	m, err := b.alternate(ctx, b.witnessWays(w, clients)...)
 	if err != nil {
-		return m, err
+		return err
 	}
-	defer res.Body.Close()
-	m.note, err = io.ReadAll(res.Body)
-	return m, err
+	name := rawName(clients)
+	b.table.add(m[0].row(name + ", no witness"))
+	b.table.add(m[1].against(m[0], name+", 2 of 3 stubs of 20 ms", "no witness", goal))
+	b.table.add(m[2].against(m[0], name+", 3 of 3 real witnesses", "no witness", min(goal, 0.6)))
+	b.table.add(m[3].against(m[0], name+", 2 of 3 real witnesses", "no witness", min(goal, 0.6)))
+	return nil
+}
+
+// oneWitnessed compares how long one client waits. Rates are those of the
+// median time.
+func (b *bench) oneWitnessed(ctx context.Context, w *witnessedLogs) error {
+	m, err := b.alternate(ctx, append(b.witnessWays(w, 1), b.roundTrip(w))...)
+	if err != nil {
+		return err
+	}
+	for i, name := range []string{"no witness", "2 of 3 stubs of 20 ms", "3 of 3 real witnesses", "2 of 3 real witnesses"} {
+		r := row{what: "1/p50 of one client, one add at a time, " + name, rate: m[i].times.perSecond(0.5), times: m[i].times}
+		if i == 1 {
+			r.limit, r.goal = bound(m[0].times.perSecond(0.5), m[4].times.perSecond(0.5), b.table.rate(limitCommit)), 1
+			r.note = "limit: no witness + round trip + commit"
+		}
+		b.table.add(r)
+	}
+	b.table.add(row{what: "1/p50 of a stub's round trip", rate: m[4].times.perSecond(0.5), times: m[4].times})
+	return nil
 }
 
 // roundTrip measures what one question to a stub takes.
-func (b *bench) roundTrip(ctx context.Context, url string, note []byte) (latencies, error) {
-	web := newWeb(1)
-	defer web.close()
-	body := append([]byte("old 0\n\n"), note...)
-	r := closedLoop(ctx, 1, b.o.duration/4, func(ctx context.Context, _ int, _ int64) error {
-		return web.post(ctx, url+"/add-checkpoint", body, nil)
-	})
-	return r.times, r.err
+func (b *bench) roundTrip(w *witnessedLogs) way {
+	return func(ctx context.Context, _ int) (measured, error) {
+		web := newWeb(1)
+		defer web.close()
+		note, err := web.body(ctx, w.plain.http+"/checkpoint")
+		if err != nil {
+			return measured{}, err
+		}
+		body := append([]byte("old 0\n\n"), note...)
+		r := closedLoop(ctx, 1, b.o.duration/4, func(ctx context.Context, _ int, _ int64) error {
+			return web.post(ctx, w.stub+"/add-checkpoint", body, nil)
+		})
+		return measured{result: r}, r.err
+	}
 }

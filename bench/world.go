@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -53,9 +52,8 @@ func newBench(ctx context.Context, o options, stderr io.Writer) (*bench, error) 
 
 func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.o.bin == "" {
-		b.o.bin = filepath.Join(b.dir, "logserver")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.o.bin, "./cmd/logserver").CombinedOutput(); err != nil {
-			return fmt.Errorf("build logserver: %w: %s", err, out)
+		if b.o.bin, err = b.build(ctx, "logserver"); err != nil {
+			return err
 		}
 	}
 	if b.o.engine != "mysql" {
@@ -67,6 +65,15 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	}
 	b.db, err = mariadb.Start(ctx, args...)
 	return err
+}
+
+// build builds one of this tree's programs.
+func (b *bench) build(ctx context.Context, name string) (string, error) {
+	bin := filepath.Join(b.dir, name)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/"+name).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w: %s", name, err, out)
+	}
+	return bin, nil
 }
 
 func (b *bench) close() {
@@ -96,7 +103,6 @@ type process struct {
 	admin       string
 	done        chan struct{}
 	databasePID int
-	logArgs     []string // what names its log
 }
 
 func (p *process) stop() {
@@ -104,26 +110,39 @@ func (p *process) stop() {
 	<-p.done
 }
 
-// startLog makes a fresh log and a server for it.
-func (b *bench) startLog(ctx context.Context, more ...string) (*process, error) {
+// madeLog is a log that no server runs yet.
+type madeLog struct {
+	vkey string
+	args []string // what tells a server its log
+}
+
+// makeLog makes a fresh log, of an origin of its own.
+func (b *bench) makeLog(ctx context.Context) (madeLog, error) {
 	b.logs++
 	name := "bench_log" + strconv.Itoa(b.logs)
-	dir := filepath.Join(b.dir, name)
-	args := []string{"--data-dir", dir, "--origin", "bench.example", "--storage", b.o.engine}
+	l := madeLog{args: []string{"--data-dir", filepath.Join(b.dir, name), "--origin", fmt.Sprintf("log%d.bench.example", b.logs), "--storage", b.o.engine}}
 	if b.o.engine == "mysql" {
 		if err := b.db.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-			return nil, err
+			return l, err
 		}
-		args = append(args, "--mysql-dsn", b.db.DSN(name))
+		l.args = append(l.args, "--mysql-dsn", b.db.DSN(name))
 	}
-	if out, err := exec.CommandContext(ctx, b.o.bin, append([]string{"init"}, args...)...).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("logserver init: %w: %s", err, out)
+	out, err := exec.CommandContext(ctx, b.o.bin, append([]string{"init"}, l.args...)...).CombinedOutput()
+	if err != nil {
+		return l, fmt.Errorf("logserver init: %w: %s", err, out)
 	}
-	p, err := b.startServer(ctx, append(slices.Clone(args), more...))
-	if p != nil {
-		p.logArgs = args
+	_, rest, _ := strings.Cut(string(out), " vkey ")
+	l.vkey, _, _ = strings.Cut(strings.TrimSpace(rest), "\n")
+	return l, nil
+}
+
+// startLog makes a fresh log and a server for it.
+func (b *bench) startLog(ctx context.Context, more ...string) (*process, error) {
+	l, err := b.makeLog(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	return b.startServer(ctx, append(l.args, more...))
 }
 
 // startServer starts a logserver on a log that is there.
@@ -133,7 +152,7 @@ func (b *bench) startServer(ctx context.Context, args []string) (*process, error
 		return nil, err
 	}
 	p := &process{http: "http://" + ports[0], grpc: ports[1], admin: "http://" + ports[2]}
-	args = append(args, "--http", ports[0], "--grpc", ports[1], "--admin", ports[2], "--entry-kinds", "hashedrekord,dsse,raw", "--log-level", "warn")
+	args = append(slices.Clone(args), "--http", ports[0], "--grpc", ports[1], "--admin", ports[2], "--entry-kinds", "hashedrekord,dsse,raw", "--log-level", "warn")
 	p.cmd = exec.Command(b.o.bin, args...)
 	p.cmd.Stderr = b.stderr
 	if b.db != nil {
@@ -157,28 +176,47 @@ func (b *bench) startEcho(ctx context.Context) (*process, error) {
 	return p, p.start(ctx, p.http+"/static/tile")
 }
 
+// startTimeout is how long a server may take to be ready.
+const startTimeout = 30 * time.Second
+
+// start starts a server and waits until it is ready. One that does not become
+// so is stopped.
 func (p *process) start(ctx context.Context, ready string) error {
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
 	p.done = make(chan struct{})
 	go func() { p.cmd.Wait(); close(p.done) }()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	for {
-		res, err := http.Get(ready)
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return nil
-			}
+		why := asked(ready)
+		if why == nil {
+			return nil
 		}
 		select {
 		case <-p.done:
-			return errors.New("the server ended")
+			return fmt.Errorf("%s ended", filepath.Base(p.cmd.Path))
 		case <-ctx.Done():
-			return ctx.Err()
+			p.stop()
+			return fmt.Errorf("%s: %w, and it is not ready: %w", filepath.Base(p.cmd.Path), ctx.Err(), why)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// asked is nil if a server answers with 200.
+func asked(url string) error {
+	res, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 300))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(body))
+	}
+	return err
 }
 
 func freePorts(n int) ([]string, error) {
@@ -301,6 +339,14 @@ func (w *web) copy(ctx context.Context, url string, to io.Writer) (int64, error)
 type usage struct {
 	cpu    time.Duration
 	memory int64 // resident bytes, now
+}
+
+func usageOfAll(all []*process) (sum usage) {
+	for _, p := range all {
+		u := usageOf(p.cmd.Process.Pid)
+		sum.cpu, sum.memory = sum.cpu+u.cpu, sum.memory+u.memory
+	}
+	return sum
 }
 
 // usageOf reads /proc; where there is none, nothing is known.

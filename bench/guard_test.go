@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"indelible/entry"
+	translog "indelible/log"
+	"indelible/merkle"
+	"indelible/storage"
+	"indelible/storage/memory"
+)
+
+// readBacks counts what reaches the store.
+type readBacks struct {
+	storage.Store
+	entries, heads atomic.Int64
+}
+
+func (r *readBacks) Entries(ctx context.Context, logID, start, end int64) ([]storage.Entry, error) {
+	r.entries.Add(1)
+	return r.Store.Entries(ctx, logID, start, end)
+}
+
+func (r *readBacks) Head(ctx context.Context, logID int64) (storage.Head, error) {
+	r.heads.Add(1)
+	return r.Store.Head(ctx, logID)
+}
+
+// The log without a guard publishes what the guarded one does, and reads nothing
+// back for it. (The first head is read before there is another.)
+func TestUnguarded(t *testing.T) {
+	for _, guarded := range []bool{false, true} {
+		store := &readBacks{Store: memory.New()}
+		cfg, err := servedLog{guarded: guarded, dir: t.TempDir()}.create(t.Context(), store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := translog.Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		if _, err := l.AwaitNewer(t.Context(), -1); err != nil {
+			t.Fatal(err)
+		}
+		before := store.heads.Load()
+		const count = 20
+		for i := range int64(count) {
+			e, err := entry.NewRaw(rawBody("test", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := l.Add(t.Context(), e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := merkle.VerifyInclusion(r.Index, r.Proof.Size, r.LeafHash, r.Proof.Hashes, r.Proof.Root); err != nil {
+				t.Errorf("guarded %v: %v", guarded, err)
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		entries, heads := store.entries.Load(), store.heads.Load()-before
+		if guarded != (entries >= count) || guarded != (heads >= count) {
+			t.Errorf("guarded %v: %d reads of entries and %d of the head for %d entries", guarded, entries, heads, count)
+		}
+	}
+}
