@@ -20,25 +20,46 @@ const maxFiles = 16
 // cosigned, unless that was done before.
 func (l *feed) contradiction(kind evidence.Kind, head witness.Head, prove func() ([]byte, error)) error {
 	said := fmt.Errorf("%w (%s)", ErrContradiction, kind)
-	log := witness.OriginHash(l.Origin)[:16]
-	path := filepath.Join(l.cfg.Evidence, fmt.Sprintf("%s-%s-%d-%x.evidence", kind, log, head.Size, head.Root[:8]))
-	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("%w: the evidence is %s", said, path)
-	}
-	if n, err := files(l.cfg.Evidence, "-"+log+"-"); err != nil || n >= maxFiles {
-		return errors.Join(fmt.Errorf("%w: there are %d files of evidence against it already, and no more are written", said, n), err)
-	}
-	file, err := prove()
+	path, made, err := keep(l.cfg.Evidence, l.Origin, kind, head, prove)
 	if err != nil {
-		return fmt.Errorf("%w, but no evidence could be made: %w", said, err)
+		return fmt.Errorf("%w, %w", said, err)
 	}
-	if err := create(path, file); err != nil {
-		return fmt.Errorf("%w, but the evidence could not be written: %w", said, err)
-	}
-	if l.cfg.Events.Contradicted != nil {
+	if made && l.cfg.Events.Contradicted != nil {
 		l.cfg.Events.Contradicted(l.Origin, kind, path)
 	}
 	return fmt.Errorf("%w: the evidence is %s", said, path)
+}
+
+// KeepTwoHeads writes the evidence that a log signed a checkpoint beside the one
+// of that size which the witness cosigned, into a folder that is made if it is
+// not there. Made is false if that was done before.
+func KeepTwoHeads(dir string, l witness.Log, cosigned witness.Head, note []byte) (path string, made bool, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", false, err
+	}
+	return keep(dir, l.Origin, evidence.TwoHeads, cosigned, func() ([]byte, error) {
+		return evidence.OfTwoHeads(l.Keys, cosigned.Note, note)
+	})
+}
+
+// keep writes evidence, of each head that was contradicted once.
+func keep(dir, origin string, kind evidence.Kind, head witness.Head, prove func() ([]byte, error)) (path string, made bool, err error) {
+	log := witness.OriginHash(origin)[:16]
+	path = filepath.Join(dir, fmt.Sprintf("%s-%s-%d-%x.evidence", kind, log, head.Size, head.Root[:8]))
+	if _, err := os.Stat(path); err == nil {
+		return path, false, nil
+	}
+	if n, err := files(dir, "-"+log+"-"); err != nil || n >= maxFiles {
+		return "", false, errors.Join(fmt.Errorf("there are %d files of evidence against it already, and no more are written", n), err)
+	}
+	file, err := prove()
+	if err != nil {
+		return "", false, fmt.Errorf("but no evidence could be made: %w", err)
+	}
+	if err := create(path, file); err != nil {
+		return "", false, fmt.Errorf("but the evidence could not be written: %w", err)
+	}
+	return path, true, nil
 }
 
 // files counts the evidence against one log.

@@ -66,6 +66,9 @@ type candidate struct {
 	signatures []checkpoint.Signature // the log's, verified
 }
 
+// text is what was signed, encoded anew.
+func (c candidate) text() []byte { return append(c.checkpoint.Text(), c.extension...) }
+
 // admit looks at what a request says for itself.
 // SPEC: tlog-witness, add-checkpoint: in this order 404, 403, 400, 422.
 func (w *Witness) admit(r Request) (c candidate, err error) {
@@ -170,6 +173,7 @@ func (w *Witness) swap(ctx context.Context, c candidate, r Request) ([]checkpoin
 		return nil, err
 	}
 	if err := w.may(c, r, newest); err != nil {
+		w.contradicted(c, have, err)
 		return nil, err
 	}
 	to, signatures, err := w.cosign(c, have.Time)
@@ -194,6 +198,17 @@ func (w *Witness) remember(ctx context.Context, origin string, have, to Head) er
 		return fmt.Errorf("register the checkpoint: %w", err)
 	}
 	return nil
+}
+
+// contradicted tells of two heads of one size, but for a log that may ask no
+// more today.
+func (w *Witness) contradicted(c candidate, have Head, why error) {
+	if w.cfg.Contradicted == nil || errors.As(why, new(*TooManyError)) {
+		return
+	}
+	if have.Size == c.checkpoint.Size && have.Size > 0 && have.Root != c.checkpoint.Root {
+		w.cfg.Contradicted(c.log.Log, have, checkpoint.Note{Text: c.text(), Signatures: c.signatures}.Marshal())
+	}
 }
 
 // may says whether a candidate may follow what was cosigned last. Whoever saw a
@@ -277,7 +292,7 @@ func (w *Witness) cosign(c candidate, last int64) (Head, []checkpoint.Signature,
 		}
 		made = append(made, sig)
 	}
-	note := checkpoint.Note{Text: append(c.checkpoint.Text(), c.extension...), Signatures: append(c.signatures, made...)}.Marshal()
+	note := checkpoint.Note{Text: c.text(), Signatures: append(c.signatures, made...)}.Marshal()
 	if len(note) > checkpoint.MaxNoteSize {
 		return Head{}, nil, fmt.Errorf("%w: the cosigned checkpoint has %d bytes; at most %d can be read again", ErrMalformed, len(note), checkpoint.MaxNoteSize)
 	}

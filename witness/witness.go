@@ -103,6 +103,10 @@ type Config struct {
 	// Refused is called with each request that was well-formed and refused, for
 	// the operator's log and metrics; it may be nil.
 	Refused func(origin string, err error)
+	// Contradicted is called with a checkpoint that the log signed and that has
+	// another root than what was cosigned at the same size: together they are
+	// evidence. The log waits meanwhile. It may be nil.
+	Contradicted func(l Log, cosigned Head, note []byte)
 }
 
 // Witness cosigns.

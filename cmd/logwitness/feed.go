@@ -71,9 +71,23 @@ func (r *running) feedEvents() feeder.Events {
 			r.metrics.looks.Inc()
 			r.logger.Warn("a look at a log failed", "log", origin, "why", err, "again in", pause.Round(time.Second))
 		},
-		Contradicted: func(origin string, kind evidence.Kind, file string) {
-			r.metrics.contradictions.Inc()
-			r.logger.Error("A LOG CONTRADICTED ITSELF", "log", origin, "how", kind, "evidence", file)
-		},
+		Contradicted: r.evidence,
+	}
+}
+
+// evidence tells of a new file.
+func (r *running) evidence(origin string, kind evidence.Kind, file string) {
+	r.metrics.contradictions.Inc()
+	r.logger.Error("A LOG CONTRADICTED ITSELF", "log", origin, "how", kind, "evidence", file)
+}
+
+// contradicted keeps two heads of one size that were sent to the witness.
+func (r *running) contradicted(dir string, l witness.Log, cosigned witness.Head, note []byte) {
+	file, made, err := feeder.KeepTwoHeads(dir, l, cosigned, note)
+	switch {
+	case err != nil:
+		r.logger.Error("a log signed two heads of one size", "log", l.Origin, "size", cosigned.Size, "why there is no file", err)
+	case made:
+		r.evidence(l.Origin, evidence.TwoHeads, file)
 	}
 }

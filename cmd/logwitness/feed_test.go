@@ -92,6 +92,35 @@ func TestFeed(t *testing.T) {
 	s.stop()
 }
 
+// Two heads of one size that come to the witness are evidence too, written once.
+func TestTwoHeads(t *testing.T) {
+	logs := manyTrees(t, 1)
+	s := newServer(t, logs)
+	three, other := logs[0].with("a", "b", "c"), logs[0].with("A", "B", "C")
+	s.start()
+	s.want(three, 0, 200, "")
+	s.want(other, 3, 422, "does not extend")
+	s.want(other, 0, 409, "3\n")
+	s.want(logs[0].with("A", "B"), 0, 409, "3\n")
+	s.want(three.with("d"), 3, 200, "")
+	s.stop()
+	files, err := filepath.Glob(s.path("data/evidence/*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%q %v", files, err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := evidence.Verify(data, []checkpoint.Verifier{logs[0].key.Verifier()})
+	if err != nil || e.Kind != evidence.TwoHeads || e.First.Size != 3 {
+		t.Errorf("%v\n%s", err, data)
+	}
+	if n := strings.Count(s.out.String(), "A LOG CONTRADICTED ITSELF"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
 func TestRefusedFeed(t *testing.T) {
 	for says, list := range map[string]string{
 		"policy line 1": "log nonsense\n",

@@ -102,6 +102,9 @@ func (r *running) open(ctx context.Context, v config.Values) (err error) {
 	r.witness, err = witness.New(ctx, witness.Config{
 		State: r.state, Register: r.register, Cosigners: keys,
 		Cosigned: func(string, int64) { r.metrics.cosigned.Inc() }, Refused: r.refused,
+		Contradicted: func(l witness.Log, cosigned witness.Head, note []byte) {
+			r.contradicted(evidencePath(v), l, cosigned, note)
+		},
 	})
 	if err == nil {
 		r.metrics.logs.Set(float64(r.witness.Logs()))
