@@ -138,7 +138,7 @@ func (p *program) bringForward(ctx context.Context, o *opened, s standing, m mir
 	if len(marks) == 0 {
 		return fmt.Errorf("nothing was written: the register is lost, and %s has no checkpoint, so nothing says what was signed", m.name)
 	}
-	s.print(p.stdout, o)
+	s.printHeads(p.stdout, o)
 	if m.shown != nil {
 		fmt.Fprintf(p.stdout, "mirror     size %d  root %x\n", m.shown.Size, m.shown.Root)
 	} else {
@@ -153,23 +153,23 @@ func (p *program) bringForward(ctx context.Context, o *opened, s standing, m mir
 	case err != nil:
 		return err
 	}
-	p.brought(got, o)
+	p.brought(got, o, s)
 	return nil
 }
 
 // brought says what was done, and what is next.
-func (p *program) brought(got forward.Report, o *opened) {
+func (p *program) brought(got forward.Report, o *opened, s standing) {
+	did, next := fmt.Sprintf("Brought the database forward, from %d entries to %d", got.From, got.To), "start the server."
 	if got.To == got.From {
-		fmt.Fprintf(p.stdout, "\nThe database is not behind: it has %d entries, and contains all that is known to be signed.\n", got.To)
-	} else {
-		fmt.Fprintf(p.stdout, "\nBrought the database forward, from %d entries to %d: it contains all that is known to be signed.\n", got.From, got.To)
+		did = fmt.Sprintf("The database is not behind: it has %d entries", got.To)
 	}
 	switch {
 	case o.register == nil:
-		fmt.Fprintln(p.stdout, "Next: logserver guard accept, since the register is lost. Compare the tree head with what others have seen first.")
-	default:
-		fmt.Fprintln(p.stdout, "Next: logserver guard clear --reason TEXT, if the log is poisoned; it audits the database first. Then start the server.")
+		next = "logserver guard accept, since the register is lost; compare the tree head with what others have seen first."
+	case s.register.Poisoned != "" || o.record.Poisoned != "":
+		next = "logserver guard clear --reason TEXT, since the log is poisoned; it audits the database first. Then start the server."
 	}
+	fmt.Fprintf(p.stdout, "\n%s. It contains all that is known to be signed.\nNext: %s\n", did, next)
 }
 
 // twice shows two bars, one after the other: the entries are checked, and then

@@ -131,7 +131,7 @@ func logged(e translog.Events, logger *slog.Logger) translog.Events {
 	e.Poisoned = func(reason string) {
 		poisoned(reason)
 		logger.Error("THE LOG IS POISONED: nothing is appended or signed until an operator acts. Reads go on.", "reason", reason,
-			"way out", "find out which is right, the database or the register; restore the newer; then logserver fsck, and logserver guard clear")
+			"way out", "find out which is right, the database or the register; restore the newer (a database can be brought forward from a mirror: logserver restore); then logserver fsck, and logserver guard clear")
 	}
 	return e
 }

@@ -142,6 +142,11 @@ func extendsSigned(ctx context.Context, o *opened, s standing) error {
 
 // print writes all of it, and what does not fit.
 func (s standing) print(w io.Writer, o *opened) {
+	s.printHeads(w, o)
+	s.printFaults(w, o)
+}
+
+func (s standing) printHeads(w io.Writer, o *opened) {
 	fmt.Fprintf(w, "log        %s\n", o.record.Origin)
 	s.printRegister(w, o)
 	fmt.Fprintf(w, "database   size %d  root %x\n", s.head.Size, s.head.Root)
@@ -160,7 +165,6 @@ func (s standing) print(w io.Writer, o *opened) {
 			fmt.Fprintf(w, "witness    %s: size %d  root %x\n           at %s\n", m.name, m.opened.Size, m.opened.Root, time.Unix(m.at, 0).UTC().Format(time.RFC3339))
 		}
 	}
-	s.printFaults(w, o)
 }
 
 func (s standing) printRegister(w io.Writer, o *opened) {

@@ -62,6 +62,10 @@ func newRoom(t *testing.T) *room {
 	copyFile(t, r.path("data/log.db"), r.path("backup/oldest.db"))
 	r.grow(t, 5)
 	copyFile(t, r.path("data/log.db"), r.path("backup/newest.db"))
+	r.start()
+	r.ready()
+	saveMirror(t, r.server, r.path("mirror"))
+	r.stop()
 
 	other := newServer(t, "--data-dir", r.path("other"), "--origin", "other.example")
 	other.start()
@@ -93,7 +97,7 @@ func (r *room) grow(t *testing.T, size int) {
 func (r *room) shell(t *testing.T, sh string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-euc", sh)
-	cmd.Dir, cmd.Env = r.dir, append(os.Environ(), "PATH="+bins+":/usr/local/bin:/usr/bin:/bin", fmt.Sprintf("SIZE=%d", r.size), "ROOT="+r.root)
+	cmd.Dir, cmd.Env = r.dir, append(os.Environ(), "PATH="+bins+":/usr/local/bin:/usr/bin:/bin", fmt.Sprintf("SIZE=%d", r.size), "ROOT="+r.root, "LOG_URL=http://"+r.http)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -106,19 +110,33 @@ func (r *room) is(t *testing.T, sh string) {
 	}
 }
 
-// TestRestoreGuide makes each section's state, sees that the server says it, and
-// runs the section's commands, after which the log goes on.
-func TestRestoreGuide(t *testing.T) {
-	states := map[string]struct {
-		broken string // how it came about
-		says   string // the server then
-	}{
-		"What is known where":         {"true", ""},
-		"The database is behind":      {"cp backup/oldest.db data/log.db", "rollback: the database's tree head has size 1, and the register knows that size 5 was signed"},
-		"The register is lost":        {"rm data/register", "its register"},
-		"The register is another log": {"mv data/register kept; mv other/register data/register; mv kept other/register", `is the register of log "other.example"`},
-		"Two databases are swapped":   {"mv data/log.db x; mv other/log.db data/log.db; mv x other/log.db", "give each log a data directory of its own"},
+// A guideState is what a section of the guide is about.
+type guideState struct {
+	broken string // how it came about
+	says   string // the server then
+	during bool   // the server runs while the commands do
+	ends   bool   // the log does not go on, with the one entry of the oldest backup
+}
+
+func guideStates() map[string]guideState {
+	const older, rollback = "cp backup/oldest.db data/log.db", "rollback: the database's tree head has size 1, and the register knows that size 5 was signed"
+	return map[string]guideState{
+		"Before anything is wrong":                         {broken: "rm -r mirror", during: true},
+		"What is known where":                              {broken: "true"},
+		"The database is behind":                           {broken: older, says: rollback},
+		"The database is behind, and a mirror is not":      {broken: older, says: rollback},
+		"The database is behind, and nothing has the rest": {broken: older, says: rollback, ends: true},
+		"The register is lost":                             {broken: "rm data/register", says: "its register"},
+		"The register is another log":                      {broken: "mv data/register kept; mv other/register data/register; mv kept other/register", says: `is the register of log "other.example"`},
+		"Two databases are swapped":                        {broken: "mv data/log.db x; mv other/log.db data/log.db; mv x other/log.db", says: "give each log a data directory of its own"},
 	}
+}
+
+// TestRestoreGuide makes each section's state, sees that the server says it, and
+// runs the section's commands, after which the log goes on, or is of use to its
+// readers.
+func TestRestoreGuide(t *testing.T) {
+	states := guideStates()
 	intro, sections := restoreGuide(t)
 	found := 0
 	for _, s := range sections {
@@ -133,14 +151,10 @@ func TestRestoreGuide(t *testing.T) {
 		found++
 		t.Run(s.title, func(t *testing.T) {
 			r := newRoom(t)
-			r.is(t, state.broken)
-			if state.says != "" {
-				r.saysThen(t, state.says)
-			}
-			for _, sh := range s.sh {
-				if out, err := r.shell(t, intro+sh); err != nil {
-					t.Fatalf("%v\n%s\n%s", err, sh, out)
-				}
+			r.follow(t, state, intro, s)
+			if state.ends {
+				r.isFrozen(t, state.says)
+				return
 			}
 			r.grow(t, 7)
 			r.start()
@@ -151,6 +165,37 @@ func TestRestoreGuide(t *testing.T) {
 	if found != len(states) {
 		t.Errorf("%d sections with commands are in the guide, not %d", found, len(states))
 	}
+}
+
+// follow brings a state about and runs the section's commands.
+func (r *room) follow(t *testing.T, state guideState, intro string, s guideSection) {
+	t.Helper()
+	if state.during {
+		r.start()
+		r.ready()
+	}
+	r.is(t, state.broken)
+	if state.says != "" {
+		r.saysThen(t, state.says)
+	}
+	for _, sh := range s.sh {
+		if out, err := r.shell(t, intro+sh); err != nil {
+			t.Fatalf("%v\n%s\n%s", err, sh, out)
+		}
+	}
+	if state.during {
+		r.sameMirror(t)
+	}
+	r.stop()
+}
+
+// sameMirror demands that the guide's mirror is that of the tests, the hash
+// tiles aside, and takes one more run.
+func (r *room) sameMirror(t *testing.T) {
+	t.Helper()
+	want := r.path("want")
+	saveMirror(t, r.server, want)
+	r.is(t, "rm -r want/tile/[0-9]*; rm want/checkpoint; cp mirror/checkpoint .; rm mirror/checkpoint; diff -r want mirror; cp checkpoint mirror")
 }
 
 // saysThen starts the server, which ends or is not ready, and gives a reason.

@@ -60,7 +60,7 @@ func restored(t *testing.T, db *mariadb.Server, name string, behind int, runs bo
 	}
 	why := "rollback: the database's tree head has size 1, and " + knows + ": the database was restored from an older copy"
 	s.refusesToGoOn(l, c, why)
-	if !strings.Contains(s.out.String(), "restore the newer; then logserver fsck, and logserver guard clear") {
+	if !strings.Contains(s.out.String(), "(a database can be brought forward from a mirror: logserver restore); then logserver fsck, and logserver guard clear") {
 		t.Error("no way out is named")
 	}
 	s.stop()
