@@ -75,7 +75,7 @@ func (e *examination) useV1Key(spki []byte) bool {
 	case e.trusted.RekorV1Key == nil:
 		e.warn("v1 key", "Compare it with what the log's operator says (rekor-v1.pem).", "on the log's own word its key is SHA256:%x", key.id)
 	default:
-		e.passed("v1 key", "it is that of %s", e.trusted.RekorFrom)
+		e.passed("v1 key", "it is that of %s, SHA256:%x", e.trusted.RekorFrom, key.id)
 	}
 	e.v1 = &key
 	return true

@@ -118,7 +118,7 @@ func (w *world) serve(l *translog.Log, x *index.Index, record storage.Log) {
 	w.v1Key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
 	w.v1 = must(x509.MarshalPKIXPublicKey(&w.v1Key.PublicKey))(t)
 	v1 := must(rekorv1.New(rekorv1.Config{
-		Log: l, Key: w.v1Key, Host: origin, TreeID: must(rekorv1.TreeID(record.Instance))(t), Kinds: kinds, Search: x,
+		Log: l, Key: rekorv1.LocalKey(w.v1Key), Host: origin, TreeID: must(rekorv1.TreeID(record.Instance))(t), Kinds: kinds, Search: x,
 	}))(t)
 	v2 := rekorv2.New(rekorv2.Config{Log: l, KeyID: must(trust.LogID(w.key))(t), Kinds: kinds, Tiles: static})
 	w.handler = must(server.Handler(t.Context(), server.Config{

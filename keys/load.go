@@ -52,7 +52,7 @@ func Load(path string, password []byte) (crypto.Signer, error) {
 // checkPath refuses the URI of a key that is not in a file.
 func checkPath(path string) error {
 	if scheme, _, is := strings.Cut(path, "://"); is {
-		return fmt.Errorf("key %s://…: keys in a key management service are not supported; give a file", scheme)
+		return fmt.Errorf("key %s://…: this key cannot be in a key management service; give a file", scheme)
 	}
 	return nil
 }

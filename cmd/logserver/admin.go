@@ -29,8 +29,9 @@ func (p *program) initCommand() *cobra.Command {
 			return err
 		}
 		defer parts.close()
+		v1Key := ""
 		if v.Bool("rekor-v1") {
-			if _, err := parts.rekorV1Key(ctx, v); err != nil {
+			if v1Key, err = parts.describeRekorV1Key(ctx, v, newLogger(p.stderr, v.Text("log-level"))); err != nil {
 				return err
 			}
 		}
@@ -51,7 +52,7 @@ func (p *program) initCommand() *cobra.Command {
 			fmt.Fprintf(p.stdout, "  key       %s\n", path)
 		}
 		if v.Bool("rekor-v1") {
-			fmt.Fprintf(p.stdout, "  v1 key    %s\n", paths.rekorV1)
+			fmt.Fprintf(p.stdout, "  v1 key    %s\n", v1Key)
 		}
 		fmt.Fprintf(p.stdout, "  register  %s\n", paths.register)
 		if v.Text("storage") == "mysql" {

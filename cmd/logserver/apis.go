@@ -33,7 +33,7 @@ type apis struct {
 }
 
 func newAPIs(ctx context.Context, v config.Values, l *translog.Log, x *index.Index, parts *opened, logger *slog.Logger) (a apis, err error) {
-	fault := func(err error) { logger.Error("a fault that clients are not shown", "error", err) }
+	fault := faults(logger)
 	own := native.Config{Log: l, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Fault: fault}
 	if x != nil { // an interface that holds a nil pointer is not nil
 		own.Search = x
@@ -52,7 +52,7 @@ func newAPIs(ctx context.Context, v config.Values, l *translog.Log, x *index.Ind
 	}
 	var v1Key []byte
 	if v.Bool("rekor-v1") {
-		if a.rekorV1, v1Key, err = newRekorV1(ctx, v, l, x, parts, fault); err != nil {
+		if a.rekorV1, v1Key, err = newRekorV1(ctx, v, l, x, parts, logger); err != nil {
 			return a, err
 		}
 	}
@@ -60,9 +60,14 @@ func newAPIs(ctx context.Context, v config.Values, l *translog.Log, x *index.Ind
 	return a, nil
 }
 
+// faults writes down the errors that clients are not shown.
+func faults(logger *slog.Logger) func(error) {
+	return func(err error) { logger.Error("a fault that clients are not shown", "error", err) }
+}
+
 // newRekorV1 makes Rekor v1's API, and returns its public key, SPKI in DER.
-func newRekorV1(ctx context.Context, v config.Values, l *translog.Log, x *index.Index, parts *opened, fault func(error)) (*rekorv1.Handler, []byte, error) {
-	key, err := parts.rekorV1Key(ctx, v)
+func newRekorV1(ctx context.Context, v config.Values, l *translog.Log, x *index.Index, parts *opened, logger *slog.Logger) (*rekorv1.Handler, []byte, error) {
+	key, err := parts.rekorV1Key(ctx, v, logger)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -77,7 +82,7 @@ func newRekorV1(ctx context.Context, v config.Values, l *translog.Log, x *index.
 	cfg := rekorv1.Config{
 		Log: l, Key: key, Host: cmp.Or(v.Text("rekor-v1-host"), l.Origin()), TreeID: treeID, Kinds: kinds(v),
 		Timeout: v.Duration("add-timeout"), Conflict: v.Bool("rekor-v1-conflict"),
-		MaxBody: v.Size("max-body"), CacheBytes: v.Size("response-cache"), Fault: fault,
+		MaxBody: v.Size("max-body"), CacheBytes: v.Size("response-cache"), Fault: faults(logger),
 	}
 	if x != nil {
 		cfg.Search = x

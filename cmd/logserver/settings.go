@@ -29,7 +29,7 @@ func settings() []config.Setting {
 		{Name: "entry-kinds", Type: config.List, Default: "hashedrekord,dsse,intoto,rekord", OneOf: []string{"hashedrekord", "dsse", "intoto", "rekord", "raw"}, Help: "Which kinds of entries may be added. intoto and rekord come over Rekor v1 alone; raw entries are opaque bytes that nobody signed."},
 		{Name: "rekor-v2", Type: config.Bool, Default: "true", Help: "Serve Rekor v2's API, for cosign and other Sigstore clients, below /api/v2/ and over gRPC."},
 		{Name: "rekor-v1", Type: config.Bool, Default: "true", Help: "Serve Rekor v1's API, for their older versions and rekor-cli, below /api/v1/."},
-		{Name: "rekor-v1-key", Type: config.File, Help: "File of the ECDSA P-256 key that the Rekor v1 API signs with, one for all replicas; made on first start. Default: rekor-v1.key in the data directory."},
+		{Name: "rekor-v1-key", Type: config.Text, Help: "The ECDSA P-256 key that the Rekor v1 API signs with, one for all replicas: a file, made on first start; or the URI of a key in a key management service as cosign takes it, awskms://…, azurekms://…, gcpkms://…, hashivault://NAME or openbao://NAME, with credentials from the environment. Default: rekor-v1.key in the data directory."},
 		{Name: "rekor-v1-key-password-file", Type: config.File, Help: "File with the password of an encrypted key of the Rekor v1 API."},
 		{Name: "rekor-v1-host", Type: config.Text, Help: "Name in the Rekor v1 API's signed notes; sigstore-js looks for it in the log's URL. Default: the origin."},
 		{Name: "rekor-v1-conflict", Type: config.Bool, Default: "false", Help: "Over Rekor v1, answer an entry that is in the log already with 409, as Rekor does; clients take that for an error."},

@@ -2,9 +2,7 @@ package rekorv1_test
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
@@ -302,29 +300,6 @@ func TestAddTimeout(t *testing.T) {
 	w.refused(t, w.ask(t, "POST", entriesPath, newSigner(t).hashedrekord(t, "a")), 504, 504, "add it again")
 }
 
-// failingKey stands for a key that is elsewhere and does not answer.
-type failingKey struct{ *ecdsa.PrivateKey }
-
-func (failingKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
-	return nil, errors.New("KMS at kms.internal does not answer")
-}
-
-func TestKeyFails(t *testing.T) {
-	w := newWorld(t, func(c *rekorv1.Config) { c.Key = failingKey{c.Key.(*ecdsa.PrivateKey)} })
-	s := newSigner(t)
-	for i, ask := range []func() *httptest.ResponseRecorder{
-		func() *httptest.ResponseRecorder { return w.ask(t, "POST", entriesPath, s.hashedrekord(t, "a")) },
-		func() *httptest.ResponseRecorder { return w.ask(t, "GET", "/api/v1/log", "") },
-		func() *httptest.ResponseRecorder { return w.ask(t, "GET", entriesPath+"?logIndex=0", "") },
-	} {
-		rec := ask()
-		w.refused(t, rec, 500, 500, "internal error")
-		if strings.Contains(rec.Body.String(), "kms") || w.faults.count() != i+1 {
-			t.Errorf("%d faults, %s", w.faults.count(), rec.Body)
-		}
-	}
-}
-
 func TestNewRefuses(t *testing.T) {
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
@@ -339,11 +314,10 @@ func TestNewRefuses(t *testing.T) {
 		"no host":        {func(c *rekorv1.Config) { c.Host = "" }, "host name"},
 		"a host's space": {func(c *rekorv1.Config) { c.Host = "log example" }, "host name"},
 		"no tree":        {func(c *rekorv1.Config) { c.TreeID = 0 }, "the tree id is 0"},
-		"Ed25519":        {func(c *rekorv1.Config) { c.Key = ed25519.NewKeyFromSeed(make([]byte, 32)) }, "need ECDSA P-256"},
-		"P-384":          {func(c *rekorv1.Config) { c.Key = p384 }, "need ECDSA P-256"},
+		"P-384":          {func(c *rekorv1.Config) { c.Key = rekorv1.LocalKey(p384) }, "need ECDSA P-256"},
 		"a limit":        {func(c *rekorv1.Config) { c.MaxBody = -1 }, "negative"},
 	} {
-		cfg := rekorv1.Config{Log: &fakeLog{}, Key: apiKey(t), Host: host, TreeID: treeID}
+		cfg := rekorv1.Config{Log: &fakeLog{}, Key: rekorv1.LocalKey(apiKey(t)), Host: host, TreeID: treeID}
 		c.set(&cfg)
 		if _, err := rekorv1.New(cfg); err == nil || !strings.Contains(err.Error(), c.contains) {
 			t.Errorf("%s: %v", name, err)

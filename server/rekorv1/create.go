@@ -70,7 +70,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) appendReceipt(ctx context.Context, r translog.Receipt, e entry.Entry) ([]byte, error) {
-	s, err := h.seal(translog.Record{Index: r.Index, LeafHash: r.LeafHash, IntegratedAt: r.IntegratedAt, Canonical: e.Canonical()})
+	s, err := h.seal(ctx, translog.Record{Index: r.Index, LeafHash: r.LeafHash, IntegratedAt: r.IntegratedAt, Canonical: e.Canonical()})
 	if err != nil {
 		return nil, err
 	}

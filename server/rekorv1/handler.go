@@ -33,9 +33,13 @@
 //
 //	— log.example.com 1jnM4jBFAiEA…
 //
-// in which the key's name is the host alone. Signatures are deterministic (RFC
-// 6979): every replica, and every answer, has the same bytes. Only published
-// tree heads are ever shown or signed, each once; SETs are kept in a cache.
+// in which the key's name is the host alone. Only published tree heads
+// are ever shown or signed, each once; SETs are kept in a cache. What is signed
+// is the same on every replica and in every answer, the signature is not:
+// replicas, and a server that was started anew, sign for themselves.
+//
+// The key may be in a key management service. While that is away, what was signed
+// before is answered, what was not is 503 or 504, and entries are logged.
 //
 // # A retry is a success
 //
@@ -57,7 +61,6 @@
 package rekorv1
 
 import (
-	"crypto"
 	"errors"
 	"fmt"
 	"net/http"
@@ -83,7 +86,7 @@ const (
 // that its comment names.
 type Config struct {
 	Log      Log           // required
-	Key      crypto.Signer // required: ECDSA P-256
+	Key      Key           // required
 	Host     string        // required: the key's name on notes, and what their first line begins with
 	TreeID   int64         // required: above 0; see TreeID
 	Kinds    []entry.Kind  // the kinds that may be added
@@ -99,14 +102,14 @@ type Config struct {
 
 // Handler serves the API.
 type Handler struct {
-	cfg     Config
-	ids     identity
-	signer  *checkpoint.KeySigner // of notes
-	entries *bytecache.Cache[int64, *sealed]
-	indexes *bytecache.Cache[leafKey, int64]
-	heads   *bytecache.Cache[headKey, *head]
-	kinds   string // those served, for people
-	v       values
+	cfg      Config
+	ids      identity
+	verifier checkpoint.Verifier // of notes
+	entries  *bytecache.Cache[int64, *sealed]
+	indexes  *bytecache.Cache[leafKey, int64]
+	heads    *bytecache.Cache[headKey, *head]
+	kinds    string // those served, for people
+	v        values
 }
 
 // New makes a Handler.
@@ -118,13 +121,12 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Key = deterministic(cfg.Key)
-	signer, err := checkpoint.NewSigner(cfg.Host, cfg.Key)
+	verifier, err := checkpoint.NewVerifier(cfg.Host, cfg.Key.Public())
 	if err != nil {
 		return nil, err
 	}
 	return &Handler{
-		cfg: cfg, ids: ids, signer: signer, kinds: served(cfg.Kinds), v: headerValues(),
+		cfg: cfg, ids: ids, verifier: verifier, kinds: served(cfg.Kinds), v: headerValues(),
 		entries: bytecache.New(cfg.CacheBytes-cfg.CacheBytes/8, sealedSize),
 		indexes: bytecache.New(cfg.CacheBytes/8, func(leafKey, int64) int64 { return 40 }),
 		heads:   bytecache.New(headsBytes, headSize),

@@ -36,20 +36,22 @@ func (h *Handler) head(ctx context.Context, size int64, root merkle.Hash) (*head
 	if known, ok := h.heads.Peek(key); ok {
 		return known, nil
 	}
-	return h.heads.Get(ctx, key, func(context.Context) (*head, error) { return h.signHead(key) })
+	made, err := h.heads.Get(ctx, key, func(ctx context.Context) (*head, error) { return h.signHead(ctx, key) })
+	if err != nil {
+		return nil, &unsigned{err}
+	}
+	return made, nil
 }
 
-func (h *Handler) signHead(k headKey) (*head, error) {
+func (h *Handler) signHead(ctx context.Context, k headKey) (*head, error) {
 	text := checkpoint.Checkpoint{Origin: h.ids.origin, Size: k.size, Root: k.root}.Text()
-	sig, err := h.signer.Sign(text)
+	// The signature's name is the host alone, and so not the note's first line:
+	// what Rekor's clients look for is older than the rule.
+	sig, err := h.signNote(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	note := checkpoint.Note{Text: text, Signatures: []checkpoint.Signature{
-		// The name is the host alone, and so not the note's first line: what
-		// Rekor's clients look for is older than the rule.
-		{Name: h.signer.Name(), KeyID: h.signer.KeyHash(), Blob: sig},
-	}}
+	note := checkpoint.Note{Text: text, Signatures: []checkpoint.Signature{sig}}
 	quoted, err := quote(string(note.Marshal()))
 	if err != nil {
 		return nil, err

@@ -2,16 +2,13 @@ package rekorv1
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math"
 
 	"indelible/merkle"
@@ -49,9 +46,9 @@ type identity struct {
 }
 
 func newIdentity(cfg Config) (identity, error) {
-	key, ok := cfg.Key.Public().(*ecdsa.PublicKey)
-	if !ok || key.Curve != elliptic.P256() {
-		return identity{}, fmt.Errorf("the key of Rekor v1's API is a %T; its clients need ECDSA P-256", cfg.Key.Public())
+	key := cfg.Key.Public()
+	if key.Curve != elliptic.P256() {
+		return identity{}, fmt.Errorf("the key of Rekor v1's API is on %s; its clients need ECDSA P-256", key.Params().Name)
 	}
 	id, err := LogID(key)
 	if err != nil {
@@ -97,31 +94,4 @@ func (d identity) parseID(s string) (leaf merkle.Hash, ours, ok bool) {
 	tree := b[:n-merkle.HashSize]
 	copy(leaf[:], b[len(tree):n])
 	return leaf, len(tree) == 0 || hex.EncodeToString(tree) == d.tree, true
-}
-
-// rfc6979 signs deterministically, as *ecdsa.PrivateKey does without a source
-// of randomness.
-type rfc6979 struct{ *ecdsa.PrivateKey }
-
-func (k rfc6979) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return k.PrivateKey.Sign(nil, digest, opts)
-}
-
-// deterministic makes a key that is in memory sign every message in one way
-// only. A key elsewhere signs as it does.
-func deterministic(key crypto.Signer) crypto.Signer {
-	if k, ok := key.(*ecdsa.PrivateKey); ok {
-		return rfc6979{k}
-	}
-	return key
-}
-
-// sign signs a message: ECDSA over its SHA-256.
-func (h *Handler) sign(message []byte) ([]byte, error) {
-	digest := sha256.Sum256(message)
-	sig, err := h.cfg.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("sign for Rekor v1's API: %w", err)
-	}
-	return sig, nil
 }

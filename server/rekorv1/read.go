@@ -100,7 +100,7 @@ func (h *Handler) appendRecord(ctx context.Context, to []byte, r translog.Record
 	if err != nil {
 		return to, err
 	}
-	s, err := h.seal(r)
+	s, err := h.seal(ctx, r)
 	if err != nil {
 		return to, err
 	}

@@ -1,6 +1,7 @@
 package rekorv1
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,7 +54,9 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 		return
 	}
 	r, ok := errors.AsType[*refusal](err)
-	if !ok {
+	if u, late := errors.AsType[*unsigned](err); late && !errors.Is(err, context.Canceled) {
+		r = notSigned(w, u.err)
+	} else if !ok {
 		r = h.refusalOf(w, failure.Status(err), err)
 	}
 	body, err := json.Marshal(struct {

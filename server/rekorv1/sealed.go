@@ -23,28 +23,28 @@ type sealed struct {
 
 func sealedSize(_ int64, s *sealed) int64 { return int64(cap(s.front) + cap(s.back) + 64) }
 
-// seal returns an entry with its SET, signed now if it is not at hand.
-func (h *Handler) seal(r translog.Record) (*sealed, error) {
+// seal returns an entry with its SET, signed now if it is not at hand: once,
+// however many ask for it at the same time.
+func (h *Handler) seal(ctx context.Context, r translog.Record) (*sealed, error) {
 	if s, ok := h.entries.Peek(r.Index); ok {
 		return s, nil
 	}
-	s, err := h.signEntry(r)
+	s, err := h.entries.Get(ctx, r.Index, func(ctx context.Context) (*sealed, error) { return h.signEntry(ctx, r) })
 	if err != nil {
-		return nil, err
+		return nil, &unsigned{err}
 	}
-	h.entries.Add(r.Index, s)
 	h.indexes.Add(r.LeafHash, r.Index)
 	return s, nil
 }
 
 // signEntry writes an entry, a part of which is what the SET signs.
-func (h *Handler) signEntry(r translog.Record) (*sealed, error) {
+func (h *Handler) signEntry(ctx context.Context, r translog.Record) (*sealed, error) {
 	b := make([]byte, 0, base64.StdEncoding.EncodedLen(len(r.Canonical))+256)
 	b = h.ids.appendEntryID(append(b, '"'), r.LeafHash)
 	b = append(b, `":`...)
 	payload := len(b)
 	b = h.ids.appendPayload(b, r)
-	set, err := h.sign(b[payload:])
+	set, err := h.sign(ctx, b[payload:])
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func apiKey(tb testing.TB) *ecdsa.PrivateKey {
 func over(tb testing.TB, log rekorv1.Log, set ...func(*rekorv1.Config)) *world {
 	tb.Helper()
 	w := &world{key: apiKey(tb), faults: &faults{}}
-	cfg := rekorv1.Config{Log: log, Key: w.key, Host: host, TreeID: treeID, Kinds: v1Kinds(), MaxBody: maxBody, Fault: w.faults.add}
+	cfg := rekorv1.Config{Log: log, Key: rekorv1.LocalKey(w.key), Host: host, TreeID: treeID, Kinds: v1Kinds(), MaxBody: maxBody, Fault: w.faults.add}
 	for _, change := range set {
 		change(&cfg)
 	}
