@@ -89,20 +89,12 @@ func policyLine(i int, vkey, url string) string {
 	return fmt.Sprintf("witness w%d %s %s\n", i, vkey, url)
 }
 
-// policy writes a policy of three witnesses, of which so many must cosign, and
-// returns the argument that names it.
-func (b *bench) policy(name, lines string, quorum int) (string, error) {
-	path := filepath.Join(b.dir, name+".policy")
-	text := fmt.Sprintf("%sgroup g %d w0 w1 w2\nquorum g\n", lines, quorum)
-	return "--witness-policy=" + path, os.WriteFile(path, []byte(text), 0o600)
-}
-
-// witnessedLogs are the logs that are compared.
+// witnessedLogs are the logs that are compared: one a case of witnessCases.
 type witnessedLogs struct {
-	plain, stubbed, all, two *process
-	witnesses                realWitnesses
-	stub                     string // URL of a stub
-	stops                    []func()
+	servers   []*process
+	witnesses realWitnesses
+	stub      string // URL of a stub
+	stops     []func()
 }
 
 func (w *witnessedLogs) stop() {
@@ -111,51 +103,82 @@ func (w *witnessedLogs) stop() {
 	}
 }
 
-func (b *bench) startWitnessed(ctx context.Context) (*witnessedLogs, error) {
-	w := &witnessedLogs{}
+// witnessCase is a log's witnesses.
+type witnessCase struct {
+	name   string
+	quorum int // of three; 0: it has none
+	real   bool
+	goal   float64 // share of the rate without witnesses
+}
+
+func witnessCases() []witnessCase {
+	return []witnessCase{
+		{"no witness", 0, false, 0},
+		{"2 of 3 stubs of 20 ms", 2, false, 0.9},
+		{"3 of 3 real witnesses", 3, true, 0.6},
+		{"2 of 3 real witnesses", 2, true, 0.6},
+	}
+}
+
+// startWitnessed makes the logs first: the real witnesses must know them before
+// their servers ask.
+func (b *bench) startWitnessed(ctx context.Context) (w *witnessedLogs, err error) {
+	w = &witnessedLogs{}
 	stubLines, url, stop, err := stubs()
 	w.stops, w.stub = append(w.stops, stop), url
 	if err != nil {
 		return w, err
 	}
-	var logs [4]madeLog
+	cases := witnessCases()
+	logs := make([]madeLog, len(cases))
 	for i := range logs {
 		if logs[i], err = b.makeLog(ctx); err != nil {
 			return w, err
 		}
 	}
-	w.witnesses, err = b.startWitnesses(ctx, logs[2], logs[3])
+	w.witnesses, err = b.startWitnesses(ctx, logs...)
 	w.stops = append(w.stops, func() { stopAll(w.witnesses.running) })
 	if err != nil {
 		return w, err
 	}
-	for i, s := range []struct {
-		on     **process
-		name   string
-		lines  string
-		quorum int
-	}{
-		{&w.plain, "", "", 0},
-		{&w.stubbed, "stubs", stubLines, 2},
-		{&w.all, "all", w.witnesses.lines, 3},
-		{&w.two, "two", w.witnesses.lines, 2},
-	} {
-		args := logs[i].args
-		if s.quorum > 0 {
-			policy, err := b.policy(s.name, s.lines, s.quorum)
-			if err != nil {
-				return w, err
-			}
-			args = append(args, policy)
+	for i, c := range cases {
+		lines := stubLines
+		if c.real {
+			lines = w.witnesses.lines
 		}
-		p, err := b.startServer(ctx, args)
+		p, err := b.startWitnessedLog(ctx, logs[i], c, lines)
 		if err != nil {
 			return w, err
 		}
-		*s.on = p
+		w.servers = append(w.servers, p)
 		w.stops = append(w.stops, p.stop)
 	}
 	return w, nil
+}
+
+func (b *bench) startWitnessedLog(ctx context.Context, l madeLog, c witnessCase, lines string) (*process, error) {
+	if c.quorum == 0 {
+		return b.startServer(ctx, l.args)
+	}
+	path := filepath.Join(b.dir, c.name+".policy")
+	text := fmt.Sprintf("%sgroup g %d w0 w1 w2\nquorum g\n", lines, c.quorum)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	return b.startServer(ctx, append(l.args, "--witness-policy", path))
+}
+
+// ways add to each of the logs.
+func (w *witnessedLogs) ways(b *bench, clients int) []way {
+	var ways []way
+	for i, c := range witnessCases() {
+		var beside []*process
+		if c.real {
+			beside = w.witnesses.running
+		}
+		ways = append(ways, b.rawWay(w.servers[i:i+1], clients, beside...))
+	}
+	return ways
 }
 
 // measureWitness compares logs that have three witnesses with one that has
@@ -172,54 +195,50 @@ func measureWitness(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range []struct {
-		clients int
-		goal    float64 // 0: the time of a reply is what bounds these
-	}{{256, 0}, {1024, 0.9}, {4096, 0.9}} {
-		if err := b.manyWitnessed(ctx, w, c.clients, c.goal); err != nil {
+	for _, clients := range []int{256, 1024, 4096} {
+		if err := b.manyWitnessed(ctx, w, clients); err != nil {
 			return err
 		}
 	}
 	return b.oneWitnessed(ctx, w)
 }
 
-func (b *bench) witnessWays(w *witnessedLogs, clients int) []way {
-	theirs := w.witnesses.running
-	return []way{
-		b.rawWay([]*process{w.plain}, clients), b.rawWay([]*process{w.stubbed}, clients),
-		b.rawWay([]*process{w.all}, clients, theirs...), b.rawWay([]*process{w.two}, clients, theirs...),
-	}
-}
-
-func (b *bench) manyWitnessed(ctx context.Context, w *witnessedLogs, clients int, goal float64) error {
-	m, err := b.alternate(ctx, b.witnessWays(w, clients)...)
+func (b *bench) manyWitnessed(ctx context.Context, w *witnessedLogs, clients int) error {
+	m, err := b.alternate(ctx, w.ways(b, clients)...)
 	if err != nil {
 		return err
 	}
-	name := rawName(clients)
-	b.table.add(m[0].row(name + ", no witness"))
-	b.table.add(m[1].against(m[0], name+", 2 of 3 stubs of 20 ms", "no witness", goal))
-	b.table.add(m[2].against(m[0], name+", 3 of 3 real witnesses", "no witness", min(goal, 0.6)))
-	b.table.add(m[3].against(m[0], name+", 2 of 3 real witnesses", "no witness", min(goal, 0.6)))
+	for i, c := range witnessCases() {
+		name := rawName(clients) + ", " + c.name
+		switch {
+		case c.quorum == 0:
+			b.table.add(m[i].row(name))
+		case clients <= 256: // so few are bound by the time of a reply
+			b.table.add(m[i].against(m[0], name, "no witness", 0))
+		default:
+			b.table.add(m[i].against(m[0], name, "no witness", c.goal))
+		}
+	}
 	return nil
 }
 
 // oneWitnessed compares how long one client waits. Rates are those of the
 // median time.
 func (b *bench) oneWitnessed(ctx context.Context, w *witnessedLogs) error {
-	m, err := b.alternate(ctx, append(b.witnessWays(w, 1), b.roundTrip(w))...)
+	m, err := b.alternate(ctx, append(w.ways(b, 1), b.roundTrip(w))...)
 	if err != nil {
 		return err
 	}
-	for i, name := range []string{"no witness", "2 of 3 stubs of 20 ms", "3 of 3 real witnesses", "2 of 3 real witnesses"} {
-		r := row{what: "1/p50 of one client, one add at a time, " + name, rate: m[i].times.perSecond(0.5), times: m[i].times}
-		if i == 1 {
-			r.limit, r.goal = bound(m[0].times.perSecond(0.5), m[4].times.perSecond(0.5), b.table.rate(limitCommit)), 1
+	trip := m[len(m)-1].times
+	b.table.add(row{what: "1/p50 of a stub's round trip", rate: trip.perSecond(0.5), times: trip})
+	for i, c := range witnessCases() {
+		r := row{what: "1/p50 of one client, one add at a time, " + c.name, rate: m[i].times.perSecond(0.5), times: m[i].times}
+		if c.quorum > 0 && !c.real {
+			r.limit, r.goal = bound(m[0].times.perSecond(0.5), trip.perSecond(0.5), b.table.rate(limitCommit)), 1
 			r.note = "limit: no witness + round trip + commit"
 		}
 		b.table.add(r)
 	}
-	b.table.add(row{what: "1/p50 of a stub's round trip", rate: m[4].times.perSecond(0.5), times: m[4].times})
 	return nil
 }
 
@@ -228,7 +247,7 @@ func (b *bench) roundTrip(w *witnessedLogs) way {
 	return func(ctx context.Context, _ int) (measured, error) {
 		web := newWeb(1)
 		defer web.close()
-		note, err := web.body(ctx, w.plain.http+"/checkpoint")
+		note, err := web.body(ctx, w.servers[0].http+"/checkpoint")
 		if err != nil {
 			return measured{}, err
 		}
