@@ -122,3 +122,8 @@ func TestAForgedSignatureOfRekorV1(t *testing.T) {
 		l.fails(t, "signature")
 	}
 }
+
+// certPEM is a certificate as Rekor v1's clients send it.
+func certPEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}

@@ -31,14 +31,14 @@ type Signer struct {
 }
 
 // match says who a signer is, or why it is not the one that is trusted.
-func (s Signer) match(have entry.Signer) (string, error) {
+func (s Signer) match(have entry.Signer, then *moment) (string, error) {
 	if s.Fingerprint != "" {
 		return s.matchKey(have)
 	}
 	if have.Certificate == nil {
 		return "", fmt.Errorf("it is signed by a bare key, %s, and a certificate of %s is asked for", fingerprint(have), s.Identity)
 	}
-	return s.matchCertificate(have.Certificate)
+	return s.matchCertificate(have.Certificate, then)
 }
 
 func fingerprint(have entry.Signer) string {
@@ -52,9 +52,9 @@ func (s Signer) matchKey(have entry.Signer) (string, error) {
 	return "key " + fingerprint(have), nil
 }
 
-// matchCertificate checks the chain at the moment the certificate begins to be
-// valid: an entry has no time that could be trusted to be that of the signing.
-func (s Signer) matchCertificate(c *x509.Certificate) (string, error) {
+// matchCertificate checks whose certificate it is, and that it comes from one of
+// the roots.
+func (s Signer) matchCertificate(c *x509.Certificate, then *moment) (string, error) {
 	if s.Roots == nil {
 		return "", errors.New("no certificate authority is trusted")
 	}
@@ -64,15 +64,36 @@ func (s Signer) matchCertificate(c *x509.Certificate) (string, error) {
 	if err := s.matchIssuer(issuer(c)); err != nil {
 		return "", err
 	}
-	// The identity stands in a critical extension of its own kind; which usages
-	// the authority allows is its affair.
-	_, err := c.Verify(x509.VerifyOptions{
-		Roots: s.Roots, Intermediates: s.Intermediates, CurrentTime: c.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
+	chains, err := s.chains(c, then)
 	if err != nil {
 		return "", fmt.Errorf("its certificate does not come from a trusted authority: %w", err)
 	}
-	return "certificate of " + s.Identity + " (that it was valid when it signed is not proven)", nil
+	if then == nil {
+		return "certificate of " + s.Identity + " (that it was valid when it signed is not proven)", nil
+	}
+	if err := then.within(c, chains); err != nil {
+		return "", err
+	}
+	return "certificate of " + s.Identity + ", valid when that was logged (whether a CT log has it is not checked)", nil
+}
+
+// chains leads from a certificate to the roots, at the moment that it begins to
+// be valid.
+func (s Signer) chains(c *x509.Certificate, then *moment) ([][]*x509.Certificate, error) {
+	between := s.Intermediates
+	if then != nil && len(then.above) > 0 {
+		if between = x509.NewCertPool(); s.Intermediates != nil {
+			between = s.Intermediates.Clone()
+		}
+		for _, a := range then.above {
+			between.AddCert(a)
+		}
+	}
+	// The identity stands in a critical extension of its own kind; which usages
+	// the authority allows is its affair.
+	return c.Verify(x509.VerifyOptions{
+		Roots: s.Roots, Intermediates: between, CurrentTime: c.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
 }
 
 func (s Signer) matchIssuer(got string) error {

@@ -2,8 +2,8 @@
 // who is trusted and logged in a log that is trusted. Pure: it reads the
 // artifact it is given, and nothing else; no network, no clock, no files.
 //
-// It takes a proof file (C2SP tlog-proof) whose extra line carries the logged
-// entry, and goes through these checks in order:
+// Verify takes a proof file (C2SP tlog-proof) whose extra line carries the
+// logged entry, and goes through these checks in order:
 //
 //	entry        the extra line is a canonical entry
 //	artifact     the entry is of this artifact
@@ -13,7 +13,44 @@
 //	witnesses    the policy's quorum cosigned it (with a policy)
 //	inclusion    the entry is in the checkpoint's tree
 //
-// It stops at the first that fails, and says that those after it were not made.
+// VerifyBundle takes a file in Sigstore's bundle format, as cosign and Sigstore's
+// libraries write it. A bundle says everything twice, as its own content and as
+// what was logged, and must say the same. Its checks are:
+//
+//	bundle       it is in the format, to the letter
+//	entry        the logged entry is canonical, and of the bundle's content
+//	artifact     it is the artifact that was signed, or a subject of the statement
+//	signature    the signature verifies, over the artifact or the DSSE envelope
+//	checkpoint   a log that is trusted signed the checkpoint
+//	witnesses    the policy's quorum cosigned it (with a policy)
+//	inclusion    the entry is in the checkpoint's tree
+//	time         by when it was logged, if somebody who is trusted signed that
+//	signer       the signature's key is one that is trusted
+//
+// Both stop at the first check that fails, and say that those after it were not
+// made.
+//
+// # Certificates and time
+//
+// A certificate for ten minutes says who had a key in these ten minutes, and no
+// bundle says when a signature was made: only by when it was there. If that was
+// while the certificate was valid, the signature is its owner's. So the signer
+// of a bundle is known by a certificate only if a time is proven, by
+//
+//	Rekor v1     the log's promise, which has the time when the entry came in
+//	witnesses    the earliest time by which a quorum of the policy had cosigned;
+//	             to backdate it, a quorum would have to lie
+//	the log      its own timestamped signature, if no witnesses are asked for
+//
+// and the certificate, and all above it, were valid then. RFC 3161 timestamps
+// are not read. Of a proof file, where Verify does not ask for a time, it says
+// so.
+//
+// # Rekor v1
+//
+// One entry can come with a checkpoint of Rekor v2's, which is the log's own, or
+// of Rekor v1's, which another key of the log's signed and no witness ever sees.
+// So a policy that asks for witnesses refuses all bundles of Rekor v1.
 //
 // "Somebody signed it and somebody logged it" proves nothing: without a log and
 // a signer to compare with, Verify refuses.
@@ -21,10 +58,12 @@ package verify
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"indelible/checkpoint"
 	"indelible/entry"
@@ -37,6 +76,9 @@ type Trust struct {
 	// set, and asks for witnesses as well.
 	Logs   []checkpoint.Verifier
 	Policy *checkpoint.Policy
+	// BareKeys are keys of trusted logs whose names are not known, as Sigstore
+	// hands them around: of any log that signs with them, Rekor v1's included.
+	BareKeys []crypto.PublicKey
 	// Signers: one of them must have signed. Raw entries are not signed, and
 	// need AnySigner.
 	Signers   []Signer
@@ -48,8 +90,11 @@ var ErrNoTrust = errors.New("nothing to compare with")
 
 // check refuses to verify against nobody.
 func (t Trust) check() error {
-	if len(t.Logs) == 0 && (t.Policy == nil || len(t.Policy.Logs) == 0) {
+	if len(t.Logs)+len(t.BareKeys) == 0 && (t.Policy == nil || len(t.Policy.Logs) == 0) {
 		return fmt.Errorf("%w: no log is trusted", ErrNoTrust)
+	}
+	if _, err := t.named("log"); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoTrust, err)
 	}
 	if len(t.Signers) == 0 && !t.AnySigner {
 		return fmt.Errorf("%w: no signer is trusted", ErrNoTrust)
@@ -60,6 +105,34 @@ func (t Trust) check() error {
 		}
 	}
 	return nil
+}
+
+// named are the keys that may sign for a log of this name.
+func (t Trust) named(name string) ([]checkpoint.Verifier, error) {
+	var list []checkpoint.Verifier
+	if t.Policy == nil {
+		list = slices.Clone(t.Logs)
+	} else {
+		for _, l := range t.Policy.Logs {
+			list = append(list, l.Key)
+		}
+	}
+	for _, pub := range t.BareKeys {
+		v, err := checkpoint.NewVerifier(name, pub)
+		if err != nil {
+			return nil, fmt.Errorf("the key of a log: %w", err)
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// cosigners are the witnesses that may have signed.
+func (t Trust) cosigners() []checkpoint.Verifier {
+	if t.Policy == nil {
+		return nil
+	}
+	return t.Policy.Cosigners()
 }
 
 // State is how a check ended.
@@ -87,6 +160,7 @@ type Result struct {
 	Origin   string     `json:"origin,omitempty"`
 	Index    int64      `json:"index"`
 	Size     int64      `json:"treeSize"`
+	Time     int64      `json:"time,omitempty"` // by when it was logged, in POSIX seconds; 0 if that is not proven
 	LeafHash []byte     `json:"leafHash,omitempty"`
 	Checks   []Check    `json:"checks"`
 }
@@ -121,18 +195,18 @@ func Verify(artifact io.Reader, proof []byte, trust Trust) (Result, error) {
 		func() error { return v.parse(proof) }, v.matchArtifact, v.checkSignature, v.matchSigner, v.openCheckpoint, v.checkWitnesses, v.include,
 	} {
 		if err := step(); err != nil {
-			v.skipRest()
+			v.skipRest("entry", "artifact", "signature", "signer", "checkpoint", "witnesses", "inclusion")
 			return v.Result, v.readError
 		}
 	}
-	v.unchecked()
+	v.findCosigned(0)
 	v.Verified = true
 	return v.Result, nil
 }
 
 // skipRest notes the checks that a failure left out.
-func (v *verification) skipRest() {
-	for _, name := range []string{"entry", "artifact", "signature", "signer", "checkpoint", "witnesses", "inclusion"} {
+func (v *verification) skipRest(all ...string) {
+	for _, name := range all {
 		if !slices.ContainsFunc(v.Checks, func(c Check) bool { return c.Name == name }) {
 			v.note(name, NotChecked, "an earlier check failed")
 		}
@@ -146,8 +220,9 @@ type verification struct {
 	proof     checkpoint.Proof
 	parsed    entry.Parsed
 	opened    checkpoint.Opened
-	readError error  // the artifact could not be read
-	whole     []byte // the artifact, if the signature is over all of it
+	then      *moment // by when it was logged; nil where nobody asks
+	readError error   // the artifact could not be read
+	whole     []byte  // the artifact, if the signature is over all of it
 }
 
 // fail notes a failed check.
@@ -263,7 +338,7 @@ func (v *verification) matchSigner() error {
 	var why []error
 	for _, have := range v.parsed.Signers() {
 		for _, want := range v.trust.Signers {
-			what, err := want.match(have)
+			what, err := want.match(have, v.then)
 			if err == nil {
 				v.note("signer", Passed, "%s", what)
 				return nil
@@ -277,17 +352,16 @@ func (v *verification) matchSigner() error {
 	return v.fail("signer", fmt.Errorf("it is not signed by anybody you trust: %w", errors.Join(why...)))
 }
 
+// originOf is what a checkpoint says that its log is called; not verified.
+func originOf(note []byte) string {
+	origin, _, _ := strings.Cut(string(note), "\n")
+	return origin
+}
+
 func (v *verification) openCheckpoint() error {
-	p := v.trust.Policy
-	var err error
-	if p == nil {
-		v.opened, err = checkpoint.Open(v.proof.Checkpoint, v.trust.Logs)
-	} else {
-		var logs []checkpoint.Verifier
-		for _, l := range p.Logs {
-			logs = append(logs, l.Key)
-		}
-		v.opened, err = checkpoint.Open(v.proof.Checkpoint, logs, p.Cosigners()...)
+	logs, err := v.trust.named(originOf(v.proof.Checkpoint))
+	if err == nil {
+		v.opened, err = checkpoint.Open(v.proof.Checkpoint, logs, v.trust.cosigners()...)
 	}
 	if err != nil {
 		return v.fail("checkpoint", fmt.Errorf("no log that you trust signed the checkpoint: %w", err))
@@ -321,9 +395,4 @@ func (v *verification) include() error {
 	}
 	v.note("inclusion", Passed, "the entry is number %d of %d in the log", v.Index, v.Size)
 	return nil
-}
-
-// unchecked says what a good result does not mean.
-func (v *verification) unchecked() {
-	v.note("time", NotChecked, "a proof says that the entry is in the log, not since when")
 }

@@ -1,22 +1,32 @@
 package main
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
+	"indelible/keys"
 	"indelible/verify"
 )
 
 // proofSuffix is put after an artifact's name. SPEC: tlog-proof.
 const proofSuffix = ".tlog-proof"
+
+// bundleSuffixes are those that Sigstore's bundles have, in its guides and tools.
+func bundleSuffixes() []string { return []string{".sigstore.json", ".sigstore"} }
+
+// proofFlags say where the proof is.
+type proofFlags struct{ proof, bundle string }
 
 // certificateFlags name a signer by a certificate.
 type certificateFlags struct{ identity, issuer, roots string }
@@ -48,7 +58,7 @@ func poolOf(certs []*x509.Certificate) *x509.CertPool {
 }
 
 func (p *program) verifyCommand() *cobra.Command {
-	var proofFile string
+	var from proofFlags
 	var cert certificateFlags
 	anySigner := false
 	cmd := &cobra.Command{
@@ -56,16 +66,20 @@ func (p *program) verifyCommand() *cobra.Command {
 		Short: "Verify offline that a file is signed and logged",
 		Long: "Verify offline that FILE is signed by whom you trust, and in a log that you\n" +
 			"trust. Nothing is asked over the network. FILE - is standard input; it needs\n" +
-			"--proof.\n\n" +
-			"The log is --log-key, --policy, or the one remembered from your first add. The\n" +
-			"signer is --signer, your own key, or whoever has a certificate of an identity.",
+			"--proof or --bundle.\n\n" +
+			"The proof is a proof file of logcli's, or a bundle of cosign's or Sigstore's\n" +
+			"libraries. The log is --log-key, --policy, or the one remembered from your first\n" +
+			"add. The signer is --signer, your own key, or whoever has a certificate of an\n" +
+			"identity.",
 		Example: "  logcli verify app.tgz --signer release.pub\n" +
-			"  logcli verify app.tgz --certificate-identity me@example.com --ca-roots ca.pem",
+			"  logcli verify app.tgz --certificate-identity me@example.com --ca-roots ca.pem\n" +
+			"  logcli verify app.tgz --bundle app.sigstore.json --policy policy.txt",
 		Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, a []string) error { return p.verify(a[0], proofFile, cert, anySigner) },
+		RunE: func(_ *cobra.Command, a []string) error { return p.verify(a[0], from, cert, anySigner) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&proofFile, "proof", "", "`FILE` with the proof (default: the file's name and "+proofSuffix+")")
+	f.StringVar(&from.proof, "proof", "", "`FILE` with the proof (default: the file's name and "+proofSuffix+", .sigstore.json or .sigstore, whichever there is)")
+	f.StringVar(&from.bundle, "bundle", "", "`FILE` with a Sigstore bundle, in place of --proof")
 	f.StringVar(&cert.identity, "certificate-identity", "", "the signer's identity: a `NAME` in the certificate, which is an e-mail address, URI or DNS name")
 	f.StringVar(&cert.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer's `URL` in a Fulcio certificate (needed where there is one)")
 	f.StringVar(&cert.roots, "ca-roots", "", "PEM `FILE` with the certificate authorities that are trusted, the intermediate one too where there is one")
@@ -73,16 +87,10 @@ func (p *program) verifyCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) verify(file, proofFile string, cert certificateFlags, anySigner bool) error {
-	if proofFile == "" {
-		if file == "-" {
-			return usagef("standard input needs --proof FILE")
-		}
-		proofFile = file + proofSuffix
-	}
-	proof, err := readLimited(proofFile)
+func (p *program) verify(file string, from proofFlags, cert certificateFlags, anySigner bool) error {
+	proof, err := from.read(file)
 	if err != nil {
-		return noProof(file, proofFile, err)
+		return err
 	}
 	trust, err := p.trust(proof, cert, anySigner)
 	if err != nil {
@@ -93,7 +101,7 @@ func (p *program) verify(file, proofFile string, cert certificateFlags, anySigne
 		return err
 	}
 	defer artifact.Close()
-	result, err := verify.Verify(artifact, proof, trust)
+	result, err := proof.verify(artifact, trust)
 	if errors.Is(err, verify.ErrNoTrust) {
 		return p.noTrust(err)
 	}
@@ -103,10 +111,72 @@ func (p *program) verify(file, proofFile string, cert certificateFlags, anySigne
 	return p.verdict(file, result)
 }
 
+// proofData is a proof file, or a bundle.
+type proofData struct {
+	bytes    []byte
+	isBundle bool
+}
+
+func (d proofData) verify(artifact io.Reader, trust verify.Trust) (verify.Result, error) {
+	if d.isBundle {
+		return verify.VerifyBundle(artifact, d.bytes, trust)
+	}
+	return verify.Verify(artifact, d.bytes, trust)
+}
+
+// origins are the logs that a proof says it is from.
+func (d proofData) origins() ([]string, error) {
+	if d.isBundle {
+		return verify.BundleOrigins(d.bytes)
+	}
+	parsed, err := checkpoint.ParseProof(d.bytes)
+	if err != nil {
+		return nil, fmt.Errorf("the proof file is not valid: %w", err)
+	}
+	origin, _, _ := strings.Cut(string(parsed.Checkpoint), "\n")
+	return []string{origin}, nil
+}
+
+// read reads the proof of a file. What begins like a JSON object is a bundle.
+func (f proofFlags) read(file string) (d proofData, err error) {
+	name, err := f.find(file)
+	if err != nil {
+		return d, err
+	}
+	if d.bytes, err = readAtMost(name, verify.MaxBundle); err != nil {
+		return d, noProof(file, name, err)
+	}
+	d.isBundle = f.bundle != "" || bytes.HasPrefix(bytes.TrimSpace(d.bytes), []byte("{"))
+	if !d.isBundle && len(d.bytes) > maxProof {
+		return d, tooLong(name, maxProof)
+	}
+	return d, nil
+}
+
+// find is the name of the file with the proof of a file.
+func (f proofFlags) find(file string) (string, error) {
+	switch {
+	case f.proof != "" && f.bundle != "":
+		return "", usagef("give one of --proof and --bundle")
+	case f.proof != "":
+		return f.proof, nil
+	case f.bundle != "":
+		return f.bundle, nil
+	case file == "-":
+		return "", usagef("standard input needs --proof FILE or --bundle FILE")
+	}
+	for _, suffix := range append([]string{proofSuffix}, bundleSuffixes()...) {
+		if _, err := os.Stat(file + suffix); !errors.Is(err, os.ErrNotExist) {
+			return file + suffix, nil
+		}
+	}
+	return file + proofSuffix, nil
+}
+
 // noProof says what to do about a proof that cannot be read.
 func noProof(file, proofFile string, err error) error {
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("there is no proof for %s: %w\nMake one with logcli add, get it from whom you have the file from, or say where it is with --proof", file, err)
+		return fmt.Errorf("there is no proof for %s: %w\nMake one with logcli add, get it from whom you have the file from, or say where it is with --proof or --bundle", file, err)
 	}
 	return fmt.Errorf("read the proof %s: %w", proofFile, err)
 }
@@ -114,17 +184,22 @@ func noProof(file, proofFile string, err error) error {
 // noTrust says what to give.
 func (p *program) noTrust(err error) error {
 	return usagef("%w: that somebody signed and logged it proves nothing.\n"+
-		"Give the log (--log-key VKEY|FILE or --policy FILE) and the signer (--signer FILE|SHA256:…, or --certificate-identity with --ca-roots).\n"+
+		"Give the log (--log-key VKEY|FILE, with Rekor's key too, as PEM, or --policy FILE) and the signer (--signer FILE|SHA256:…, or --certificate-identity with --ca-roots).\n"+
 		"Your own logcli add remembers both", err)
 }
 
 // trust gathers whom to trust: from flags, or as remembered.
-func (p *program) trust(proof []byte, cert certificateFlags, anySigner bool) (t verify.Trust, err error) {
+func (p *program) trust(proof proofData, cert certificateFlags, anySigner bool) (t verify.Trust, err error) {
 	t.AnySigner = anySigner
-	if t.Logs, t.Policy, err = p.givenLogs(); err != nil {
+	if t.BareKeys, err = p.bareKeys(); err != nil {
 		return t, err
 	}
-	if len(t.Logs) == 0 {
+	if len(t.BareKeys) == 0 {
+		if t.Logs, t.Policy, err = p.givenLogs(); err != nil {
+			return t, err
+		}
+	}
+	if p.logKey == "" && p.policy == "" {
 		if t.Logs, err = p.pinnedFor(proof); err != nil {
 			return t, err
 		}
@@ -135,33 +210,60 @@ func (p *program) trust(proof []byte, cert certificateFlags, anySigner bool) (t 
 	return t, err
 }
 
-// pinnedFor looks up the remembered key of the log that a proof says it is
-// from. A proof that cannot be read has none; what is wrong with it is said
-// later.
-func (p *program) pinnedFor(proof []byte) ([]checkpoint.Verifier, error) {
-	parsed, err := checkpoint.ParseProof(proof)
-	if err != nil {
-		return nil, unverified(fmt.Errorf("the proof file is not valid: %w", err))
+// bareKeys are those of a --log-key that is a file in PEM, as Rekor's keys are
+// handed around; none if it is anything else.
+func (p *program) bareKeys() ([]crypto.PublicKey, error) {
+	if p.logKey == "" {
+		return nil, nil
 	}
-	origin, _, _ := strings.Cut(string(parsed.Checkpoint), "\n")
-	list, _, err := p.pinned(origin)
-	return list, err
+	data, err := os.ReadFile(p.logKey)
+	if err != nil || !bytes.Contains(data, []byte("-----BEGIN ")) {
+		return nil, nil // what is wrong, if anything, is said of it as a vkey
+	}
+	pub, err := keys.LoadPublic(data)
+	if err != nil {
+		return nil, usagef("--log-key %s: %w", p.logKey, err)
+	}
+	return []crypto.PublicKey{pub}, nil
+}
+
+// pinnedFor looks up the remembered keys of the logs that a proof says it is
+// from. A proof that cannot be read has none.
+func (p *program) pinnedFor(proof proofData) (all []checkpoint.Verifier, err error) {
+	origins, err := proof.origins()
+	if err != nil {
+		return nil, unverified(err)
+	}
+	for _, origin := range origins {
+		list, _, err := p.pinned(origin)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
 }
 
 // maxProof bounds a proof file, in bytes.
 const maxProof = 2 << 20
 
-func readLimited(file string) ([]byte, error) {
+func readLimited(file string) ([]byte, error) { return readAtMost(file, maxProof) }
+
+func readAtMost(file string, most int64) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxProof+1))
-	if err == nil && len(data) > maxProof {
-		err = unverified(fmt.Errorf("%s has over %d bytes: it is no proof", file, maxProof))
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = tooLong(file, most)
 	}
 	return data, err
+}
+
+func tooLong(file string, most int64) error {
+	return unverified(fmt.Errorf("%s has over %d bytes: it is no proof", file, most))
 }
 
 func (p *program) open(file string) (io.ReadCloser, error) {
@@ -214,4 +316,7 @@ func (p *program) printChecks(file string, r verify.Result) {
 		return
 	}
 	fmt.Fprintf(p.stdout, "\n%s %s is in log %s, number %d.\n", p.colour("1;32", "Verified:"), harmless(file), r.Origin, r.Index)
+	if r.Time != 0 {
+		fmt.Fprintf(p.stdout, "It was there by %s.\n", time.Unix(r.Time, 0).UTC().Format(time.RFC3339))
+	}
 }

@@ -1,0 +1,360 @@
+package verify
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"indelible/checkpoint"
+	"indelible/entry"
+	"indelible/merkle"
+)
+
+// VerifyBundle is Verify for a file in Sigstore's bundle format. The artifact of
+// an envelope is what its statement is about, or, if it holds no in-toto
+// statement, its payload. Of several entries of logs one must pass all checks.
+func VerifyBundle(artifact io.Reader, data []byte, trust Trust) (Result, error) {
+	if err := trust.check(); err != nil {
+		return Result{}, err
+	}
+	d, err := digest(artifact)
+	if err != nil {
+		return Result{}, err
+	}
+	v := bundled{verification: verification{trust: trust}, digests: d}
+	if v.bundle, err = parseBundle(data); err != nil {
+		v.fail("bundle", fmt.Errorf("the bundle is not valid: %w", err))
+		v.skipRest(bundleChecks()...)
+		return v.Result, nil
+	}
+	var best Result
+	for i := range v.bundle.entries {
+		one := v // the results of one entry are no other's
+		one.verify(i)
+		if one.Verified {
+			return one.Result, nil
+		}
+		if i == 0 || one.passed() > best.passed() {
+			best = one.Result
+		}
+	}
+	return best, nil
+}
+
+// BundleOrigins are the names of the logs that a bundle says it is from, each
+// once, to look their keys up by. Nothing of it is verified.
+func BundleOrigins(data []byte) ([]string, error) {
+	b, err := parseBundle(data)
+	if err != nil {
+		return nil, fmt.Errorf("the bundle is not valid: %w", err)
+	}
+	var names []string
+	for _, e := range b.entries {
+		if origin := originOf(e.note); !slices.Contains(names, origin) {
+			names = append(names, origin)
+		}
+	}
+	return names, nil
+}
+
+func bundleChecks() []string {
+	return []string{"bundle", "entry", "artifact", "signature", "checkpoint", "witnesses", "inclusion", "time", "signer"}
+}
+
+// passed counts the checks that passed.
+func (r Result) passed() (n int) {
+	for _, c := range r.Checks {
+		if c.State == Passed {
+			n++
+		}
+	}
+	return n
+}
+
+// bundled is the verification of one entry of a bundle.
+type bundled struct {
+	verification
+	bundle  bundle
+	digests digests
+	logged  logEntry
+	keys    []checkpoint.Verifier // of the log, that signed the checkpoint
+	rekorV1 bool                  // the checkpoint is Rekor v1's
+}
+
+func (v *bundled) verify(i int) {
+	v.logged = v.bundle.entries[i]
+	v.proof = checkpoint.Proof{Extra: v.logged.body, Index: v.logged.proofIndex, Hashes: v.logged.hashes, Checkpoint: v.logged.note}
+	v.note("bundle", Passed, "in Sigstore's format, version %s%s", v.bundle.version, v.which(i))
+	for _, step := range []func() error{
+		v.matchEntry, v.matchSubject, v.verifySignature, v.open, v.checkWitnesses, v.include, v.findTime, v.matchSignerThen,
+	} {
+		if step() != nil {
+			v.skipRest(bundleChecks()...)
+			return
+		}
+	}
+	v.Verified = true
+}
+
+// which says which entry of several this is about.
+func (v *bundled) which(i int) string {
+	if n := len(v.bundle.entries); n > 1 {
+		return fmt.Sprintf("; of its %d entries of logs this is number %d", n, i+1)
+	}
+	return ""
+}
+
+// matchEntry checks that what was logged is what the bundle shows.
+func (v *bundled) matchEntry() (err error) {
+	e := v.logged
+	if v.parsed, err = entry.Parse(e.body); err != nil {
+		return v.fail("entry", fmt.Errorf("the bundle's canonicalizedBody is no entry: %w", err))
+	}
+	leaf := merkle.LeafHash(e.body)
+	v.Kind, v.Index, v.LeafHash = v.parsed.Kind, e.proofIndex, leaf[:]
+	if string(v.parsed.Kind) != e.kind || v.parsed.Version != e.version {
+		return v.fail("entry", fmt.Errorf("the bundle says that the entry is a %s %s, and it is a %s %s", e.kind, e.version, v.parsed.Kind, v.parsed.Version))
+	}
+	if err := v.matchContent(); err != nil {
+		return v.fail("entry", fmt.Errorf("the log has another signature than the bundle: %w", err))
+	}
+	v.note("entry", Passed, "a canonical %s entry of the bundle's signature, with leaf hash %x…", v.Kind, leaf[:8])
+	return nil
+}
+
+// matchContent compares the entry with the bundle's content.
+func (v *bundled) matchContent() error {
+	b, p := v.bundle, v.parsed
+	switch {
+	case b.message != nil && p.HashedRekord != nil:
+		if err := b.message.match(p.HashedRekord); err != nil {
+			return err
+		}
+	case b.envelope != nil && p.HashedRekord != nil:
+		if !bytes.Equal(b.envelope.signature, p.HashedRekord.Signature) {
+			return errors.New("its signature is not the envelope's")
+		}
+		if err := p.HashedRekord.MatchArtifact(bytes.NewReader(b.envelope.pae())); err != nil {
+			return fmt.Errorf("the envelope is not what was signed: %w", err)
+		}
+	case b.envelope != nil && p.DSSE != nil:
+		if err := b.envelope.match(p.DSSE); err != nil {
+			return err
+		}
+	case b.envelope != nil && p.Intoto != nil:
+		if got := p.Intoto.PayloadType; got != b.envelope.payloadType {
+			return fmt.Errorf("its payloadType is %q, and the envelope's %q", got, b.envelope.payloadType)
+		}
+		if err := b.envelope.match(&p.Intoto.DSSEBody); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("a %s entry does not belong to such a bundle", v.Kind)
+	}
+	return v.matchVerifier(p.Signers()[0])
+}
+
+// match compares a signature with the entry.
+func (m *messageSignature) match(e *entry.HashedRekordBody) error {
+	switch {
+	case !bytes.Equal(m.signature, e.Signature):
+		return errors.New("its signature is not the bundle's")
+	case m.digest != nil && (m.algorithm != e.Algorithm || !bytes.Equal(m.digest, e.Digest)):
+		return fmt.Errorf("its digest is %s %x, and the bundle's %s %x", e.Algorithm, e.Digest, m.algorithm, m.digest)
+	}
+	return nil
+}
+
+func (e *envelope) pae() []byte { return entry.PAE(e.payloadType, e.payload) }
+
+// match compares an envelope with the entry. The digest of the envelope that
+// Rekor v1 logs besides is of bytes that no bundle keeps.
+func (e *envelope) match(b *entry.DSSEBody) error {
+	if n := len(b.Signatures); n != 1 {
+		return fmt.Errorf("it has %d signatures, and the envelope one", n)
+	}
+	if !bytes.Equal(b.Signatures[0].Signature, e.signature) {
+		return errors.New("its signature is not the envelope's")
+	}
+	d, err := digest(bytes.NewReader(e.payload))
+	if err == nil && !bytes.Equal(d.by(b.PayloadAlgorithm), b.PayloadDigest) {
+		err = fmt.Errorf("its payload has the %s digest %x, and the envelope's another", b.PayloadAlgorithm, b.PayloadDigest)
+	}
+	return err
+}
+
+// matchVerifier compares who signed, as the bundle and as the entry have it. A
+// bundle without a certificate leaves the key to be known from elsewhere; its
+// hint is nobody's word.
+func (v *bundled) matchVerifier(logged entry.Signer) error {
+	switch c := v.bundle.certificate; {
+	case c == nil && logged.Certificate != nil:
+		return errors.New("it is by a certificate, which the bundle lacks")
+	case c != nil && logged.Certificate == nil:
+		return errors.New("it is by a bare key, and the bundle has a certificate")
+	case c != nil && !c.Equal(logged.Certificate):
+		return fmt.Errorf("its certificate has the serial number %x, and the bundle's %x", logged.Certificate.SerialNumber, c.SerialNumber)
+	}
+	return nil
+}
+
+func (v *bundled) matchSubject() error {
+	what, err := "its digest is the entry's", error(nil)
+	if v.bundle.envelope != nil {
+		what, err = v.bundle.envelope.isAbout(v.digests)
+	} else if e := v.parsed.HashedRekord; !bytes.Equal(v.digests.by(e.Algorithm), e.Digest) {
+		err = fmt.Errorf("its %s digest is %x, and the entry is of %x", e.Algorithm, v.digests.by(e.Algorithm), e.Digest)
+	}
+	if err != nil {
+		return v.fail("artifact", fmt.Errorf("this is not the artifact that was signed: %w", err))
+	}
+	v.note("artifact", Passed, "%s", what)
+	return nil
+}
+
+func (v *bundled) verifySignature() error {
+	over, err := "digest", error(nil)
+	switch p := v.parsed; {
+	case p.HashedRekord != nil:
+		err = p.HashedRekord.Verify()
+	case p.DSSE != nil:
+		err = p.DSSE.Signatures[0].Verify(v.bundle.envelope.pae())
+	default:
+		err = p.Intoto.Signatures[0].Verify(v.bundle.envelope.pae())
+	}
+	if err != nil {
+		return v.fail("signature", err)
+	}
+	if v.bundle.envelope != nil {
+		over = "envelope"
+	}
+	v.note("signature", Passed, "%s over the %s", v.parsed.Signers()[0].KeyDetails, over)
+	return nil
+}
+
+// open opens the checkpoint, and compares what the bundle says of it.
+func (v *bundled) open() error {
+	if err := v.openEither(); err != nil {
+		return err
+	}
+	if why := v.differs(); why != "" {
+		return v.fail("checkpoint", fmt.Errorf("the bundle says something else than its checkpoint: %s", why))
+	}
+	if v.Origin = v.opened.Origin; v.rekorV1 {
+		v.note("checkpoint", Passed, "signed by Rekor v1 %s at size %d", v.Origin, v.opened.Size)
+	} else {
+		v.note("checkpoint", Passed, "signed by log %s at size %d", v.Origin, v.opened.Size)
+	}
+	v.Size = v.opened.Size
+	return nil
+}
+
+func (v *bundled) openEither() error {
+	origin := originOf(v.logged.note)
+	host, rekorV1 := hostV1(origin)
+	if v.rekorV1 = rekorV1; !rekorV1 {
+		host = origin
+	} else if p := v.trust.Policy; p != nil && p.Quorum != "none" {
+		v.note("checkpoint", NotChecked, "it is Rekor v1's, of %s", origin)
+		return v.fail("witnesses", errors.New("checkpoints of Rekor v1 carry no witnesses' cosignatures, and the policy asks for them: sign with Rekor v2"))
+	}
+	logs, err := v.trust.named(host)
+	if err == nil {
+		v.opened, err = v.openAs(origin, logs)
+	}
+	if err != nil {
+		return v.fail("checkpoint", fmt.Errorf("no log that you trust signed the checkpoint: %w", err))
+	}
+	for _, k := range v.opened.Verified {
+		if logID(k) != nil { // which witnesses' keys have not
+			v.keys = append(v.keys, k)
+		}
+	}
+	return nil
+}
+
+func (v *bundled) openAs(origin string, logs []checkpoint.Verifier) (checkpoint.Opened, error) {
+	if !v.rekorV1 {
+		return checkpoint.Open(v.logged.note, logs, v.trust.cosigners()...)
+	}
+	host, _ := hostV1(origin)
+	var keys []checkpoint.Verifier
+	for _, k := range logs {
+		if k.Name() == host && k.Algorithm() == checkpoint.ECDSA {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return checkpoint.Opened{}, fmt.Errorf("it is Rekor v1's, of %q; its ECDSA key, as PEM or as a vkey of the name %q, was not given", origin, host)
+	}
+	return checkpoint.OpenAs(origin, v.logged.note, keys)
+}
+
+// differs says where the bundle says something else than the checkpoint; else
+// nothing.
+func (v *bundled) differs() string {
+	e, o := v.logged, v.opened
+	known := len(v.keys) == 0 // the log signed with a key that has no such id
+	for _, k := range v.keys {
+		known = known || bytes.Equal(e.keyID, logID(k))
+	}
+	switch {
+	case !known:
+		return fmt.Sprintf("logId is %x, and the log's that signed it %x", e.keyID, logID(v.keys[0]))
+	case e.size != o.Size:
+		return fmt.Sprintf("treeSize is %d, and the checkpoint's %d", e.size, o.Size)
+	case !bytes.Equal(e.root, o.Root[:]):
+		return fmt.Sprintf("rootHash is %x, and the checkpoint's %x", e.root, o.Root)
+	case !v.rekorV1 && e.index != e.proofIndex:
+		return fmt.Sprintf("logIndex is %d, and the proof's %d", e.index, e.proofIndex)
+	}
+	return ""
+}
+
+// findTime finds by when the entry was logged.
+func (v *bundled) findTime() error {
+	switch e := v.logged; {
+	case v.rekorV1 && e.promise != nil:
+		if !v.kept() {
+			return v.fail("time", errors.New("the log's promise (signedEntryTimestamp) does not verify: logIndex, integratedTime or the promise itself is not as it was signed"))
+		}
+		v.Time = e.integrated
+		v.note("time", Passed, "logged at %d (seconds since 1970, UTC), as Rekor v1 signed", v.Time)
+	case v.rekorV1:
+		v.note("time", NotChecked, "the bundle lacks Rekor v1's promise, without which its integratedTime is nobody's word")
+	case e.promise != nil || e.integrated != 0:
+		return v.fail("time", fmt.Errorf("the bundle has an integratedTime of %d or a promise, and nothing that this log signs bears it out", e.integrated))
+	default:
+		v.findCosigned(v.bundle.timestamps)
+	}
+	return nil
+}
+
+// kept reports whether a key that signed the checkpoint signed the promise.
+func (v *bundled) kept() bool {
+	for _, k := range v.keys {
+		if bytes.Equal(logID(k), v.logged.keyID) && k.Verify(v.logged.promised(), v.logged.promise) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchSignerThen compares who signed, now that it is known by when.
+func (v *bundled) matchSignerThen() error {
+	v.then = &moment{v.Time, v.bundle.above, v.untimed()}
+	return v.matchSigner()
+}
+
+// untimed says what is missing where no time is proven.
+func (v *bundled) untimed() string {
+	switch {
+	case v.rekorV1:
+		return "the bundle lacks the promise that Rekor v1 signs"
+	case v.bundle.timestamps > 0:
+		return "Rekor v2 signs no time, and RFC 3161 timestamps are not read here: ask for witnesses with a policy, whose cosignatures have times"
+	}
+	return "Rekor v2 signs no time: ask for witnesses with a policy, whose cosignatures have times"
+}
