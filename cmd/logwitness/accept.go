@@ -44,13 +44,13 @@ func (p *program) acceptCommand() *cobra.Command {
 		Example: "  logwitness accept --log log.example.com --url https://log.example.com\n" +
 			"  logwitness accept --log log.example.com --checkpoint checkpoint.txt --proof hashes.txt --vkey log.example.com+…",
 	}
-	p.configured(cmd, func(ctx context.Context, v config.Values) error { return p.accept(ctx, v, d) })
 	cmd.Flags().StringVar(&d.origin, "log", "", "the log's origin")
 	cmd.Flags().StringVar(&d.url, "url", "", "where the log serves its tiles, from which checkpoint and proof are made")
 	cmd.Flags().StringVar(&d.checkpoint, "checkpoint", "", "instead of --url, `FILE` with the checkpoint")
 	cmd.Flags().StringVar(&d.proof, "proof", "", "`FILE` with the consistency proof to it, a hash in base64 on each line")
 	cmd.Flags().StringArrayVar(&d.vkeys, "vkey", nil, "the log's key from now on; may be given more than once")
 	cobra.CheckErr(cmd.MarkFlagRequired("log"))
+	p.configured(cmd, func(ctx context.Context, v config.Values) error { return p.accept(ctx, v, d) })
 	cmd.MarkFlagsOneRequired("url", "checkpoint")
 	cmd.MarkFlagsMutuallyExclusive("url", "checkpoint")
 	cmd.MarkFlagsMutuallyExclusive("url", "proof")
