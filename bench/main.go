@@ -5,7 +5,7 @@
 // replica and three) is measured in turn, A B A B, and the medians count: the
 // column "runs" has the lowest rate and the highest.
 //
-//	go run ./bench                      everything, with MariaDB; some 40 minutes
+//	go run ./bench                      everything, with MariaDB; half an hour
 //	go run ./bench -short               the same with fewer entries, shorter runs, one of each
 //	go run ./bench -only adds,proofs    some of it
 //	go run ./bench -binlog              MariaDB with log_bin and sync_binlog=1
