@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,9 @@ func newWitnesses(v config.Values, record []string, more quorum.Config) (*quorum
 		}
 		more.Log = append(more.Log, key)
 	}
+	if err := namesLog(more.Policy, more.Log); err != nil {
+		return nil, fmt.Errorf("--witness-policy %s: %w", v.Text("witness-policy"), err)
+	}
 	if more.FailOpen = v.Bool("witness-fail-open"); more.FailOpen {
 		more.Wait = failOpenWait
 	}
@@ -61,6 +65,22 @@ func newWitnesses(v config.Values, record []string, more quorum.Config) (*quorum
 		return nil, fmt.Errorf("--witness-policy %s: %w", v.Text("witness-policy"), err)
 	}
 	return w, nil
+}
+
+// namesLog refuses a policy that is another log's. One that names no log is for
+// whoever uses it.
+func namesLog(policy *checkpoint.Policy, keys []checkpoint.Verifier) error {
+	var names []string
+	for _, l := range policy.Logs {
+		if slices.ContainsFunc(keys, l.Key.Equal) {
+			return nil
+		}
+		names = append(names, fmt.Sprintf("%s+%08x", l.Key.Name(), l.Key.KeyHash()))
+	}
+	if len(names) == 0 || len(keys) == 0 {
+		return nil
+	}
+	return fmt.Errorf("it is the policy of another log: its log lines name %s, and this log is %s.\nWrite that key into a log line, or leave the log lines out", strings.Join(names, ", "), keys[0])
 }
 
 // openLog makes the log, with the witnesses that it is to ask.
@@ -92,10 +112,6 @@ func warnWitnesses(v config.Values, parts *opened, logger *slog.Logger) {
 	policy, err := loadPolicy(v)
 	if err != nil || policy == nil {
 		return
-	}
-	own := func(l checkpoint.PolicyLog) bool { return slices.Contains(parts.record.Keys, l.Key.String()) }
-	if len(policy.Logs) > 0 && !slices.ContainsFunc(policy.Logs, own) {
-		logger.Warn("the witness policy names logs, and this is none of them: is it another log's?", "file", v.Text("witness-policy"))
 	}
 	if v.Bool("witness-fail-open") {
 		logger.Warn("--witness-fail-open: checkpoints are published without witnesses that do not answer; only those that carry the quorum's cosignatures were seen by it")

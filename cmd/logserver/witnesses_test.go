@@ -137,11 +137,16 @@ func witnessKey(t *testing.T) string {
 func TestPoliciesThatAreRefused(t *testing.T) {
 	dir, _ := newLog(t)
 	w := witnessKey(t)
+	other, err := checkpoint.NewSigner("other.example", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for text, says := range map[string][]string{
 		"witness w " + w + " https://w\nquorom w\n": {"policy line 2", `"quorom"`},
 		"witness w " + w + " ftp://w\nquorum w\n":   {"ftp://w"},
 		"witness w " + w + "\nquorum w\n":           {"cannot be met"},
 		"quorum w\n":                                {"policy line 1"},
+		"log " + other.Verifier().String() + "\nwitness w " + w + " https://w\nquorum w\n": {"the policy of another log", "other.example+", "this log is"},
 	} {
 		path := filepath.Join(t.TempDir(), "policy")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
