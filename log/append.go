@@ -26,89 +26,114 @@ type appender struct {
 	// later one. The last entries of edge may have been another replica's, and
 	// lost in a crash of the database before they were durable.
 	sure merkle.Edge
-	// locked is the head as the last attempt locked it.
-	locked storage.Head
-	out    *publisher
+	out  *publisher
 }
 
 // run appends until the queue is closed and empty, or ctx ends.
 func (a *appender) run(ctx context.Context) {
-	for {
-		b := a.l.queue.next(ctx, a.l.cfg.Linger)
-		if b == nil {
-			return
-		}
-		if err := a.append(ctx, b); err != nil {
+	for a.l.queue.await(ctx, a.l.cfg.Linger) {
+		b, err := a.append(ctx)
+		switch {
+		case b == nil: // failAll was quicker
+		case err != nil:
 			a.l.queue.settle(b, err)
-			continue
+		default:
+			a.out.take(b)
 		}
-		a.out.take(b)
 	}
 }
 
-// append puts a batch into the database, however often that takes. An error
-// means that it never will be.
-func (a *appender) append(ctx context.Context, b *batch) error {
+// conflictsAtOnce is how often an append that others overtake is begun again at
+// once. Who waited would be overtaken again by those that do not.
+const conflictsAtOnce = 20
+
+// append puts the queue's next batch into the database, however often that
+// takes, and returns it; nil if there is none any more. An error means that the
+// batch never will be there.
+func (a *appender) append(ctx context.Context) (b *batch, err error) {
+	conflicts := 0
 	for wait := newBackoff(); ; {
 		if err := a.l.refusal(); err != nil {
-			return err
+			return a.taken(b), err
 		}
 		start := time.Now()
-		added, err := a.try(ctx, b)
-		if err != nil {
-			err = a.confirm(ctx, err)
-		}
+		added := 0
+		b, added, err = a.try(ctx, b)
 		if err == nil {
 			a.l.failing(stageAppend, nil)
-			a.l.cfg.Events.appended(added, len(b.items)-added, time.Since(start))
-			return nil
+			if b != nil {
+				a.l.cfg.Events.appended(added, len(b.items)-added, time.Since(start))
+			}
+			return b, nil
 		}
 		if reason, ok := contradicts(err); ok {
 			a.l.poison(ctx, reason)
-			return a.l.refusal()
+			return a.taken(b), a.l.refusal()
 		}
 		if errors.Is(err, ErrClock) {
-			return err
+			return b, err
+		}
+		if conflicts++; errors.Is(err, storage.ErrConflict) && conflicts%conflictsAtOnce != 0 {
+			continue // the log has moved on, and so the database is well
 		}
 		a.l.failing(stageAppend, err)
 		if !wait.sleep(ctx) {
-			return ErrStopping
+			return a.taken(b), ErrStopping
 		}
 	}
 }
 
-// confirm does not believe a contradiction before the head is read again. What
-// was locked may have been that of a server which lags: a replica, or a node of
-// a cluster.
-func (a *appender) confirm(ctx context.Context, err error) error {
-	reason, ok := contradicts(err)
-	if !ok {
+// taken is the batch at work, or where there is none yet, the next.
+func (a *appender) taken(b *batch) *batch {
+	if b == nil {
+		b = a.l.queue.take()
+	}
+	return b
+}
+
+// confirm does not believe that the log went back before the head is read
+// again. What was locked may have been that of a server which lags: a replica,
+// or a node of a cluster.
+func (a *appender) confirm(ctx context.Context, locked storage.Head, err error) error {
+	if _, ok := contradicts(err); !ok || locked.Size >= a.edge.Size() {
 		return err
 	}
 	head, again := a.l.cfg.Store.LockedHead(ctx, a.l.cfg.Record.ID)
 	switch {
 	case again != nil:
-		return fmt.Errorf("the tree head seems wrong (%s), and cannot be read again: %w", reason, again)
-	case head.Size != a.locked.Size || head.Root != a.locked.Root:
-		return fmt.Errorf("the tree head seemed wrong (%s), and now has size %d", reason, head.Size)
+		return fmt.Errorf("a tree head of size %d was read, when size %d is known, and cannot be read again: %w", locked.Size, a.edge.Size(), again)
+	case head.Size >= a.edge.Size():
+		return fmt.Errorf("a tree head of size %d was read, when it has size %d", locked.Size, head.Size)
 	}
 	return err
 }
 
 // try makes one attempt, in one transaction. After an error nothing is known
-// about the outcome; the next attempt finds out, since it looks for the leaf
-// hashes before it adds any.
-func (a *appender) try(ctx context.Context, b *batch) (added int, err error) {
+// about the outcome; the next attempt, with the same batch, finds out, since it
+// looks for the leaf hashes before it adds any.
+//
+// The first attempt takes the batch when it has the tree head's lock: what
+// arrives while another replica has it goes with it.
+func (a *appender) try(ctx context.Context, b *batch) (_ *batch, added int, err error) {
 	tx, err := a.l.cfg.Store.BeginAppend(ctx, a.l.cfg.Record.ID)
 	if err != nil {
-		return 0, err
+		return b, 0, err
 	}
 	defer tx.Rollback()
+	if b = a.taken(b); b == nil {
+		return nil, 0, nil
+	}
+	added, err = a.fill(ctx, tx, b)
+	return b, added, err
+}
+
+// fill is what happens in an append transaction.
+func (a *appender) fill(ctx context.Context, tx storage.Appender, b *batch) (added int, err error) {
 	head := tx.Head()
-	a.locked = head
 	edge, err := a.extend(ctx, tx, head)
 	if err != nil {
-		return 0, err
+		tx.Rollback() // the head's lock
+		return 0, a.confirm(ctx, head, err)
 	}
 	a.edge = edge
 	if !b.tried {

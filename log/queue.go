@@ -135,28 +135,22 @@ func (q *queue) openBatch(size int64) *batch {
 	return b
 }
 
-// next waits for a batch and takes it; nothing joins it any more. It returns
-// nil when the queue is closed and empty, or ctx has ended. A batch that is not
-// full is given linger to grow.
-func (q *queue) next(ctx context.Context, linger time.Duration) *batch {
+// await waits until there is a batch to take. It reports false when there never
+// will be again, or ctx has ended. A batch that is not full is given linger to
+// grow.
+func (q *queue) await(ctx context.Context, linger time.Duration) bool {
 	for {
 		some, full, closed := q.look()
 		if some && linger > 0 && !full && !closed {
 			pause(ctx, linger)
 		}
-		if some {
-			if b := q.take(); b != nil {
-				return b
-			}
-			continue
-		}
-		if closed {
-			return nil
+		if some || closed {
+			return some
 		}
 		select {
 		case <-q.wake:
 		case <-ctx.Done():
-			return nil
+			return false
 		}
 	}
 }
@@ -171,7 +165,8 @@ func (q *queue) look() (some, full, closed bool) {
 	return some, full, q.closed
 }
 
-// take removes the oldest batch; nil if failAll was quicker.
+// take removes the oldest batch, which nothing joins any more; nil if failAll
+// was quicker.
 func (q *queue) take() *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
