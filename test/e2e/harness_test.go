@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		bins = dir
 		var out []byte
-		if out, err = exec.Command("go", "build", "-o", dir, "indelible/cmd/logserver", "indelible/cmd/logcli").CombinedOutput(); err != nil {
+		if out, err = exec.Command("go", "build", "-o", dir, "indelible/cmd/logserver", "indelible/cmd/logcli", "indelible/cmd/logwitness").CombinedOutput(); err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
 		}
 	}
