@@ -819,7 +819,7 @@ func TestSeveralEntries(t *testing.T) {
 	s.material()["tlogEntries"] = []any{theirs, theirs}
 	s.fails("entry", "another signature")
 	s.material()["tlogEntries"] = slices.Repeat([]any{mine}, maxLogEntries+1)
-	s.fails("bundle", "33 elements")
+	s.fails("bundle", "tlogEntries has more than 32 elements")
 }
 
 func TestSubjects(t *testing.T) {
@@ -903,12 +903,21 @@ func TestMalformedBundles(t *testing.T) {
 		replace(`"signature":"`, `"signature":"=`):                                       "base64",
 		replace(`"tlogEntries":[`, `"tlogEntries":["a",`):                                "tlogEntries[0] is not a JSON object",
 		replace(`"tlogEntries":[`, `"tlogEntries":{},"a":[`):                             "tlogEntries is not a list",
-		strings.Repeat(" ", MaxBundle) + good:                                            "over",
+		manyMembers():                         "more than 100 members",
+		strings.Repeat(" ", MaxBundle) + good: "over",
 	} {
 		if _, err := parseBundle([]byte(text)); err == nil || !strings.Contains(err.Error(), reason) {
 			t.Errorf("%.200s: %v, not %s", text, err, reason)
 		}
 	}
+}
+
+func manyMembers() string {
+	var text strings.Builder
+	for i := range maxMembers + 1 {
+		fmt.Fprintf(&text, `"%d":0,`, i)
+	}
+	return "{" + text.String() + `"a":0}`
 }
 
 func TestBundleOrigins(t *testing.T) {

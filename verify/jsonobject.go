@@ -12,6 +12,9 @@ import (
 	"unicode/utf8"
 )
 
+// maxMembers bounds the work on an object.
+const maxMembers = 100
+
 // object is a JSON object whose members are taken out of it one by one. Unlike
 // encoding/json it refuses what two readers could read differently: a member
 // that is there twice, in other capitals, or that nobody knows. The first thing
@@ -59,7 +62,9 @@ func (o object) fill(data []byte) error {
 		if _, twice := o.members[name]; twice {
 			return fmt.Errorf("has the member %.50q twice", name)
 		}
-		o.members[name] = value
+		if o.members[name] = value; len(o.members) > maxMembers {
+			return fmt.Errorf("has more than %d members", maxMembers)
+		}
 	}
 	if _, err := d.Token(); err != nil {
 		return notJSON(err)
@@ -158,23 +163,31 @@ func (o object) object(name string) (object, bool) {
 	return o.read(o.at(name), value), true
 }
 
-// list is of at most max elements; of more, it is wrong.
-func (o object) list(name string, max int) []json.RawMessage {
+// list is of at most so many elements; of more, it is wrong.
+func (o object) list(name string, most int) (list []json.RawMessage) {
 	value, ok := o.take(name)
-	var list []json.RawMessage
-	if ok && (value[0] != '[' || json.Unmarshal(value, &list) != nil) {
-		o.fail(name, "is not a list")
-	}
-	if len(list) > max {
-		o.fail(name, "has %d elements; at most %d are read", len(list), max)
+	if !ok {
 		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(value)) // its syntax was checked
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		o.fail(name, "is not a list")
+		return nil
+	}
+	for d.More() {
+		var element json.RawMessage
+		if err := d.Decode(&element); err != nil || len(list) == most {
+			o.fail(name, "has more than %d elements", most)
+			return nil
+		}
+		list = append(list, element)
 	}
 	return list
 }
 
 // objects is a list of objects.
-func (o object) objects(name string, max int) (list []object) {
-	for i, value := range o.list(name, max) {
+func (o object) objects(name string, most int) (list []object) {
+	for i, value := range o.list(name, most) {
 		list = append(list, o.read(fmt.Sprintf("%s[%d]", o.at(name), i), value))
 	}
 	return list
