@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -299,4 +300,19 @@ func (s *Server) end(sig syscall.Signal) error {
 // Remove ends the server and deletes its folder.
 func (s *Server) Remove() error {
 	return errors.Join(s.end(syscall.SIGKILL), os.RemoveAll(s.dir))
+}
+
+// Follow has the server replicate all that another commits, as it commits it:
+// asynchronously. Both need a --server-id of their own, and the other --log-bin
+// since its first start. more are further options of CHANGE MASTER TO.
+func (s *Server) Follow(ctx context.Context, other *Server, more ...string) error {
+	options := append([]string{
+		"MASTER_HOST = '127.0.0.1'", "MASTER_PORT = " + strconv.Itoa(other.port), "MASTER_USER = 'root'", "MASTER_USE_GTID = slave_pos",
+	}, more...)
+	return s.Exec(ctx, "CHANGE MASTER TO "+strings.Join(options, ", "), "START SLAVE")
+}
+
+// Promote has a server that replicates stop that, and take writes.
+func (s *Server) Promote(ctx context.Context) error {
+	return s.Exec(ctx, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = OFF")
 }

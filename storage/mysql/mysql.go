@@ -132,6 +132,7 @@ func dialect() rows.Dialect {
 		Refused:   readOnly,
 		Explain:   explain,
 		Newest:    newest,
+		Overtaken: func(err error) bool { return hasNumber(err, 1213) },
 		Warnings:  warnings,
 	}
 }

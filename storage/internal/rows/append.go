@@ -36,10 +36,20 @@ func (s *Store) BeginAppend(ctx context.Context, logID int64) (storage.Appender,
 // ends notes an error after which the transaction cannot be committed. A
 // database may have undone all of it, the last statement only, or nothing.
 func (a *appender) ends(err error) error {
+	err = a.overtaken(err)
 	if err != nil && a.failed == nil && !errors.Is(err, storage.ErrNotFound) {
 		a.failed = err
 	}
 	return err
+}
+
+// overtaken makes storage.ErrConflict of an error that says that another
+// transaction came first.
+func (a *appender) overtaken(err error) error {
+	if err == nil || a.s.dialect.Overtaken == nil || !a.s.dialect.Overtaken(err) {
+		return err
+	}
+	return fmt.Errorf("another append came first: %w: %w", storage.ErrConflict, err)
 }
 
 func (a *appender) Head() storage.Head { return a.head }
@@ -210,7 +220,7 @@ func (a *appender) Commit(context.Context) error {
 		a.tx.Rollback()
 		return fmt.Errorf("not committed, since the transaction failed: %w", a.failed)
 	}
-	return a.tx.Commit()
+	return a.overtaken(a.tx.Commit())
 }
 
 // Rollback implements storage.Appender.

@@ -42,6 +42,9 @@ type Dialect struct {
 	Refused func(ctx context.Context, db *sql.DB) error
 	// Explain puts words to an error of the database. It may be left out.
 	Explain func(error) error
+	// Overtaken reports that another transaction came first, and ours was undone.
+	// It may be left out.
+	Overtaken func(error) bool
 	// Newest refuses a server that follows another and so may lag, and reports
 	// whether others commit as well, so that even a locking read may lag. It may be
 	// left out.
