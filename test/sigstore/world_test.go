@@ -53,9 +53,12 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// newWorld's log has every kind of signature line in its checkpoints; that of
+// newServer only its own, as logserver makes it without settings.
 func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
-	w := newServer(t, flags...)
+	w := newFolder(t)
+	w.serve(append(w.witnessed(), flags...))
 	w.must("logcli", "trust", "export", "--url", w.url, "--dir", "trust")
 	w.must("cosign3", "generate-key-pair")
 	return w
@@ -64,9 +67,14 @@ func newWorld(t *testing.T, flags ...string) *world {
 // newServer is a world with a server, and an empty folder.
 func newServer(t *testing.T, flags ...string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), proxy: nobody(t)}
+	w := newFolder(t)
 	w.serve(flags)
 	return w
+}
+
+func newFolder(t *testing.T) *world {
+	t.Helper()
+	return &world{t: t, dir: t.TempDir(), proxy: nobody(t)}
 }
 
 // nobody is a proxy that no request may reach: all that is to be reached is
@@ -125,23 +133,23 @@ func (w *world) serve(flags []string) {
 			w.t.Logf("logserver:\n%s", tail(w.out.String()))
 		}
 	})
-	w.ready(ended)
+	ready(w.t, w.admin, ended, &w.out)
 }
 
-// ready waits until the server says so.
-func (w *world) ready(ended <-chan struct{}) {
-	w.t.Helper()
+// ready waits until a server says so.
+func ready(t *testing.T, admin string, ended <-chan struct{}, out *buffer) {
+	t.Helper()
 	end := time.After(60 * time.Second)
 	for {
-		err := ok("http://" + w.admin + "/readyz")
+		err := ok("http://" + admin + "/readyz")
 		if err == nil {
 			return
 		}
 		select {
 		case <-ended:
-			w.t.Fatalf("logserver ended:\n%s", tail(w.out.String()))
+			t.Fatalf("the server ended:\n%s", tail(out.String()))
 		case <-end:
-			w.t.Fatalf("logserver is not ready: %v", err)
+			t.Fatalf("the server is not ready: %v", err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
