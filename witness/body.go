@@ -91,6 +91,15 @@ func splitBody(body []byte) (first string, hashes []string, note []byte, err err
 	return lines[0], lines[1:], note, nil
 }
 
+// ParseProof parses the lines of a consistency proof alone; none is an empty
+// proof.
+func ParseProof(text []byte) ([]merkle.Hash, error) {
+	if len(text) == 0 {
+		return nil, nil
+	}
+	return parseHashes(strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"))
+}
+
 func parseHashes(lines []string) ([]merkle.Hash, error) {
 	if len(lines) > maxProof {
 		return nil, fmt.Errorf("%w: a proof of more than %d hashes; no tree has one", ErrMalformed, maxProof)

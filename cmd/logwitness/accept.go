@@ -3,22 +3,18 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
 	"indelible/feeder"
 	"indelible/internal/config"
-	"indelible/merkle"
 	"indelible/witness"
 )
 
@@ -139,25 +135,9 @@ func (d decision) handedIn(ctx context.Context, counts witness.Head, keys, had [
 	}
 	data, err := os.ReadFile(d.proof)
 	if err == nil {
-		a.Proof, err = parseProof(data)
+		a.Proof, err = witness.ParseProof(data)
 	}
 	return a, err
-}
-
-func parseProof(data []byte) ([]merkle.Hash, error) {
-	var proof []merkle.Hash
-	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" {
-			continue
-		}
-		h, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err != nil || len(h) != merkle.HashSize {
-			return nil, fmt.Errorf("--proof: %.60q is not the base64 of a hash; one stands on each line", line)
-		}
-		proof = append(proof, merkle.Hash(h))
-	}
-	return proof, nil
 }
 
 // accepted says what was done.
