@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"indelible/merkle"
 )
@@ -63,7 +64,7 @@ func (f *run) diagnose(ctx context.Context, wrong Mark) error {
 	seen := fmt.Errorf("the mirror's entries, after the database's first %d, do not lead to the tree of size %d that was signed, as %s knows; nothing was written",
 		f.from, wrong.Size, wrong.Where)
 	own, target := Mark{"the database", f.from, f.edge.Root(), 0}, f.target()
-	for _, m := range append([]Mark{own}, f.Marks...) {
+	for _, m := range append(slices.Clone(f.Marks), own) {
 		root, err := f.prefix(ctx, m.Size)
 		switch {
 		case err != nil:
@@ -72,8 +73,8 @@ func (f *run) diagnose(ctx context.Context, wrong Mark) error {
 		case m == own:
 			return fmt.Errorf("%w; its tiles do, and the database's %d entries are not in that tree: the database went another way; restore a backup of the right one", seen, f.from)
 		default:
-			return fmt.Errorf("%w; its tiles prove that the tree of size %d that %s knows is not in that of size %d that %s knows: the log signed two histories, and ends here; keep both checkpoints, they are evidence",
-				seen, m.Size, m.Where, target.Size, target.Where)
+			return fmt.Errorf("%w; its tiles prove that the tree of size %d that %s knows is not in that of size %d that %s knows: %s",
+				seen, m.Size, m.Where, target.Size, target.Where, forked)
 		}
 	}
 	return f.changedEntry(ctx, seen)

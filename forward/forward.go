@@ -74,7 +74,10 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	f := &run{Config: cfg}
 	f.Marks = slices.Clone(cfg.Marks)
 	slices.SortStableFunc(f.Marks, func(a, b Mark) int { return int(min(max(a.Size-b.Size, -1), 1)) })
-	err := f.run(ctx)
+	err := f.twoHistories()
+	if err == nil {
+		err = f.run(ctx)
+	}
 	return Report{f.from, max(f.from, f.edge.Size())}, err
 }
 
@@ -85,6 +88,19 @@ type run struct {
 	last int64       // time of its last entry
 	edge merkle.Edge // of the database's tree as it is now
 }
+
+// twoHistories compares heads of the same size.
+func (f *run) twoHistories() error {
+	for i, m := range f.Marks[1:] {
+		if was := f.Marks[i]; m.Size == was.Size && m.Root != was.Root {
+			return fmt.Errorf("at size %d %s knows the root %x, and %s knows %x: %s", m.Size, was.Where, was.Root, m.Where, m.Root, forked)
+		}
+	}
+	return nil
+}
+
+// forked is what cannot be mended.
+const forked = "the log signed two histories, and ends here; keep both checkpoints, they are evidence"
 
 // target is where to go.
 func (f *run) target() Mark { return f.Marks[len(f.Marks)-1] }
@@ -115,31 +131,46 @@ const ownChunk = 4096
 // and contain what is known to be signed, as far as it goes.
 func (f *run) readOwn(ctx context.Context, head storage.Head) error {
 	var edge merkle.Edge
-	for done := false; !done; done = edge.Size() == head.Size {
+	var wrong []Mark
+	for edge.Size() < head.Size {
 		leaves, err := f.Store.LeafHashes(ctx, f.LogID, edge.Size(), min(edge.Size()+ownChunk, head.Size))
 		if err != nil {
 			return err
 		}
-		var wrong *Mark
-		if edge, wrong = f.grow(edge, leaves); wrong != nil {
-			return fmt.Errorf("the database went another way: its tree of size %d is not the one that was signed, as %s knows, and more entries do not change that; "+
-				"restore a backup of the right database", wrong.Size, wrong.Where)
+		var other *Mark
+		if edge, other = f.grow(edge, leaves); other != nil {
+			wrong = append(wrong, *other)
 		}
 	}
 	if edge.Root() != head.Root {
 		return fmt.Errorf("the database contradicts itself: its %d leaf hashes give the root %x, and its tree head says %x; restore another backup", head.Size, edge.Root(), head.Root)
 	}
 	f.edge = edge
+	if len(wrong) > 0 {
+		return f.astray(wrong)
+	}
 	return nil
 }
 
-// grow appends leaves, and returns the first Mark that the tree is not, if any.
+// astray says what it means that the database's tree is not what some know.
+func (f *run) astray(wrong []Mark) error {
+	first := wrong[0]
+	for _, m := range f.Marks {
+		if m.Size > first.Size && m.Size <= f.from && !slices.Contains(wrong, m) {
+			return fmt.Errorf("the database's tree of size %d is the one that %s knows, and that of size %d is not the one that %s knows: %s", m.Size, m.Where, first.Size, first.Where, forked)
+		}
+	}
+	return fmt.Errorf("the database went another way: its tree of size %d is not the one that was signed, as %s knows, and more entries do not change that; "+
+		"restore a backup of the right database", first.Size, first.Where)
+}
+
+// grow appends leaves, up to the first Mark that the tree then is not, if any.
 func (f *run) grow(edge merkle.Edge, leaves []merkle.Hash) (merkle.Edge, *Mark) {
 	for i, m := range f.Marks {
-		if m.Size < edge.Size() || m.Size > edge.Size()+int64(len(leaves)) {
+		n := m.Size - edge.Size()
+		if n <= 0 || n > int64(len(leaves)) {
 			continue
 		}
-		n := m.Size - edge.Size()
 		edge, _ = edge.Append(leaves[:n])
 		leaves = leaves[n:]
 		if edge.Root() != m.Root {

@@ -264,6 +264,13 @@ func TestWhatIsNotTheLogsIsNotWritten(t *testing.T) {
 	fork := m.other(t, 5000)
 	refused(t, store, id, Config{Mirror: m, Marks: []Mark{fork.mark(t, "the register", 6000), shown}},
 		"the tree of size 6000 that the register knows is not in that of size 10000 that the mirror's checkpoint knows: the log signed two histories")
+	long, longID := database(t, m, 7000)
+	refused(t, long, longID, Config{Mirror: m, Marks: []Mark{register, fork.mark(t, "a witness", 6000)}},
+		"the database went another way: its tree of size 6000 is not the one that was signed, as a witness knows")
+	full, fullID := database(t, m, size)
+	refused(t, full, fullID, Config{Mirror: m, Marks: []Mark{register, fork.mark(t, "a witness", 6000)}},
+		"the database's tree of size 9900 is the one that the register knows, and that of size 6000 is not the one that a witness knows: the log signed two histories")
+	refused(t, store, id, Config{Mirror: m, Marks: []Mark{shown, fork.mark(t, "the register", size)}}, "at size 10000 the mirror's checkpoint knows the root")
 	astray, other := database(t, m.other(t, 200), from)
 	refused(t, astray, other, Config{Mirror: m, Marks: []Mark{register}}, "its tiles do, and the database's 300 entries are not in that tree: the database went another way")
 	m.answer = func(_ int64, _ int, entries [][]byte) ([][]byte, error) { return entries[1:], nil }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
@@ -84,6 +85,9 @@ func openMirror(ctx context.Context, from string, o *opened) (m mirror, err erro
 		m.Source = c
 		note, err = c.Checkpoint(ctx)
 		return m.showing(note, err)
+	}
+	if info, err := os.Stat(from); err != nil || !info.IsDir() {
+		return m, fmt.Errorf("--from %q is neither a URL (http://, https://) nor a directory", from)
 	}
 	dir := forward.Directory(from)
 	m.Source = dir
