@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// bundled is a world with what cosign made for the artifact, true and a line
+// break, beside it as given; and what is needed to trust it.
+func bundled(t *testing.T, bundle, as string) (w *world, artifact string) {
+	t.Helper()
+	w = newWorld(t)
+	for _, name := range []string{bundle, "policy.txt", "cosign.pub", "ca.pem", "rekor-v1.pem"} {
+		data, err := os.ReadFile(filepath.Join("../../verify/testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := name
+		if name == bundle {
+			to = as
+		}
+		w.file(to, string(data))
+	}
+	return w, w.file("artifact", "true\n")
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+func TestBundle(t *testing.T) {
+	for _, as := range []string{"artifact.sigstore.json", "artifact.sigstore", "artifact.tlog-proof"} {
+		w, artifact := bundled(t, "cosign3-v2-blob.json", as)
+		trust := []string{"--policy", w.path("policy.txt"), "--signer", w.path("cosign.pub")}
+		out, _ := w.run(exitDone, append([]string{"verify", artifact}, trust...)...)
+		says(t, out, "✓ bundle", "✓ witnesses", "✓ time", "Verified:", "is in log localhost", "It was there by 20")
+		for _, flag := range []string{"--bundle", "--proof"} {
+			w.run(exitDone, append([]string{"verify", artifact, flag, w.path(as)}, trust...)...)
+			other := w.file("other", "false\n")
+			out, _ = w.run(exitUnverified, append([]string{"verify", other, flag, w.path(as), "-o", "json"}, trust...)...)
+			var said struct {
+				Verified bool
+				Exit     int
+				Checks   []struct{ Name, State string }
+			}
+			if err := json.Unmarshal([]byte(out), &said); err != nil || said.Verified || said.Exit != exitUnverified || len(said.Checks) != 9 || said.Checks[2].State != "failed" {
+				t.Errorf("%v: %s", err, out)
+			}
+		}
+		if len(w.log.asked) > 0 {
+			t.Errorf("verify asked the log: %q", w.log.asked)
+		}
+	}
+}
+
+func TestBundleOfRekorV1(t *testing.T) {
+	w, artifact := bundled(t, "cosign3-v1-keyless-sign-blob.json", "artifact.sigstore.json")
+	key := []string{"verify", artifact, "--log-key", w.path("rekor-v1.pem")}
+	who := []string{"--certificate-identity", "builder@example.com", "--certificate-oidc-issuer", "https://accounts.example.com", "--ca-roots", w.path("ca.pem")}
+	out, _ := w.run(exitDone, append(key, who...)...)
+	says(t, out, "✓ time", "valid when that was logged")
+	out, _ = w.run(exitUnverified, append([]string{"verify", artifact, "--policy", w.path("policy.txt")}, who...)...)
+	says(t, out, "✗ witnesses", "Rekor v1")
+	out, _ = w.run(exitUnverified, append(key, "--signer", w.path("cosign.pub"))...)
+	says(t, out, "✗ signer")
+}
+
+// What is given is wrong, and nothing was looked at.
+func TestBundleUsage(t *testing.T) {
+	w, artifact := bundled(t, "cosign3-v1-blob.json", "b.json")
+	signer := []string{"verify", artifact, "--signer", w.path("cosign.pub"), "--bundle", w.path("b.json")}
+	_, errs := w.run(exitUsage, signer...)
+	says(t, errs, "no log is trusted")
+	_, errs = w.run(exitUsage, append(signer, "--proof", w.path("b.json"))...)
+	says(t, errs, "one of --proof and --bundle")
+	_, errs = w.run(exitUsage, append(signer, "--log-key", w.file("bad.pem", "-----BEGIN PUBLIC KEY-----\n"))...)
+	says(t, errs, "--log-key", "bad.pem")
+	_, errs = w.run(exitUsage, "verify", "-")
+	says(t, errs, "--bundle")
+	_, errs = w.run(exitUnasked, "verify", artifact+"x", "--log-key", w.path("rekor-v1.pem"), "--signer", w.path("cosign.pub"))
+	says(t, errs, "there is no proof")
+	for _, text := range []string{"", "{", "nonsense", strings.Repeat("{", maxProof+1)} {
+		w.file("b.json", text)
+		w.run(exitUnverified, append(signer, "--log-key", w.path("rekor-v1.pem"))...)
+		w.run(exitUnverified, signer...)
+	}
+}
