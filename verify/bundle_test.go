@@ -33,13 +33,12 @@ type obj = map[string]any
 // signedIn is an artifact that was signed and logged, with the bundle about it,
 // and whom to trust for it. The bundle is kept as an object, for tests to change.
 type signedIn struct {
-	t         testing.TB
-	artifact  string
-	bundle    obj
-	trust     Trust
-	log       *checkpoint.KeySigner
-	witnesses []*checkpoint.Cosigner
-	leaves    []merkle.Hash
+	t        testing.TB
+	artifact string
+	bundle   obj
+	trust    Trust
+	log      *checkpoint.KeySigner
+	leaves   []merkle.Hash
 }
 
 const (
