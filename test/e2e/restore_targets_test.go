@@ -1,0 +1,150 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// copies are a log on SQLite, with copies of its database and register from
+// when it had so many entries.
+type copies struct {
+	*server
+	ledger *ledger
+	dir    string
+}
+
+func newCopies(t *testing.T, sizes ...int) *copies {
+	t.Helper()
+	c := &copies{dir: filepath.Join(t.TempDir(), "data"), ledger: newLedger(t)}
+	c.server = newServer(t, "--data-dir", c.dir, "--origin", origin)
+	for _, size := range sizes {
+		c.grow(t, size)
+		copyFile(t, c.path("log.db"), c.path(fmt.Sprint("log.db.", size)))
+		copyFile(t, c.path("register"), c.path(fmt.Sprint("register.", size)))
+	}
+	return c
+}
+
+func (c *copies) path(name string) string { return filepath.Join(c.dir, name) }
+
+// grow runs the server until the log has so many entries, and then leaves a
+// mirror of it.
+func (c *copies) grow(t *testing.T, size int) {
+	t.Helper()
+	c.start()
+	c.ready()
+	c.ledger.addUpTo(c.client(c.vkey()), size)
+	saveMirror(t, c.server, c.path(fmt.Sprint("mirror.", size)))
+	c.stop()
+}
+
+// put brings the copies back from when the log had so many entries.
+func (c *copies) put(t *testing.T, database, register int) {
+	t.Helper()
+	remove(t, c.path("log.db-wal"), c.path("log.db-shm"))
+	copyFile(t, c.path(fmt.Sprint("log.db.", database)), c.path("log.db"))
+	copyFile(t, c.path(fmt.Sprint("register.", register)), c.path("register"))
+}
+
+// restores runs logserver restore, and demands what it says.
+func (c *copies) restores(t *testing.T, from string, code int, says ...string) {
+	t.Helper()
+	out, got := run(t, nil, "logserver", append([]string{"restore", "--from", from}, c.args...)...)
+	for _, s := range says {
+		if got != code || !strings.Contains(out, s) {
+			t.Fatalf("exit code %d, want %d and %q:\n%s", got, code, s, out)
+		}
+	}
+}
+
+func (c *copies) goesOn(t *testing.T, at int64) {
+	t.Helper()
+	c.start()
+	c.ready()
+	cl := c.client(c.vkey())
+	c.ledger.add(cl, "after")
+	if got := c.ledger.index["after"]; got != at {
+		t.Errorf("the next entry is number %d, not %d", got, at)
+	}
+	c.ledger.settle(cl)
+	c.stop()
+	must(t, nil, "logserver", append([]string{"fsck"}, c.args...)...)
+}
+
+// Database and register are restored together, so that neither knows. The
+// mirror has a checkpoint that the log's key signed.
+func TestRestoreBeyondTheRegister(t *testing.T) {
+	c := newCopies(t, 3, 5, 600)
+	c.put(t, 3, 5)
+	c.restores(t, c.path("mirror.600"), 0, "Brought the database forward, from 3 entries to 600", "\nNext: start the server.")
+	c.goesOn(t, 600)
+}
+
+// The register is lost as well: the mirror's checkpoint says where to go.
+func TestRestoreWithoutRegister(t *testing.T) {
+	c := newCopies(t, 3, 600)
+	c.put(t, 3, 3)
+	remove(t, c.path("register"))
+	mirror := c.path("mirror.600")
+	c.restores(t, mirror, 0, "Brought the database forward, from 3 entries to 600", "\nNext: logserver guard accept, since the register is lost;")
+	head := c.ledger.checkpoints[600]
+	must(t, nil, "logserver", append([]string{"guard", "accept", "--size", "600", "--root", fmt.Sprintf("%x", head.Root), "--by", "ada", "--why", "test"}, c.args...)...)
+	c.goesOn(t, 600)
+
+	// Nobody knows: nothing is done.
+	c.put(t, 3, 3)
+	remove(t, c.path("register"), filepath.Join(mirror, "checkpoint"))
+	c.restores(t, mirror, 1, "so nothing says what was signed")
+	// A register that cannot be read is not one that is lost.
+	if err := os.WriteFile(c.path("register"), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.restores(t, c.path("mirror.600"), 1, "nothing was written: there is a register, "+c.path("register"))
+}
+
+// A mirror of another log, and one whose checkpoint was signed by this log's key
+// on another way.
+func TestRestoreFromTheWrongMirror(t *testing.T) {
+	c, other := newCopies(t, 3, 600), newCopies(t, 700)
+	c.put(t, 3, 600)
+	c.restores(t, other.path("mirror.700"), 1, "nothing was written: the mirror's checkpoint: ", "not verified")
+	c.restores(t, c.path("mirror.3"), 1, "Nothing was written: ", "has not all that was signed; find a mirror that has")
+	c.restores(t, c.path("nowhere"), 1, "nowhere\" is neither a URL (http://, https://) nor a directory")
+	c.restores(t, "", 1, "give --from")
+
+	// The log forks, since the operator restored both.
+	c.put(t, 3, 3)
+	c.start()
+	c.ready()
+	l := newLedger(t)
+	for i := range 9 {
+		l.add(c.client(c.vkey()), fmt.Sprint("another ", i))
+	}
+	c.stop()
+	c.restores(t, c.path("mirror.600"), 1, "the tree of size 12 that the register knows is not in that of size 600 that the checkpoint of ", "the log signed two histories, and ends here")
+	c.restores(t, c.path("mirror.3"), 0, "The database is not behind: it has 12 entries")
+}
+
+// A mirror that is a server, whose database is another.
+func TestRestoreFromAServer(t *testing.T) {
+	c := newCopies(t, 3, 600)
+	there := newServer(t, "--data-dir", filepath.Join(t.TempDir(), "data"))
+	dir := there.args[len(there.args)-1]
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"log.db", "log.key", "register", "rekor-v1.key"} {
+		copyFile(t, c.path(name), filepath.Join(dir, name))
+	}
+	there.start()
+	there.ready()
+	c.put(t, 3, 600)
+	c.restores(t, "http://"+there.http, 0, "Brought the database forward, from 3 entries to 600")
+	there.stop()
+	c.goesOn(t, 600)
+}
