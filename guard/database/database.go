@@ -109,9 +109,10 @@ func connect(ctx context.Context, dsn, origin string) (*row, error) {
 	}
 	waits, err := r.check(ctx)
 	if err == nil && waits {
-		// Galera: a read waits until this node has applied what was committed before.
+		// Galera: a read waits until this node has applied what was committed before,
+		// and a node that is cut off answers none.
 		err = r.db.Close()
-		cfg.Params = map[string]string{"wsrep_sync_wait": "7"}
+		cfg.Params = map[string]string{"wsrep_sync_wait": "7", "wsrep_dirty_reads": "OFF"}
 		if err == nil {
 			r.db, err = openPool(cfg)
 		}

@@ -131,6 +131,8 @@ func dialect() rows.Dialect {
 		Duplicate: func(err error) bool { return hasNumber(err, 1062) },
 		Refused:   readOnly,
 		Explain:   explain,
+		// A read that cannot wait for the others says 1205, as a lock wait does.
+		Elsewhere: func(err error) bool { return errors.Is(err, ErrNoMajority) || hasNumber(err, 1205) },
 		Newest:    newest,
 		Overtaken: func(err error) bool { return hasNumber(err, 1213) },
 		Warnings:  warnings,

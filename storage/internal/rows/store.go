@@ -45,6 +45,9 @@ type Dialect struct {
 	// Overtaken reports that another transaction came first, and ours was undone.
 	// It may be left out.
 	Overtaken func(error) bool
+	// Elsewhere reports that this server takes nothing at present, while another
+	// behind the same address may. It may be left out.
+	Elsewhere func(error) bool
 	// Newest refuses a server that follows another and so may lag, and reports
 	// whether others commit as well, so that even a locking read may lag. It may be
 	// left out.
@@ -161,6 +164,15 @@ func (r runner) exec(ctx context.Context, query string, args ...any) (int64, err
 	return res.RowsAffected()
 }
 
+// leave closes the connections that nobody uses, so that the next is made anew:
+// a balancer may know a better server by now.
+func (s *Store) leave() {
+	for _, db := range []*sql.DB{s.read, s.write} {
+		db.SetMaxIdleConns(0)
+		db.SetMaxIdleConns(db.Stats().MaxOpenConnections)
+	}
+}
+
 // explainTimeout bounds the question why a statement failed.
 const explainTimeout = 5 * time.Second
 
@@ -168,6 +180,9 @@ const explainTimeout = 5 * time.Second
 func (s *Store) explain(ctx context.Context, err error) error {
 	if err != nil && s.dialect.Explain != nil {
 		err = s.dialect.Explain(err)
+	}
+	if err != nil && s.dialect.Elsewhere != nil && s.dialect.Elsewhere(err) {
+		s.leave()
 	}
 	if !errors.Is(err, driver.ErrBadConn) || s.dialect.Refused == nil {
 		return err
