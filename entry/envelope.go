@@ -147,9 +147,15 @@ func readObject(data []byte, members []member) error {
 
 // read keeps JSON as it is, where that is wanted.
 func (m member) read(value json.RawMessage) error {
-	if raw, ok := m.into.(*json.RawMessage); ok {
-		*raw = value
+	switch into := m.into.(type) {
+	case *json.RawMessage:
+		*into = value
 		return nil
+	case **string:
+		if s, ok := unescaped(value); ok {
+			*into = &s
+			return nil
+		}
 	}
 	return jsonError(json.Unmarshal(value, m.into))
 }

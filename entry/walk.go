@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 )
 
 // syntax is read of any JSON; what is wrong with it is said, and nothing copied.
@@ -27,7 +28,9 @@ func eachMember(data []byte, do func(name string, value json.RawMessage) error) 
 	for rest[0] != '}' {
 		var name string
 		quoted, after := cutValue(rest)
-		if err := json.Unmarshal(quoted, &name); err != nil {
+		if s, ok := unescaped(quoted); ok {
+			name = s
+		} else if err := json.Unmarshal(quoted, &name); err != nil {
 			return err
 		}
 		value, after := cutValue(trimSpace(after)[1:]) // the colon
@@ -103,6 +106,16 @@ func cutValue(b []byte) (value json.RawMessage, rest []byte) {
 		}
 	}
 	return json.RawMessage(b), nil
+}
+
+// unescaped is what a JSON string, whose syntax was checked, says, if that is written
+// there as it is: without escapes, as all but a few are. encoding/json would go
+// over it three times.
+func unescaped(value json.RawMessage) (string, bool) {
+	if value[0] != '"' || bytes.IndexByte(value, '\\') >= 0 || !utf8.Valid(value) {
+		return "", false
+	}
+	return string(value[1 : len(value)-1]), true
 }
 
 // endOfString finds the quote that closes a string.

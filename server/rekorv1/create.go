@@ -89,14 +89,19 @@ func (h *Handler) addFailed(w http.ResponseWriter, err error) error {
 
 // admit makes an entry of what a client proposes.
 func (h *Handler) admit(body []byte) (entry.Entry, error) {
-	kind, err := proposedKind(body)
-	if err != nil {
-		return entry.Entry{}, err
+	e, err := h.canonical(body)
+	if err == nil && slices.Contains(h.cfg.Kinds, e.Kind()) {
+		return e, nil
+	}
+	// Rekor looks at the kind first, and so at what is wrong with it.
+	kind, wrong := proposedKind(body)
+	if wrong != nil {
+		return entry.Entry{}, wrong
 	}
 	if !slices.Contains(h.cfg.Kinds, kind) {
 		return entry.Entry{}, h.notServed(kind)
 	}
-	return h.canonical(body)
+	return e, err
 }
 
 // canonical makes an entry of what a client proposes or looks for.
