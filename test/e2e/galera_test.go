@@ -18,6 +18,7 @@ import (
 type galera struct {
 	*testing.T
 	nodes   *mariadb.Cluster
+	doors   []*door // before each node, as a balancer is
 	servers []*server
 	clients []*client.Client
 	ledgers []*ledger
@@ -40,9 +41,11 @@ func newGalera(t *testing.T) *galera {
 	})
 	args := mysqlArgs(t, nodes.Nodes[0], "log")
 	for i, n := range nodes.Nodes {
+		d := newDoor(t, n.Addr())
+		g.doors = append(g.doors, d)
 		own := make([]string, len(args))
 		for j, a := range args {
-			own[j] = strings.Replace(a, nodes.Nodes[0].Addr(), n.Addr(), 1)
+			own[j] = strings.Replace(a, nodes.Nodes[0].Addr(), d.addr(), 1)
 		}
 		s, l := newServer(t, own...), newLedger(t)
 		l.prefix = fmt.Sprintf("node %d ", i)
@@ -89,7 +92,7 @@ func TestGalera(t *testing.T) {
 	for i, l := range g.ledgers {
 		stops = append(stops, l.load(8, g.clients[i]))
 	}
-	<-time.After(3 * time.Second)
+	<-time.After(2 * time.Second)
 	for i, l := range g.ledgers {
 		t.Logf("%d adds through node %d", l.len(), i)
 	}
@@ -105,6 +108,11 @@ func TestGalera(t *testing.T) {
 	if err := g.nodes.AwaitSize(ctx, 1, 1); err != nil {
 		t.Error(err)
 	}
+	// A balancer that keeps the connections there are and leads new ones elsewhere.
+	other := g.nodes.Nodes[2].Addr()
+	g.doors[1].to.Store(&other)
+	g.goOn("its server is led to node 2", 1)
+	g.doors[1].move(g.nodes.Nodes[1].Addr())
 	g.must(g.nodes.Isolate(ctx, 1, false))
 	g.goOn("node 1 is back", 0, 1, 2)
 
