@@ -65,6 +65,9 @@ func (x *Index) find(ctx context.Context, key entry.IndexKey, after int64, limit
 	if err != nil {
 		return f, err
 	}
+	if err := x.checkAhead(ctx, st, published); err != nil {
+		return f, err
+	}
 	f.size = min(x.see(st), published)
 	f.more = len(indexes) == limit
 	if end, _ := slices.BinarySearch(indexes, f.size); end < len(indexes) {
@@ -93,7 +96,7 @@ func readError(ctx context.Context, err error) error {
 	if ctx.Err() != nil { // engines say it each in their own words
 		return ctx.Err()
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, ErrAhead) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return fmt.Errorf("%w: %v", translog.ErrUnavailable, err)

@@ -124,6 +124,17 @@ func (f *follower) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	published, err := f.x.cfg.Log.Published()
+	if err != nil {
+		published.Size = 0 // then the head is read
+	}
+	if err := f.x.checkAhead(ctx, st, published.Size); err != nil {
+		f.stale = true
+		if errors.Is(err, ErrAhead) {
+			err = errors.Join(err, f.x.condemn(ctx, st))
+		}
+		return err
+	}
 	f.state, f.seen, f.stale = st, true, false
 	f.x.see(st)
 	return nil

@@ -19,6 +19,10 @@
 // the entry anew, before it is an answer: of two things whose hashes begin
 // alike, or of a damaged row, nobody hears.
 //
+// An index that says more than the log has, as after a database was edited or
+// restored in parts, is found at the start, while following and by each search,
+// which is then an error, [ErrAhead], until the index is made anew.
+//
 // # A new format
 //
 // When a program takes other keys from the entries than the one that made the
@@ -77,6 +81,7 @@ type Events struct {
 type Index struct {
 	cfg   Config
 	known atomic.Int64
+	ahead atomic.Pointer[condemned] // nil: none was found
 }
 
 // Open makes an Index. It starts nothing and reads nothing.

@@ -48,7 +48,7 @@ func rules() map[string]rule {
 		"client":                 {[]string{"merkle", "checkpoint", api}, "embeddable: no server comes with it"},
 		"server":                 {[]string{"log", "server/failure", "server/rest", api}, "REST around the native service"},
 		"server/rest":            {[]string{"server/failure"}, "bodies and JSON of any REST API"},
-		"server/failure":         {[]string{"entry", "log"}, "the table from our errors to the wire"},
+		"server/failure":         {[]string{"entry", "log", "index"}, "the table from our errors to the wire"},
 		"server/native":          {[]string{"log", "index", "entry", "merkle", "server/failure", "internal/transport", api}, "one API; it knows no other, and no storage"},
 		"server/rekorv1":         {[]string{"log", "entry", "merkle", "checkpoint", "index", "server/failure", "internal/transport", "internal/bytecache"}, "one API; it knows no other, and no storage"},
 		"server/rekorv2":         {[]string{"log", "entry", "merkle", "server/failure", "server/rest", "internal/transport"}, "one API; it knows no other, and no storage"},

@@ -8,7 +8,7 @@
 //	ResourceExhausted   429  the queue is full; Retry-After says when to come back
 //	Canceled            499  the client is gone
 //	Internal            500  a fault of ours, whose details are for the operator's log only
-//	FailedPrecondition  503  the log is poisoned. It is not Unavailable, since clients
+//	FailedPrecondition  503  the log is poisoned, or its search index is ahead of it. It is not Unavailable, since clients
 //	                         try that again by themselves, and here only an operator helps
 //	Unavailable         503  the database does not answer, or the log is stopping
 //	DeadlineExceeded    504  the add may have succeeded; the same add again tells. The message
@@ -34,6 +34,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"indelible/entry"
+	"indelible/index"
 	translog "indelible/log"
 )
 
@@ -53,6 +54,7 @@ func code(err error) codes.Code {
 		{translog.ErrNotFound, codes.NotFound},
 		{translog.ErrOutOfRange, codes.OutOfRange},
 		{translog.ErrPoisoned, codes.FailedPrecondition},
+		{index.ErrAhead, codes.FailedPrecondition},
 		{translog.ErrClock, codes.Unavailable},
 		{translog.ErrStopping, codes.Unavailable},
 		{translog.ErrUnavailable, codes.Unavailable},
