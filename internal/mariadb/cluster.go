@@ -130,8 +130,6 @@ func (c *Cluster) Rejoin(ctx context.Context, i int) error {
 	return c.start(ctx, i)
 }
 
-var recovered = regexp.MustCompile(`Recovered position:? *([0-9a-f-]+:-?\d+)`)
-
 // position is the last transaction that a node which does not run has.
 func (s *Server) position(ctx context.Context) (string, error) {
 	mariadbd, err := program("mariadbd")
@@ -142,7 +140,7 @@ func (s *Server) position(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("mariadbd --wsrep-recover: %w: %s", err, tail(out))
 	}
-	found := recovered.FindSubmatch(out)
+	found := regexp.MustCompile(`Recovered position:? *([0-9a-f-]+:-?\d+)`).FindSubmatch(out)
 	if found == nil {
 		return "", fmt.Errorf("mariadbd --wsrep-recover says no position: %s", tail(out))
 	}
