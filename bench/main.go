@@ -45,7 +45,7 @@ func main() {
 func begin(ctx context.Context, args []string) error {
 	switch {
 	case len(args) == 3 && args[0] == "serve-echo":
-		return serveEcho(args[1], args[2])
+		return serveEcho(ctx, args[1], args[2])
 	case len(args) == 7 && args[0] == "serve-log":
 		return serveLog(ctx, servedLog{guarded: args[1] == "guarded", engine: args[2], database: args[3], dir: args[4], admin: args[5], grpc: args[6]})
 	}

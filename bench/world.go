@@ -105,9 +105,15 @@ type process struct {
 	databasePID int
 }
 
+// stop ends a server, one that does not end by itself as well.
 func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
-	<-p.done
+	select {
+	case <-p.done:
+	case <-time.After(startTimeout):
+		p.cmd.Process.Kill()
+		<-p.done
+	}
 }
 
 // madeLog is a log that no server runs yet.
@@ -233,15 +239,17 @@ func freePorts(n int) ([]string, error) {
 }
 
 // serveEcho is the process that startEcho starts.
-func serveEcho(httpAddr, grpcAddr string) error {
+func serveEcho(ctx context.Context, httpAddr, grpcAddr string) error {
 	l, err := net.Listen("tcp", grpcAddr)
 	if err != nil {
 		return err
 	}
 	s := grpc.NewServer()
 	s.RegisterService(echoService(), nil)
+	web := http.Server{Addr: httpAddr, Handler: echoHandler()}
+	defer context.AfterFunc(ctx, func() { s.Stop(); web.Close() })()
 	go s.Serve(l)
-	return http.ListenAndServe(httpAddr, echoHandler())
+	return web.ListenAndServe()
 }
 
 // conns are gRPC connections shared by clients.
