@@ -1,10 +1,13 @@
 package verify
 
 import (
+	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"indelible/merkle"
@@ -20,6 +23,10 @@ const (
 	maxHashes     = 63
 	maxAttached   = 32
 )
+
+// maxRSA bounds the work of a signature by a certificate, in bits of its key: it
+// grows with their square, and a bundle brings its own.
+const maxRSA = 8192
 
 // bundle is what a file in Sigstore's bundle format says. Nothing in it is
 // verified.
@@ -171,12 +178,7 @@ func (b *bundle) readMaterial(o object) {
 		return
 	}
 	b.readSigner(m)
-	for _, e := range m.objects("tlogEntries", maxLogEntries) {
-		b.entries = append(b.entries, readLogEntry(e))
-	}
-	if len(b.entries) == 0 {
-		m.fail("tlogEntries", "is missing: the signature was not logged")
-	}
+	b.readLogEntries(m)
 	if t, ok := m.object("timestampVerificationData"); ok {
 		for _, s := range t.objects("rfc3161Timestamps", maxAttached) {
 			s.bytes("signedTimestamp")
@@ -186,6 +188,22 @@ func (b *bundle) readMaterial(o object) {
 		t.end()
 	}
 	m.end()
+}
+
+// readLogEntries refuses one entry that is there twice, as others do who count
+// them.
+func (b *bundle) readLogEntries(m object) {
+	for i, o := range m.objects("tlogEntries", maxLogEntries) {
+		e := readLogEntry(o)
+		same := func(other logEntry) bool { return e.index == other.index && bytes.Equal(e.keyID, other.keyID) }
+		if at := slices.IndexFunc(b.entries, same); at >= 0 {
+			m.fail("tlogEntries", "has the entry with logIndex %d of one log twice, as number %d and %d", e.index, at+1, i+1)
+		}
+		b.entries = append(b.entries, e)
+	}
+	if len(b.entries) == 0 {
+		m.fail("tlogEntries", "is missing: the signature was not logged")
+	}
 }
 
 func (b *bundle) readSigner(m object) {
@@ -232,6 +250,8 @@ func readCertificate(o object) *x509.Certificate {
 	c, err := x509.ParseCertificate(o.bytes("rawBytes"))
 	if err != nil {
 		o.fail("rawBytes", "is no certificate: %w", err)
+	} else if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSA {
+		o.fail("rawBytes", "has an RSA key of %d bits; up to %d are read", key.N.BitLen(), maxRSA)
 	}
 	o.end()
 	return c

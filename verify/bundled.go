@@ -2,10 +2,13 @@ package verify
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"indelible/checkpoint"
 	"indelible/entry"
@@ -115,7 +118,7 @@ func (v *bundled) matchEntry() (err error) {
 	leaf := merkle.LeafHash(e.body)
 	v.Kind, v.Index, v.LeafHash = v.parsed.Kind, e.proofIndex, leaf[:]
 	if string(v.parsed.Kind) != e.kind || v.parsed.Version != e.version {
-		return v.fail("entry", fmt.Errorf("the bundle says that the entry is a %s %s, and it is a %s %s", e.kind, e.version, v.parsed.Kind, v.parsed.Version))
+		return v.fail("entry", fmt.Errorf("the bundle says that the entry is a %.50q %.50q, and it is a %s %s", e.kind, e.version, v.parsed.Kind, v.parsed.Version))
 	}
 	if err := v.matchContent(); err != nil {
 		return v.fail("entry", fmt.Errorf("the log has another signature than the bundle: %w", err))
@@ -145,7 +148,7 @@ func (v *bundled) matchContent() error {
 		}
 	case b.envelope != nil && p.Intoto != nil:
 		if got := p.Intoto.PayloadType; got != b.envelope.payloadType {
-			return fmt.Errorf("its payloadType is %q, and the envelope's %q", got, b.envelope.payloadType)
+			return fmt.Errorf("its payloadType is %.100q, and the envelope's %.100q", got, b.envelope.payloadType)
 		}
 		if err := b.envelope.match(&p.Intoto.DSSEBody); err != nil {
 			return err
@@ -162,7 +165,7 @@ func (m *messageSignature) match(e *entry.HashedRekordBody) error {
 	case !bytes.Equal(m.signature, e.Signature):
 		return errors.New("its signature is not the bundle's")
 	case m.digest != nil && (m.algorithm != e.Algorithm || !bytes.Equal(m.digest, e.Digest)):
-		return fmt.Errorf("its digest is %s %x, and the bundle's %s %x", e.Algorithm, e.Digest, m.algorithm, m.digest)
+		return fmt.Errorf("its digest is %s %x, and the bundle's %.50q %.64x", e.Algorithm, e.Digest, m.algorithm, m.digest)
 	}
 	return nil
 }
@@ -195,10 +198,12 @@ func (v *bundled) matchVerifier(logged entry.Signer) error {
 	case c != nil && logged.Certificate == nil:
 		return errors.New("it is by a bare key, and the bundle has a certificate")
 	case c != nil && !c.Equal(logged.Certificate):
-		return fmt.Errorf("its certificate has the serial number %x, and the bundle's %x", logged.Certificate.SerialNumber, c.SerialNumber)
+		return fmt.Errorf("its certificate, of %s, has the SHA-256 %x, and the bundle's, of %s, %x", named(logged.Certificate), sha256.Sum256(logged.Certificate.Raw), named(c), sha256.Sum256(c.Raw))
 	}
 	return nil
 }
+
+func named(c *x509.Certificate) string { return strings.Join(identities(c), ", ") }
 
 func (v *bundled) matchSubject() error {
 	what, err := "its digest is the entry's", error(nil)
@@ -257,7 +262,7 @@ func (v *bundled) openEither() error {
 	if v.rekorV1 = rekorV1; !rekorV1 {
 		host = origin
 	} else if p := v.trust.Policy; p != nil && p.Quorum != "none" {
-		v.note("checkpoint", NotChecked, "it is Rekor v1's, of %s", origin)
+		v.note("checkpoint", NotChecked, "it is Rekor v1's, of %.255q", origin)
 		return v.fail("witnesses", errors.New("checkpoints of Rekor v1 carry no witnesses' cosignatures, and the policy asks for them: sign with Rekor v2"))
 	}
 	logs, err := v.trust.named(host)
@@ -287,9 +292,11 @@ func (v *bundled) openAs(origin string, logs []checkpoint.Verifier) (checkpoint.
 		}
 	}
 	if len(keys) == 0 {
-		return checkpoint.Opened{}, fmt.Errorf("it is Rekor v1's, of %q; its ECDSA key, as PEM or as a vkey of the name %q, was not given", origin, host)
+		return checkpoint.Opened{}, fmt.Errorf("it is Rekor v1's, of %.255q; its ECDSA key, as PEM or as a vkey of the name %.255q, was not given", origin, host)
 	}
-	return checkpoint.OpenAs(origin, v.logged.note, keys)
+	// Rekor v1's notes can have extension lines, as older ones have a Timestamp.
+	// Its key, which no witness's stands beside, signs them with the rest.
+	return checkpoint.OpenExtended(origin, v.logged.note, keys)
 }
 
 // differs says where the bundle says something else than the checkpoint; else
@@ -302,11 +309,11 @@ func (v *bundled) differs() string {
 	}
 	switch {
 	case !known:
-		return fmt.Sprintf("logId is %x, and the log's that signed it %x", e.keyID, logID(v.keys[0]))
+		return fmt.Sprintf("logId is %.32x, and the log's that signed it %x", e.keyID, logID(v.keys[0]))
 	case e.size != o.Size:
 		return fmt.Sprintf("treeSize is %d, and the checkpoint's %d", e.size, o.Size)
 	case !bytes.Equal(e.root, o.Root[:]):
-		return fmt.Sprintf("rootHash is %x, and the checkpoint's %x", e.root, o.Root)
+		return fmt.Sprintf("rootHash is %.32x, and the checkpoint's %x", e.root, o.Root)
 	case !v.rekorV1 && e.index != e.proofIndex:
 		return fmt.Sprintf("logIndex is %d, and the proof's %d", e.index, e.proofIndex)
 	}

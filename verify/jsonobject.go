@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -124,6 +125,9 @@ func (o object) text(name string) (s string) {
 	value, ok := o.take(name)
 	if ok && (value[0] != '"' || json.Unmarshal(value, &s) != nil) {
 		o.fail(name, "is not a string")
+	}
+	if strings.ContainsRune(s, utf8.RuneError) {
+		o.fail(name, "has U+FFFD in it, which half a surrogate pair is read as too")
 	}
 	return s
 }

@@ -1,12 +1,15 @@
 package verify
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,4 +165,81 @@ func (b bundle) flat() []any {
 		list = append(list, *b.envelope)
 	}
 	return list
+}
+
+// realBundle is one of testdata, and what its verification needs.
+type realBundle struct {
+	name, artifact string
+	data           []byte
+	trust          Trust
+	parsed         bundle
+}
+
+func readReal(t testing.TB) (list []realBundle) {
+	t.Helper()
+	for _, file := range realBundles(t) {
+		name := filepath.Base(file)
+		b := realBundle{name, realArtifact(t, name), testdata(t, name), realTrust(t, name), bundle{}}
+		var err error
+		if b.parsed, err = parseBundle(b.data); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+// proves demands that what verified has the content that was signed, and the
+// entry that was logged of it, as the bundle had them before it was changed.
+func (b realBundle) proves(t *testing.T, r Result, data []byte) {
+	t.Helper()
+	got, err := parseBundle(data)
+	if err != nil {
+		t.Fatalf("%s: %v: %q verifies", b.name, err, data)
+	}
+	want := b.parsed.entries[0]
+	same := func(e logEntry) bool {
+		return bytes.Equal(e.body, want.body) && e.proofIndex == want.proofIndex && e.size == want.size &&
+			(r.Time == 0 || e.integrated == want.integrated)
+	}
+	if !slices.ContainsFunc(got.entries, same) || fmt.Sprintf("%x", got.content()) != fmt.Sprintf("%x", b.parsed.content()) {
+		t.Fatalf("%s: %q verifies", b.name, data)
+	}
+}
+
+// content is what nobody may change: who signed what, and how.
+func (b bundle) content() []any {
+	list := []any{b.message == nil, b.envelope == nil}
+	if b.certificate != nil {
+		list = append(list, b.certificate.Raw)
+	}
+	if b.message != nil {
+		return append(list, b.message.signature)
+	}
+	return append(list, b.envelope.payloadType, b.envelope.payload, b.envelope.signature)
+}
+
+// FuzzVerifyBundle replaces a part of a real bundle, or all of it. The parts are
+// short, and the keys always the same: the fuzzer tries to shorten what it finds
+// byte by byte, and compares what processes other than this one reached.
+func FuzzVerifyBundle(f *testing.F) {
+	list := readReal(f)
+	for i := range list {
+		f.Add(uint8(i), uint16(0), uint16(0), []byte{})
+	}
+	f.Add(uint8(0), uint16(0), uint16(math.MaxUint16), []byte(`{"mediaType":""}`))
+	f.Add(uint8(0), uint16(1), uint16(1), []byte(`"dsseEnvelope":null,`))
+	f.Fuzz(func(t *testing.T, which uint8, from, to uint16, put []byte) {
+		b := list[int(which)%len(list)]
+		start := min(int(from), len(b.data))
+		end := min(max(start, int(to)), len(b.data))
+		data := slices.Concat(b.data[:start], put, b.data[end:])
+		r, err := VerifyBundle(strings.NewReader(b.artifact), data, b.trust)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Verified {
+			b.proves(t, r, data)
+		}
+	})
 }

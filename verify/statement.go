@@ -92,11 +92,11 @@ func (o object) are(d digests) bool {
 func (e *envelope) isAbout(d digests) (string, error) {
 	if e.payloadType == inToto {
 		name, err := subjectOf(e.payload, d)
-		return fmt.Sprintf("it is subject %q of the signed statement", name), err
+		return fmt.Sprintf("it is subject %.100q of the signed statement", name), err
 	}
 	sum := sha256.Sum256(e.payload)
 	if !bytes.Equal(sum[:], d.sha256) {
 		return "", errors.New("the envelope's payload is no in-toto statement, and not the artifact either")
 	}
-	return fmt.Sprintf("it is the envelope's payload, of type %q", e.payloadType), nil
+	return fmt.Sprintf("it is the envelope's payload, of type %.100q", e.payloadType), nil
 }
