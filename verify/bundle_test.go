@@ -928,6 +928,7 @@ func TestMalformedBundles(t *testing.T) {
 		replace(`"mediaType"`, `"mediatype"`): "has no mediaType",
 		replace(`"logIndex":"2","rootHash"`, `"logIndex":"2","logIndex":"1","rootHash"`): `has the member "logIndex" twice`,
 		replace(`"logIndex":"2"`, `"logIndex":2`):                                        "logIndex is not a string",
+		replace(`"logIndex":"2"`, `"logIndex":""`):                                       "shortest form",
 		replace(`"logIndex":"2"`, `"logIndex":"02"`):                                     "shortest form",
 		replace(`"logIndex":"2"`, `"logIndex":"-2"`):                                     "shortest form",
 		replace(`"logIndex":"2"`, `"logIndex":"9223372036854775808"`):                    "shortest form",

@@ -198,7 +198,7 @@ func (v *bundled) matchVerifier(logged entry.Signer) error {
 	case c != nil && logged.Certificate == nil:
 		return errors.New("it is by a bare key, and the bundle has a certificate")
 	case c != nil && !c.Equal(logged.Certificate):
-		return fmt.Errorf("its certificate, of %s, has the SHA-256 %x, and the bundle's, of %s, %x", named(logged.Certificate), sha256.Sum256(logged.Certificate.Raw), named(c), sha256.Sum256(c.Raw))
+		return fmt.Errorf("its certificate, of %.200s, has the SHA-256 %x, and the bundle's, of %.200s, %x", named(logged.Certificate), sha256.Sum256(logged.Certificate.Raw), named(c), sha256.Sum256(c.Raw))
 	}
 	return nil
 }

@@ -210,3 +210,24 @@ func TestCertificatesThatAreMuchWork(t *testing.T) {
 		}
 	}
 }
+
+// A certificate for something else than signing code is of no signer of a bundle.
+func TestCertificateForAnotherUsage(t *testing.T) {
+	from := time.Unix(1_700_000_000, 0)
+	ca, key := newAuthority(t, from.Add(-time.Hour), from.Add(time.Hour)), newKey(t)
+	for usage, reason := range map[x509.ExtKeyUsage]string{
+		x509.ExtKeyUsageCodeSigning: "", x509.ExtKeyUsageAny: "",
+		x509.ExtKeyUsageServerAuth: "incompatible key usage", x509.ExtKeyUsageTimeStamping: "incompatible key usage",
+	} {
+		cert := ca.issue(&x509.Certificate{
+			SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: from.Add(time.Hour), DNSNames: []string{"build.example.com"}, ExtKeyUsage: []x509.ExtKeyUsage{usage},
+		}, key.Public())
+		s := newRekorV1(t, key, cert.Raw, from.Unix())
+		s.trust.Signers = []Signer{{Identity: "build.example.com", Roots: ca.pool()}}
+		if reason == "" {
+			s.verifies()
+		} else {
+			s.fails("signer", reason)
+		}
+	}
+}

@@ -148,8 +148,9 @@ func (o object) decode(name, s string) []byte {
 
 // number is a count, an index or a time. ProtoJSON writes 64 bits as a string.
 func (o object) number(name string) int64 {
+	empty := bytes.Equal(o.members[name], []byte(`""`))
 	s := o.text(name)
-	if s == "" {
+	if s == "" && !empty {
 		return 0
 	}
 	n, err := strconv.ParseInt(s, 10, 64)

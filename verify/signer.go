@@ -89,11 +89,14 @@ func (s Signer) chains(c *x509.Certificate, then *moment) ([][]*x509.Certificate
 			between.AddCert(a)
 		}
 	}
-	// The identity stands in a critical extension of its own kind; which usages
-	// the authority allows is its affair.
-	return c.Verify(x509.VerifyOptions{
-		Roots: s.Roots, Intermediates: between, CurrentTime: c.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
+	// Of a proof file, which usages the authority allows is its affair. Verifiers of
+	// bundles ask for code signing, unless a certificate is for all usages: one of a
+	// TLS server has names too, and its key signs in other places.
+	usage := x509.ExtKeyUsageAny
+	if then != nil {
+		usage = x509.ExtKeyUsageCodeSigning
+	}
+	return c.Verify(x509.VerifyOptions{Roots: s.Roots, Intermediates: between, CurrentTime: c.NotBefore, KeyUsages: []x509.ExtKeyUsage{usage}})
 }
 
 func (s Signer) matchIssuer(got string) error {

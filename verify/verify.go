@@ -42,15 +42,18 @@
 //	             to backdate it, a quorum would have to lie
 //	the log      its own timestamped signature, if no witnesses are asked for
 //
-// and the certificate, and all above it, were valid then. RFC 3161 timestamps
-// are not read. Of a proof file, where Verify does not ask for a time, it says
-// so.
+// and the certificate, and all above it, were valid then, for code signing or for
+// all usages. RFC 3161 timestamps are not read. Of a proof file Verify asks for
+// neither time nor usage, and says so of the time.
 //
 // # Rekor v1
 //
 // One entry can come with a checkpoint of Rekor v2's, which is the log's own, or
 // of Rekor v1's, which another key of the log's signed and no witness ever sees.
 // So a policy that asks for witnesses refuses all bundles of Rekor v1.
+//
+// Its checkpoint may have extension lines, which that key signs with the rest. No
+// other's may: not all cosignatures cover them.
 //
 // "Somebody signed it and somebody logged it" proves nothing: without a log and
 // a signer to compare with, Verify refuses.

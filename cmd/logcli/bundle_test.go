@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"indelible/verify"
 )
 
 // bundled is a world with what cosign made for the artifact, true and a line
@@ -85,4 +88,57 @@ func TestBundleUsage(t *testing.T) {
 		w.run(exitUnverified, append(signer, "--log-key", w.path("rekor-v1.pem"))...)
 		w.run(exitUnverified, signer...)
 	}
+}
+
+// A bundle that was changed fails one check, with the exit code of what is not
+// verified; where there is nobody to trust, a good one has another.
+func TestForgedBundles(t *testing.T) {
+	w, artifact := bundled(t, "cosign3-v1-blob.json", "b.json")
+	data, err := os.ReadFile(w.path("b.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const before, after = `"tlogEntries":[`, `]},"messageSignature"`
+	good := string(data)
+	start, end := strings.Index(good, before)+len(before), strings.Index(good, after)
+	if start < len(before) || end < 0 {
+		t.Fatalf("no entries are in %s", good)
+	}
+	entries := func(list ...string) string { return good[:start] + strings.Join(list, ",") + good[end:] }
+	replace := func(old, by string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("%s is not in %s", old, good)
+		}
+		return strings.Replace(good, old, by, 1)
+	}
+	one := good[start:end]
+	_, proof, _ := strings.Cut(one, `"inclusionProof":`)
+	proof, _, _ = strings.Cut(proof, `,"canonicalizedBody"`)
+	trust := []string{"verify", artifact, "--bundle", w.path("b.json"), "--signer", w.path("cosign.pub"), "--log-key", w.path("rekor-v1.pem")}
+	w.run(exitDone, trust...)
+	w.run(exitUsage, trust[:len(trust)-2]...)
+	for text, said := range map[string][]string{
+		entries():         {"✗ bundle", "the signature was not logged"},
+		entries(one, one): {"✗ bundle", "twice"},
+		entries(slices.Repeat([]string{one}, 1000)...):              {"✗ bundle", "more than 32"},
+		replace(`"inclusionProof":`+proof+`,`, ""):                  {"✗ bundle", "mere promise"},
+		replace(`"integratedTime":"1`, `"integratedTime":"2`):       {"✗ time", "promise"},
+		replace(`"tlogEntries"`, `"tlogentries"`):                   {"✗ bundle", "not logged"},
+		replace(`"tlogEntries"`, `"TlogEntries":[],"tlogEntries"`):  {"✗ bundle", `"TlogEntries"`},
+		replace(`"hint":`, `"hint":"","hint":`):                     {"✗ bundle", "twice"},
+		replace(`"signature":"ME`, `"signature":"MF`):               {"✗ entry", "its signature is not the bundle's"},
+		`{"a":` + strings.Repeat(`[`, verify.MaxBundle-5):           {"✗ bundle", "depth"},
+		replace(`"hint":"`, `"hint":"`+strings.Repeat("a", 30<<20)): {"Verified:"},
+	} {
+		w.file("b.json", text)
+		exit := exitUnverified
+		if said[0] == "Verified:" {
+			exit = exitDone
+		}
+		out, _ := w.run(exit, trust...)
+		says(t, out, said...)
+	}
+	w.file("b.json", strings.Repeat(" ", verify.MaxBundle)+good)
+	_, errs := w.run(exitUnverified, trust...)
+	says(t, errs, "it is no proof")
 }
