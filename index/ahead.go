@@ -10,7 +10,8 @@ import (
 
 // ErrAhead: the index says that it has entries which the log does not, as after
 // a database was edited, or restored in parts. What is logged from now on would
-// be taken for indexed.
+// be taken for indexed, so nothing is searched until the index is begun anew,
+// which Run does.
 var ErrAhead = errors.New("the search index is ahead of the log")
 
 // condemned is an index that was found ahead of the log.
@@ -20,50 +21,52 @@ type condemned struct {
 }
 
 // checkAhead compares a state of the index with the log's durable size, which is
-// read where the size known to be published does not answer.
+// read where the size known to be published does not answer. ErrAhead is sure.
 func (x *Index) checkAhead(ctx context.Context, st storage.IndexState, known int64) error {
 	if st.Format != format {
 		return nil // nothing is answered from it
 	}
-	if found := x.ahead.Load(); found != nil && found.id == st.ID {
-		return found.why
+	if why := x.condemnedFor(st.ID); why != nil {
+		return why
 	}
 	if st.Size <= known {
 		return nil
 	}
 	head, err := x.cfg.Store.Head(ctx, x.cfg.LogID)
-	if err != nil {
+	if err != nil || st.Size <= head.Size {
 		return err
 	}
-	return aheadOf(st, head.Size)
+	return x.condemn(ctx, st)
 }
 
-func aheadOf(st storage.IndexState, size int64) error {
-	if st.Size <= size {
-		return nil
+// condemnedFor is why an index is not searched; nil if it is.
+func (x *Index) condemnedFor(id int64) error {
+	if found := x.ahead.Load(); found != nil && found.id == id {
+		return found.why
 	}
-	return fmt.Errorf("%w: it says that it has %d entries, and the log has %d. The database was edited, or restored in parts. "+
-		"Nothing is searched until the index is made anew: logserver index rebuild", ErrAhead, st.Size, size)
+	return nil
 }
 
 // condemn makes sure that the index is ahead, by a head that no stale replica of
-// the database can have given, and remembers it: once the log has grown, its size
-// does not show it any more.
+// the database can have given. It is remembered until the index is begun anew:
+// once the log has grown, the sizes do not show it any more.
 func (x *Index) condemn(ctx context.Context, st storage.IndexState) error {
-	x.known.Store(0)
-	if found := x.ahead.Load(); found != nil && found.id == st.ID {
-		return nil
-	}
 	tx, err := x.cfg.Store.BeginAppend(ctx, x.cfg.LogID)
 	if err != nil {
 		return err
 	}
 	size := tx.Head().Size
-	if err := tx.Rollback(); err != nil {
+	if err := tx.Rollback(); err != nil || st.Size <= size {
 		return err
 	}
-	if why := aheadOf(st, size); why != nil {
-		x.ahead.Store(&condemned{st.ID, why})
+	why := fmt.Errorf("%w: it says that it has %d entries, and the log has %d. The database was edited, or restored in parts. "+
+		"The index is made anew; until that has begun, nothing is searched", ErrAhead, st.Size, size)
+	if was := x.ahead.Swap(&condemned{st.ID, why}); was == nil || was.id != st.ID {
+		x.cfg.Events.ahead(why)
 	}
-	return nil
+	x.known.Store(0)
+	if wake := x.wake.Load(); wake != nil {
+		(*wake)()
+	}
+	return why
 }

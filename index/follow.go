@@ -65,6 +65,7 @@ type follower struct {
 	state      storage.IndexState
 	seen       bool // state was read
 	stale      bool // state may have changed
+	ahead      bool // state is ahead of the log
 	told       int  // the newer format that the operator was told of
 	leftovers  bool // there may be rows of old indexes
 	last       time.Time
@@ -88,11 +89,11 @@ func (f *follower) step(ctx context.Context) (time.Duration, error) {
 		f.stale = true
 		return cfg.LeaseTTL, nil
 	}
-	current := f.seen && f.state.ID != 0 && f.state.Format == format
+	current := f.state.ID != 0 && f.state.Format == format && !f.ahead
 	published := int64(0)
 	if current {
 		p, err := f.await(ctx)
-		if err != nil {
+		if err != nil || f.stale {
 			return 0, err
 		}
 		published = p
@@ -128,25 +129,34 @@ func (f *follower) look(ctx context.Context) error {
 	if err != nil {
 		published.Size = 0 // then the head is read
 	}
-	if err := f.x.checkAhead(ctx, st, published.Size); err != nil {
-		f.stale = true
-		if errors.Is(err, ErrAhead) {
-			err = errors.Join(err, f.x.condemn(ctx, st))
-		}
+	err = f.x.checkAhead(ctx, st, published.Size)
+	if f.ahead = errors.Is(err, ErrAhead); err != nil && !f.ahead {
 		return err
 	}
 	f.state, f.seen, f.stale = st, true, false
-	f.x.see(st)
+	if !f.ahead {
+		f.x.see(st)
+	}
 	return nil
 }
 
-// await waits for something to do, and returns the published size.
+// await waits for something to do, and returns the published size. It ends early,
+// with the state stale, when the index is found to be ahead.
 func (f *follower) await(ctx context.Context) (int64, error) {
+	ctx, wake := context.WithCancel(ctx)
+	defer wake()
+	f.x.wake.Store(&wake)
+	if f.stale = f.x.condemnedFor(f.state.ID) != nil; f.stale {
+		return 0, nil
+	}
 	than := f.state.Size
 	if f.leftovers {
 		than = -1 // there is something to do in any case
 	}
 	p, err := f.x.cfg.Log.AwaitNewer(ctx, than)
+	if f.stale = f.x.condemnedFor(f.state.ID) != nil; f.stale {
+		return 0, nil
+	}
 	return p.Size, err
 }
 
@@ -185,7 +195,7 @@ func (f *follower) reset(ctx context.Context) error {
 	if f.state.ID != 0 {
 		f.x.cfg.Events.reset(format)
 	}
-	f.state, f.leftovers = st, true
+	f.state, f.ahead, f.leftovers = st, false, true
 	f.x.see(st)
 	return nil
 }

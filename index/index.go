@@ -20,8 +20,8 @@
 // alike, or of a damaged row, nobody hears.
 //
 // An index that says more than the log has, as after a database was edited or
-// restored in parts, is found at the start, while following and by each search,
-// which is then an error, [ErrAhead], until the index is made anew.
+// restored in parts, is found at the start, while following and by each search.
+// It is begun anew at once; a search before that is an error, [ErrAhead].
 //
 // # A new format
 //
@@ -72,6 +72,7 @@ type Config struct {
 type Events struct {
 	Indexed  func(size int64, entries, rows int, took time.Duration) // this replica indexed some entries
 	Reset    func(format int)                                        // the index is made anew, in this format
+	Ahead    func(why error)                                         // the index is ahead of the log, and will be made anew
 	Newer    func(format int)                                        // a newer program made the index; it is left alone
 	Retrying func(what string, err error)                            // a step failed and will be tried again; told once while it fails alike
 }
@@ -81,7 +82,8 @@ type Events struct {
 type Index struct {
 	cfg   Config
 	known atomic.Int64
-	ahead atomic.Pointer[condemned] // nil: none was found
+	ahead atomic.Pointer[condemned]          // nil: none was found
+	wake  atomic.Pointer[context.CancelFunc] // ends Run's wait for entries; nil: it never waited
 }
 
 // Open makes an Index. It starts nothing and reads nothing.
@@ -129,6 +131,12 @@ func (e Events) indexed(size int64, entries, rows int, took time.Duration) {
 func (e Events) reset(format int) {
 	if e.Reset != nil {
 		e.Reset(format)
+	}
+}
+
+func (e Events) ahead(why error) {
+	if e.Ahead != nil {
+		e.Ahead(why)
 	}
 }
 

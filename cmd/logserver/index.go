@@ -36,6 +36,7 @@ func indexEvents(logger *slog.Logger) index.Events {
 			logger.Debug("indexed", "size", size, "entries", entries, "rows", rows, "took", took)
 		},
 		Reset: func(format int) { logger.Info("the search index is made anew", "format", format) },
+		Ahead: func(why error) { logger.Warn("the search index is of no use", "error", why) },
 		Newer: func(format int) {
 			logger.Warn("the search index was made by a newer program, and is let be: searches through this server find nothing", "format", format)
 		},

@@ -54,7 +54,7 @@ func code(err error) codes.Code {
 		{translog.ErrNotFound, codes.NotFound},
 		{translog.ErrOutOfRange, codes.OutOfRange},
 		{translog.ErrPoisoned, codes.FailedPrecondition},
-		{index.ErrAhead, codes.FailedPrecondition},
+		{index.ErrAhead, codes.Unavailable},
 		{translog.ErrClock, codes.Unavailable},
 		{translog.ErrStopping, codes.Unavailable},
 		{translog.ErrUnavailable, codes.Unavailable},
@@ -93,6 +93,8 @@ func Status(err error) error {
 // message leaves out what the database said, which may name hosts and users.
 func message(c codes.Code, err error) string {
 	switch {
+	case errors.Is(err, index.ErrAhead):
+		return index.ErrAhead.Error() + ", and is made anew; search again in a moment"
 	case c == codes.Internal:
 		return "internal error; the server's log says more"
 	case c == codes.Unavailable && errors.Is(err, translog.ErrUnavailable):

@@ -2,8 +2,6 @@ package failure_test
 
 import (
 	"fmt"
-	"net/http"
-	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -13,10 +11,11 @@ import (
 	"indelible/server/failure"
 )
 
-// TestIndexAhead: only an operator helps, and clients need not try again.
+// TestIndexAhead: clients try again, and what is wrong with the database is the
+// operator's affair.
 func TestIndexAhead(t *testing.T) {
-	st := status.Convert(failure.Status(fmt.Errorf("%w: logserver index rebuild", index.ErrAhead)))
-	if st.Code() != codes.FailedPrecondition || failure.HTTPStatus(st.Code()) != http.StatusServiceUnavailable || !strings.Contains(st.Message(), "index rebuild") {
+	st := status.Convert(failure.Status(fmt.Errorf("%w: the database was edited", index.ErrAhead)))
+	if st.Code() != codes.Unavailable || st.Message() != "the search index is ahead of the log, and is made anew; search again in a moment" || len(st.Details()) != 1 {
 		t.Errorf("over the wire it is %v", st)
 	}
 }

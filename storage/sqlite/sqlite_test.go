@@ -126,6 +126,35 @@ func TestDamagedRows(t *testing.T) {
 	}
 }
 
+// TestAnIndexAmongLeftovers: in a database that was restored in parts, rows may
+// be newer than the index, and the index be among what is to be deleted. The
+// next one is another than all of them.
+func TestAnIndexAmongLeftovers(t *testing.T) {
+	ctx := t.Context()
+	s, db, id := filled(t)
+	for _, edit := range []string{
+		`INSERT INTO search_rows (index_id, key_hash, last_idx, earlier) SELECT index_id + 1, key_hash, last_idx, earlier FROM search_rows`,
+		`INSERT INTO search_leftovers SELECT index_id FROM search_indexes`,
+	} {
+		if _, err := db.Exec(edit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	was, err := s.IndexState(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.IndexReset(ctx, id, was, was.Format)
+	if err != nil || st.ID <= was.ID+1 {
+		t.Fatalf("%+v after %+v, %v", st, was, err)
+	}
+	for more := true; more; {
+		if more, err = s.IndexSweep(ctx, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // filled is a database with a row in every table, and a handle to damage it by.
 func filled(t *testing.T) (*Store, *sql.DB, int64) {
 	t.Helper()

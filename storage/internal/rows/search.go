@@ -130,7 +130,9 @@ func (r runner) resetIndex(ctx context.Context, logID int64, was storage.IndexSt
 	if err := r.exists(ctx, logID); err != nil {
 		return err
 	}
-	if err := r.row(ctx, `SELECT COALESCE(MAX(index_id), 0) + 1 FROM search_indexes`, nil, &next.ID); err != nil {
+	// In a database that was restored in parts, rows may be newer than their index.
+	if err := r.row(ctx, `SELECT COALESCE(MAX(id), 0) + 1 FROM (SELECT MAX(index_id) AS id FROM search_indexes
+		UNION ALL SELECT MAX(index_id) FROM search_leftovers UNION ALL SELECT MAX(index_id) FROM search_rows) ids`, nil, &next.ID); err != nil {
 		return err
 	}
 	if was.ID == 0 {
@@ -140,6 +142,9 @@ func (r runner) resetIndex(ctx context.Context, logID int64, was storage.IndexSt
 	n, err := r.exec(ctx, `UPDATE search_indexes SET index_id = ?, format = ?, size = 0 WHERE log_id = ? AND index_id = ?`, next.ID, next.Format, logID, was.ID)
 	if err == nil && n == 0 {
 		err = storage.ErrConflict
+	}
+	if err == nil {
+		_, err = r.exec(ctx, `DELETE FROM search_leftovers WHERE index_id = ?`, was.ID)
 	}
 	if err == nil {
 		_, err = r.exec(ctx, `INSERT INTO search_leftovers (index_id) VALUES (?)`, was.ID)
