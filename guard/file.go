@@ -121,6 +121,9 @@ func (r *File) Read(context.Context) (State, error) {
 	return r.state, err
 }
 
+// Confirm implements Register. Each read is under the lock of all processes.
+func (r *File) Confirm(ctx context.Context) (State, error) { return r.Read(ctx) }
+
 // Advance implements Register.
 func (r *File) Advance(_ context.Context, from, to Head) error {
 	if to.Size <= from.Size {

@@ -81,6 +81,9 @@ type Register interface {
 	ID() string
 	// Read returns what is registered now, other processes' writes included.
 	Read(ctx context.Context) (State, error)
+	// Confirm is a Read that is never stale, wherever the register is kept. It
+	// costs more, and is asked before a log is frozen for what a Read said.
+	Confirm(ctx context.Context) (State, error)
 	// Advance replaces the newest head, durably, if it still is from; else
 	// ErrMoved. The caller has proven that to extends from. A size that does
 	// not grow is refused. Any other error means that the outcome is unknown.

@@ -15,6 +15,10 @@ type Cell interface {
 	// is fs.ErrNotExist, and a text that does not check ErrCorrupt. A store that
 	// cannot be asked is any other error.
 	Load(ctx context.Context) (Tagged, error)
+	// Confirm is a Load that may be built upon: it has every write that was
+	// acknowledged before, whichever server took it, and no crash of the store
+	// takes back what it returns. It may cost a write of its own.
+	Confirm(ctx context.Context) (Tagged, error)
 	// Create writes the first text, and is fs.ErrExist where there is one.
 	Create(ctx context.Context, t Text) error
 	// Swap puts next in the place of was, and returns its tag; ErrMoved when
@@ -40,9 +44,11 @@ type Tagged struct {
 // even later replaces only the text that it was made for, and so registers a
 // head whose signature never left, which does no harm.
 //
-// What is read must not be older than what this process knows. A read that is
-// older is tried once more, since the store may have answered from a copy, and
-// then is ErrCorrupt: the store lost what was registered.
+// What is read must not be older than what this process knows; else it is
+// ErrCorrupt: the store lost what was registered. A log is frozen for that, so
+// neither side of the comparison may be a mistake. Whatever is not this process's
+// own last write is confirmed: what is older may have come from a server that
+// lags, and what is newer may be another's write that is not durable yet.
 type Shared struct {
 	cell       Cell
 	origin, id string
@@ -76,6 +82,9 @@ func CreateShared(ctx context.Context, cell Cell, first Text) (*Shared, error) {
 // OpenShared reads a register. It closes the cell when it fails.
 func OpenShared(ctx context.Context, cell Cell) (*Shared, error) {
 	now, err := cell.Load(ctx)
+	if err == nil {
+		now, err = cell.Confirm(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open register %s: %w", cell.Where(), err), cell.Close())
 	}
@@ -94,6 +103,12 @@ func (r *Shared) Close() error { return r.cell.Close() }
 // Read implements Register.
 func (r *Shared) Read(ctx context.Context) (State, error) {
 	now, err := r.read(ctx)
+	return now.State, err
+}
+
+// Confirm implements Register.
+func (r *Shared) Confirm(ctx context.Context) (State, error) {
+	now, err := r.confirm(ctx, r.known())
 	return now.State, err
 }
 
@@ -219,22 +234,35 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// read loads the text, checks that it is this register's and not older than
-// what was known before, and remembers it.
+// read loads the text. One that is not known yet is confirmed.
 func (r *Shared) read(ctx context.Context) (Tagged, error) {
 	known := r.known()
 	now, err := r.cell.Load(ctx)
-	if err == nil && r.mayFollow(known, now) != nil {
-		now, err = r.cell.Load(ctx)
+	switch {
+	case err != nil:
+		return Tagged{}, r.unread(err)
+	case now.Mark != known.Mark || r.mayFollow(known, now) != nil:
+		return r.confirm(ctx, known)
 	}
+	return now, nil
+}
+
+// confirm loads the text for good, checks that it is this register's and not
+// older than what was known before, and remembers it.
+func (r *Shared) confirm(ctx context.Context, known Tagged) (Tagged, error) {
+	now, err := r.cell.Confirm(ctx)
 	if err == nil {
 		err = r.mayFollow(known, now)
 	}
 	if err != nil {
-		return Tagged{}, fmt.Errorf("read register %s: %w", r.cell.Where(), err)
+		return Tagged{}, r.unread(err)
 	}
 	r.learn(now)
 	return now, nil
+}
+
+func (r *Shared) unread(err error) error {
+	return fmt.Errorf("read register %s: %w", r.cell.Where(), err)
 }
 
 // mayFollow checks what was read against what was known before it was.

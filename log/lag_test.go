@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"indelible/guard"
 	"indelible/storage"
 	"indelible/storage/memory"
 )
@@ -79,5 +80,34 @@ func TestLaggingLock(t *testing.T) {
 			}
 			checkWhole(t, l)
 		})
+	}
+}
+
+// laggingRegister reads from a server that lags.
+type laggingRegister struct {
+	guard.Register
+	past guard.State
+}
+
+func (l laggingRegister) Read(context.Context) (guard.State, error) { return l.past, nil }
+
+// A register that seems older than the log at start is asked again in a way that
+// cannot be stale.
+func TestLaggingRegister(t *testing.T) {
+	w := newWorld(t, memory.New())
+	cfg := w.config(t)
+	past, err := w.register.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, stop := start(t, cfg)
+	add(t, l, "a")
+	stop()
+	cfg = w.config(t)
+	cfg.Register = laggingRegister{w.register, past}
+	l, _ = start(t, cfg)
+	poll(t, "the log is ready", func() bool { return l.Ready() == nil })
+	if p, err := l.Published(); err != nil || p.Size != 1 {
+		t.Fatalf("%v, %v", p, err)
 	}
 }

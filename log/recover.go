@@ -139,10 +139,11 @@ func (l *Log) checkPublished(ctx context.Context, p *publisher, registered guard
 		return nil
 	}
 	if pub.Size > registered.Size {
-		// Another replica may have gone on between the two reads.
-		state, _, err := l.newest(ctx, 0, -1)
+		// Another replica may have gone on between the two reads, and the register's
+		// server may lag behind.
+		state, err := l.cfg.Register.Confirm(ctx)
 		if err != nil {
-			return err
+			return fmt.Errorf("read the register: %w", err)
 		}
 		registered = state.Newest
 		if pub.Size > registered.Size {

@@ -41,7 +41,7 @@ func stand(ctx context.Context, v config.Values, o *opened) (s standing, err err
 	}
 	s.register.Newest = guard.Empty() // as long as nobody knows more
 	if o.register != nil {
-		if s.register, err = o.register.Read(ctx); err != nil {
+		if s.register, err = o.register.Confirm(ctx); err != nil {
 			return s, err
 		}
 	}

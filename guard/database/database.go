@@ -7,6 +7,7 @@
 //	  size     BIGINT          of the newest head
 //	  root     BINARY(32)      of the newest head
 //	  record   BLOB            the register's text (guard.Text); it is what counts
+//	  asked    BIGINT          one more with every read that must be sure
 //
 // The register is replaced by one statement, and so by one round trip and one
 // commit:
@@ -19,10 +20,17 @@
 //
 // The database must not be the log's own, nor be restored together with it: a
 // server of its own is best. It must commit durably
-// (innodb_flush_log_at_trx_commit = 1), and be the primary: a read that comes
-// from a read-only server is refused, because a replica may be behind. Reads
-// lock the row, which proxies take as a sign to ask the primary, and on Galera
-// wait for what other nodes have committed.
+// (innodb_flush_log_at_trx_commit = 1), and be the primary: a server that is
+// read-only, or replicates from another at present, is refused, because a replica
+// may be behind. Reads lock the row, which proxies take as a sign to ask the
+// primary, and on Galera wait for what other nodes have committed.
+//
+// That is not always enough. A Galera node that stood still may answer from the
+// past for a moment, and InnoDB shows a commit before it is durable. So a read
+// that finds what this process did not write itself is made sure of: the row is
+// changed (asked) in the transaction that reads it. Galera commits that only if
+// the row was the newest, and what a transaction saw is durable when its own
+// commit is.
 package database
 
 import (
@@ -45,7 +53,8 @@ const (
 	epoch BIGINT NOT NULL,
 	size BIGINT NOT NULL,
 	root BINARY(32) NOT NULL,
-	record BLOB NOT NULL) ENGINE=InnoDB`
+	record BLOB NOT NULL,
+	asked BIGINT NOT NULL DEFAULT 0) ENGINE=InnoDB`
 
 	insertRow = `INSERT INTO indelible_registers (origin, epoch, size, root, record) VALUES (?, ?, ?, ?, ?)`
 
@@ -55,6 +64,11 @@ const (
 	selectRow = `SELECT epoch, size, root, record, @@global.read_only, @@global.innodb_read_only
 	 FROM indelible_registers WHERE origin = ? FOR UPDATE`
 
+	touchRow = `UPDATE indelible_registers SET asked = asked + 1 WHERE origin = ?`
+
+	// How many servers it replicates from. MySQL 8 does not say.
+	replicates = `SHOW GLOBAL STATUS WHERE Variable_name = 'Slaves_running' AND Value <> '0'`
+
 	// A log's own database is told by two of its tables.
 	logTables = `SELECT COUNT(*) FROM information_schema.tables
 	 WHERE table_schema = DATABASE() AND table_name IN ('tree_heads', 'checkpoint_history')`
@@ -62,10 +76,13 @@ const (
 	variables = `SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', 'wsrep_sync_wait')`
 )
 
-// The server's error numbers for a key that is there and a table that is not.
+// The server's error numbers for a key that is there, a table that is not, and a
+// transaction that was rolled back since another was first (on Galera, perhaps
+// on another node).
 const (
 	duplicateKey = 1062
 	noSuchTable  = 1146
+	overtaken    = 1213
 )
 
 // Open opens the register of a log. It is fs.ErrNotExist where the database
@@ -195,13 +212,68 @@ func (r *row) Create(ctx context.Context, t guard.Text) error {
 }
 
 // Load implements guard.Cell.
-func (r *row) Load(ctx context.Context) (guard.Tagged, error) {
+func (r *row) Load(ctx context.Context) (guard.Tagged, error) { return r.load(ctx, r.db) }
+
+// Confirm implements guard.Cell.
+func (r *row) Confirm(ctx context.Context) (t guard.Tagged, err error) {
+	if err := r.follows(ctx); err != nil {
+		return t, err
+	}
+	for range attempts {
+		if t, err = r.touch(ctx); number(err) != overtaken {
+			break
+		}
+	}
+	return t, err
+}
+
+// attempts is how often a read that another node's write overtook is tried.
+const attempts = 5
+
+// touch reads the row in a transaction that changes it.
+func (r *row) touch(ctx context.Context) (guard.Tagged, error) {
+	tx, err := r.db.BeginTx(ctx, nil)
+	if err != nil {
+		return guard.Tagged{}, err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, touchRow, r.origin); err != nil {
+		return guard.Tagged{}, err
+	}
+	t, err := r.load(ctx, tx)
+	if err == nil {
+		err = tx.Commit()
+	}
+	return t, err
+}
+
+// follows refuses a server that receives what another commits: it may be
+// behind, and what is written to it is not there.
+func (r *row) follows(ctx context.Context) error {
+	var name, servers string
+	err := r.db.QueryRowContext(ctx, replicates).Scan(&name, &servers)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("the server replicates from another at present (%s is %s), and may be behind: name the primary in the DSN; "+
+			"or, if this is to be the primary, let it catch up and then STOP SLAVE", name, servers)
+	}
+	return err
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func (r *row) load(ctx context.Context, q querier) (guard.Tagged, error) {
 	var (
 		epoch, size     int64
 		root, record    []byte
 		server, storage string
 	)
-	err := r.db.QueryRowContext(ctx, selectRow, r.origin).Scan(&epoch, &size, &root, &record, &server, &storage)
+	err := q.QueryRowContext(ctx, selectRow, r.origin).Scan(&epoch, &size, &root, &record, &server, &storage)
 	switch {
 	case errors.Is(err, sql.ErrNoRows) || number(err) == noSuchTable:
 		return guard.Tagged{}, fs.ErrNotExist
@@ -232,6 +304,9 @@ func (r *row) Swap(ctx context.Context, was guard.Tagged, next guard.Text) (stri
 	from, to := was.State.Newest, next.State.Newest
 	done, err := r.db.ExecContext(ctx, updateRow,
 		next.Epoch, to.Size, to.Root[:], record, r.origin, was.Epoch, from.Size, from.Root[:], []byte(was.Tag))
+	if number(err) == overtaken {
+		return "", fmt.Errorf("%w: %w", err, guard.ErrMoved)
+	}
 	if err != nil {
 		return "", err
 	}

@@ -134,6 +134,10 @@ func (c *object) Load(ctx context.Context) (guard.Tagged, error) {
 	return guard.Tagged{Text: t, Tag: info.ETag}, err
 }
 
+// Confirm implements guard.Cell. An object store answers with the newest object
+// that it acknowledged; one that does not may do so the second time.
+func (c *object) Confirm(ctx context.Context) (guard.Tagged, error) { return c.Load(ctx) }
+
 // Create implements guard.Cell.
 func (c *object) Create(ctx context.Context, t guard.Text) error {
 	data, err := t.Marshal()

@@ -1,0 +1,110 @@
+package database
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"indelible/guard"
+	"indelible/guard/guardtest"
+	"indelible/internal/mariadb"
+)
+
+// A replica that takes writes is no place for a register.
+func TestReplicaThatTakesWrites(t *testing.T) {
+	primary := start(t, "--log-bin", "--server-id=1")
+	replica := start(t, "--server-id=2")
+	dsn := newDatabase(t, primary, "registers")
+	r := create(t, dsn, guardtest.Origin)
+	if err := replica.Follow(t.Context(), primary); err != nil {
+		t.Fatal(err)
+	}
+	there := strings.Replace(dsn, primary.Addr(), replica.Addr(), 1)
+	open := func() (err error) {
+		if r, err = Open(t.Context(), there, guardtest.Origin); err == nil {
+			r.Close()
+		}
+		return err
+	}
+	const want = "the server replicates from another at present (Slaves_running is 1)"
+	err := open()
+	for end := time.Now().Add(30 * time.Second); (err == nil || !strings.Contains(err.Error(), want)) && time.Now().Before(end); {
+		err = open() // it comes up to date
+	}
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Fatal(err)
+	}
+	if err := replica.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Sessions that do not wait for other nodes stand for a node that wrongly thinks
+// that it has seen everything.
+func TestConfirmedOnGalera(t *testing.T) {
+	cluster, err := mariadb.StartCluster(context.Background(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cluster.Remove() })
+	dsn := newDatabase(t, cluster.Nodes[0], "registers")
+	r := create(t, dsn, guardtest.Origin)
+	other := careless(t, strings.Replace(dsn, cluster.Nodes[0].Addr(), cluster.Nodes[1].Addr(), 1))
+	stale, newest := 0, guard.Empty()
+	for size := int64(1); size <= 300; size++ {
+		if err := r.Advance(t.Context(), newest, guardtest.Head(size)); err != nil {
+			t.Fatal(err)
+		}
+		newest = guardtest.Head(size)
+		loaded, err := other.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loaded.State.Newest != newest {
+			stale++
+		}
+		confirmed, err := other.Confirm(t.Context())
+		if number(err) == overtaken {
+			continue // not now, it says
+		}
+		if err != nil || confirmed.State.Newest != newest {
+			t.Fatalf("it confirmed size %d, not %d: %v", confirmed.State.Newest.Size, size, err)
+		}
+	}
+	t.Logf("%d of 300 plain reads were stale", stale)
+	if stale == 0 {
+		t.Error("no read was stale, so nothing was tried")
+	}
+}
+
+// careless is a row whose sessions wait for no other node.
+func careless(t *testing.T, dsn string) *row {
+	t.Helper()
+	var c *row
+	var err error
+	for end := time.Now().Add(30 * time.Second); ; {
+		if c, err = connect(t.Context(), dsn, guardtest.Origin); err == nil || time.Now().After(end) {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Params = map[string]string{"wsrep_sync_wait": "0"}
+	if c.db, err = openPool(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
