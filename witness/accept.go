@@ -21,12 +21,14 @@ type Acceptance struct {
 	Note  []byte
 }
 
-// Counts returns what a checkpoint of a log must extend to be accepted: what the
-// register knows, since nothing that it does not know was ever shown to anybody;
-// and only where it knows nothing, what the database has.
+// Counts returns what a checkpoint of a log must extend to be accepted: the
+// larger of what the database and the register know. Of two of one size that
+// contradict each other it is the register's, since what the register does not
+// know was never shown to anybody. A smaller one of the register's proves no such
+// thing: it may be an older copy.
 func (w *Witness) Counts(ctx context.Context, origin string) (Head, error) {
 	have, registered, err := w.memories(ctx, origin)
-	if registered.Size > 0 {
+	if registered.Size > have.Size || contradict(have, registered) {
 		have = registered
 	}
 	return have, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,6 +68,23 @@ func TestTwoMemories(t *testing.T) {
 	}
 	w.tree = other
 	w.add(t, 9, 12)
+}
+
+// A register that knows less than the database may be an older copy: what it
+// lacks counts.
+func TestAcceptWithAnOlderRegister(t *testing.T) {
+	w := newWorld(t)
+	w.add(t, 0, 5)
+	older := w.mem.registered[testOrigin]
+	w.add(t, 5, 7)
+	w.mem.registered[testOrigin] = older
+	other := &tree{w.tree.key, append(slices.Clone(w.tree.leaves[:5]), newTree(t, 9, 40).leaves...)}
+	if _, err := w.Accept(t.Context(), Acceptance{Origin: testOrigin, Proof: other.proof(0, 5, 9), Note: other.note(t, 9)}); !errors.Is(err, ErrInconsistent) {
+		t.Fatalf("two histories are cosigned: %v", err)
+	}
+	if head, err := w.Accept(t.Context(), Acceptance{Origin: testOrigin, Proof: w.tree.proof(0, 7, 9), Note: w.tree.note(t, 9)}); err != nil || head.Size != 9 {
+		t.Fatal(head, err)
+	}
 }
 
 // A log goes on with another key if that signs a tree which extends its own.

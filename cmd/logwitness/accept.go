@@ -33,8 +33,8 @@ func (p *program) acceptCommand() *cobra.Command {
 		Use:   "accept --log ORIGIN",
 		Short: "Go on with a log whose key changed, or that database and register disagree about",
 		Long: "Go on with a log whose key changed, or that database and register disagree about.\n\n" +
-			"The checkpoint must be signed by the log, and extend what the register holds of it, by a consistency proof. It\n" +
-			"is cosigned, and takes the place of what the database has. With --vkey, the log has these keys from then on, and\n" +
+			"The checkpoint must be signed by the log, and extend what the witness holds of it, by a consistency proof: the\n" +
+			"larger of what database and register have, and the register's where they contradict each other. It is cosigned, and takes the place of what the database has. With --vkey, the log has these keys from then on, and\n" +
 			"each of them must have signed. The witness must not be running.\n\n" +
 			"A log that began anew, or lost entries, cannot be accepted: it must take another origin.",
 		Example: "  logwitness accept --log log.example.com --url https://log.example.com\n" +
