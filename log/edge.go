@@ -130,8 +130,13 @@ func loadTile(ctx context.Context, r treeReader, t merkle.Tile) ([]merkle.Hash, 
 		return nil, fmt.Errorf("%s: %w", t.Path(), err)
 	}
 	hashes, err := merkle.DecodeTile(data)
-	if err != nil || len(hashes) < t.Width {
+	if err != nil {
 		return nil, fmt.Errorf("%s: it has %d bytes: %w", t.Path(), len(data), storage.ErrCorrupt)
+	}
+	// No ErrCorrupt, which would freeze the log: a server that lags has fewer, and
+	// soon has the others.
+	if len(hashes) < t.Width {
+		return nil, fmt.Errorf("%s: the database has %d of its hashes at present, not %d: it lags behind the tree head, or they are lost", t.Path(), len(hashes), t.Width)
 	}
 	return hashes[:t.Width], nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"indelible/guard"
+	"indelible/internal/growth"
+	"indelible/merkle"
 	"indelible/storage"
 	"indelible/storage/memory"
 )
@@ -109,5 +111,103 @@ func TestLaggingRegister(t *testing.T) {
 	poll(t, "the log is ready", func() bool { return l.Ready() == nil })
 	if p, err := l.Published(); err != nil || p.Size != 1 {
 		t.Fatalf("%v, %v", p, err)
+	}
+}
+
+// laggingEdges answers from the past as often as it is told.
+type laggingEdges struct {
+	storage.Store
+	past  map[int]storage.Edge // by level
+	times atomic.Int64
+}
+
+func (l *laggingEdges) Edge(ctx context.Context, logID int64, level int) (storage.Edge, error) {
+	if e, ok := l.past[level]; ok && l.times.Add(-1) >= 0 {
+		return e, nil
+	}
+	return l.Store.Edge(ctx, logID, level)
+}
+
+// The tree head may be read from a server that is up to date, and its tiles from
+// one that lags: they are too short, and nothing is wrong with the log.
+func TestLaggingTiles(t *testing.T) {
+	store := memory.New()
+	w := newWorld(t, store)
+	cfg := w.config(t)
+	l, stop := start(t, cfg)
+	addRange(t, l, 0, 300)
+	past, err := store.Edge(t.Context(), cfg.Record.ID, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addRange(t, l, 300, 600)
+	stop()
+	cfg = w.config(t)
+	lagging := &laggingEdges{Store: store, past: map[int]storage.Edge{1: past}}
+	lagging.times.Store(3)
+	cfg.Store, cfg.Events = lagging, Events{}
+	l, _ = start(t, cfg)
+	poll(t, "the log is ready", func() bool { return l.Ready() == nil })
+	if lagging.times.Load() > 0 {
+		t.Fatal("nothing lagged")
+	}
+	add(t, l, "another")
+	checkWhole(t, l)
+}
+
+// laggingDurable says what is durable from the past, as often as it is told.
+type laggingDurable struct {
+	storage.Store
+	past  storage.Head
+	times atomic.Int64
+}
+
+func (l *laggingDurable) DurableHead(ctx context.Context, logID int64) (storage.Head, error) {
+	if l.times.Add(-1) >= 0 {
+		return l.past, nil
+	}
+	return l.Store.DurableHead(ctx, logID)
+}
+
+// Of two questions about the tree head, the second may go to a server that lags.
+func TestLaggingDurableHead(t *testing.T) {
+	store := memory.New()
+	w := newWorld(t, store)
+	l, stop := start(t, w.config(t))
+	past, err := store.Head(t.Context(), l.cfg.Record.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addRange(t, l, 0, 3)
+	stop()
+	appendUnpublished(t, l, "d")
+	cfg := w.config(t)
+	lagging := &laggingDurable{Store: store, past: past}
+	lagging.times.Store(2)
+	cfg.Store, cfg.Events = lagging, Events{}
+	l, _ = start(t, cfg)
+	poll(t, "the log is ready", func() bool { return l.Ready() == nil })
+	if lagging.times.Load() >= 0 {
+		t.Fatal("nothing lagged")
+	}
+	checkWhole(t, l)
+}
+
+// appendUnpublished commits an entry that nobody publishes.
+func appendUnpublished(t *testing.T, l *Log, s string) {
+	t.Helper()
+	tx, err := l.cfg.Store.BeginAppend(t.Context(), l.cfg.Record.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	head, body := tx.Head(), raw(t, s).Canonical()
+	edge, err := loadEdge(t.Context(), tx, head.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, write := growth.Plan(edge, []storage.Entry{{Index: head.Size, LeafHash: merkle.LeafHash(body), IntegratedAt: head.IntegratedAt, Body: body}})
+	if err := errors.Join(tx.Write(t.Context(), write), tx.Commit(t.Context())); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -344,9 +344,8 @@ func (p *publisher) advance(ctx context.Context) error {
 }
 
 // newest returns what the register knows and a durable head of the database, not
-// behind it nor behind a size that was verified. A database
-// that seems behind is asked again by a read that cannot be stale before it is
-// believed. A head of at least enough need not be the newest.
+// behind it nor behind a size that was verified. A head of at least enough need
+// not be the newest.
 func (l *Log) newest(ctx context.Context, verified, enough int64) (guard.State, storage.Head, error) {
 	state, err := l.cfg.Register.Read(ctx)
 	if err != nil {
@@ -357,13 +356,9 @@ func (l *Log) newest(ctx context.Context, verified, enough int64) (guard.State, 
 		committed = &storage.Head{}
 	}
 	known := max(verified, committed.Size)
-	head, err := l.cfg.Store.Head(ctx, l.cfg.Record.ID)
-	if err == nil && head.Size < max(state.Newest.Size, known) {
-		head, err = l.cfg.Store.LockedHead(ctx, l.cfg.Record.ID)
-	}
-	if err == nil && head.Size > max(state.Newest.Size, known) {
-		head, err = l.durable(ctx, *committed, max(enough, state.Newest.Size, verified))
-	}
+	head, err := l.headFrom(ctx, max(state.Newest.Size, known), func() (storage.Head, error) {
+		return l.durable(ctx, *committed, max(enough, state.Newest.Size, verified))
+	})
 	if err != nil {
 		return guard.State{}, storage.Head{}, fmt.Errorf("read the tree head: %w", err)
 	}
@@ -374,6 +369,25 @@ func (l *Log) newest(ctx context.Context, verified, enough int64) (guard.State, 
 		return guard.State{}, storage.Head{}, rollback(head.Size, known)
 	}
 	return state, head, nil
+}
+
+// headFrom returns a tree head of at least a size that must be there, and a
+// durable one where it is larger. A database that seems behind is asked again by
+// a read that cannot be stale, and only that is believed.
+func (l *Log) headFrom(ctx context.Context, least int64, durable func() (storage.Head, error)) (storage.Head, error) {
+	head, err := l.cfg.Store.Head(ctx, l.cfg.Record.ID)
+	if err == nil && head.Size < least {
+		head, err = l.cfg.Store.LockedHead(ctx, l.cfg.Record.ID)
+	}
+	if err != nil || head.Size <= least {
+		return head, err
+	}
+	again, err := durable()
+	if err == nil && again.Size < least {
+		err = fmt.Errorf("the database said size %d, and asked again %d: the second answer came from a server that lags, or the first was lost in a crash",
+			head.Size, again.Size)
+	}
+	return again, err
 }
 
 // durable returns a head that no crash takes back: our own last commit, if that
