@@ -350,6 +350,21 @@ func TestAwayAtTheStart(t *testing.T) {
 	refused(t, err, "hashivault://rekor-v1 did not show its public key", "connection refused")
 }
 
+// TestAddressesWithPasswords: an address that cannot be used is not told with its
+// password, however it is written.
+func TestAddressesWithPasswords(t *testing.T) {
+	t.Setenv("VAULT_TOKEN", vaultToken)
+	for _, address := range []string{
+		"http://root:pa55word@127.0.0.1:1", "root:pa55word@127.0.0.1:8200", "http://root:x/pa55word@127.0.0.1:1", "http://root:pa55word%@127.0.0.1:1",
+		"http://root:@pa55word@127.0.0.1:1", "http://pa55word@127.0.0.1:1", "https://root:pa55word@no such host/", "http://root:pa55word@127.0.0.1:1/a?b=@",
+	} {
+		t.Setenv("VAULT_ADDR", address)
+		_, err := kms.Open(t.Context(), "hashivault://rekor-v1", kms.Config{Timeout: time.Second})
+		refused(t, err, "hashivault://rekor-v1")
+		t.Log(err)
+	}
+}
+
 // TestTokenThatEnded: another in ~/.vault-token is taken without a restart.
 func TestTokenThatEnded(t *testing.T) {
 	s := vault(t)

@@ -142,13 +142,14 @@ func (k *Key) because(what string, timeout time.Duration, err error) error {
 	return fmt.Errorf("%s %s: %s", k.uri, what, withoutUser(err.Error()))
 }
 
-// user matches what comes before the host in a URL.
-const user = `://[^/@\s"]*@`
+// user matches what comes before the host in a URL, and in what was meant to be
+// one: without a scheme, and with a password that is not escaped.
+const user = `[^\s"]*:[^\s"]*@`
 
 // withoutUser leaves the user and password of URLs out, which a service's
 // address in the environment may have and its client repeats.
 func withoutUser(text string) string {
-	return regexp.MustCompile(user).ReplaceAllLiteralString(text, "://…@")
+	return regexp.MustCompile(user).ReplaceAllLiteralString(text, "…@")
 }
 
 // tell tells the operator that signatures fail, or are made again.
