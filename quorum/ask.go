@@ -44,6 +44,8 @@ func (l *lane) cosign(ctx context.Context, r *round) ([]checkpoint.Signature, er
 			return nil, err
 		case code == http.StatusOK:
 			return l.accept(r, data)
+		case code == http.StatusUnprocessableEntity:
+			return nil, l.disagrees(ctx, r, l.refused(code, head, data))
 		case code != http.StatusConflict:
 			return nil, l.refused(code, head, data)
 		}
@@ -52,8 +54,11 @@ func (l *lane) cosign(ctx context.Context, r *round) ([]checkpoint.Signature, er
 		if err != nil {
 			return nil, err
 		}
-		if size > r.opened.Size {
+		switch {
+		case size > r.opened.Size:
 			return nil, l.ahead(ctx, r, size)
+		case size == l.size:
+			return nil, l.disagrees(ctx, r, fmt.Errorf("it answered 409 and told the size %d, from which it was asked: it is broken, or holds another tree", size))
 		}
 		l.size = size
 	}
@@ -166,6 +171,15 @@ func (l *lane) ahead(ctx context.Context, r *round, size int64) error {
 		l.w.cfg.Ahead(note)
 	}
 	return fmt.Errorf("it cosigned size %d already; most likely another replica published", size)
+}
+
+// disagrees asks a witness that does not find a checkpoint consistent for what it
+// knows, and passes it on: the log may have forked.
+func (l *lane) disagrees(ctx context.Context, r *round, why error) error {
+	if note, err := l.remembered(ctx, r.opened.Origin); err == nil && l.w.cfg.Ahead != nil {
+		l.w.cfg.Ahead(note)
+	}
+	return why
 }
 
 // remembered fetches the checkpoint that the witness cosigned last.

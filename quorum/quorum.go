@@ -17,8 +17,8 @@
 //	…
 //
 // What a witness says is believed only as far as its signature goes. One that
-// says it knows more of the log than the log does is asked for the checkpoint,
-// and only that is evidence.
+// says it knows more of the log than the log does, or another history, is asked
+// for the checkpoint, and only that is evidence.
 package quorum
 
 import (
@@ -54,7 +54,8 @@ type Config struct {
 	// Cosign returned; it may be nil.
 	Late func(note []byte, cosigners []checkpoint.Verifier)
 	// Ahead is called with what a witness keeps that says it cosigned a larger
-	// checkpoint. Nothing in it is verified. It may be nil.
+	// checkpoint, or one that this is not consistent with. Nothing in it is
+	// verified. It may be nil.
 	Ahead func(note []byte)
 	// Answered is called after each answer of a witness, or none; it may be nil.
 	Answered func(witness string, took time.Duration, err error)

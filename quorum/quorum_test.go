@@ -431,6 +431,39 @@ func TestAheadAndRemembered(t *testing.T) {
 	}
 }
 
+// A witness that holds another tree is asked for it, however it says so.
+func TestAnotherTree(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"422": func(w http.ResponseWriter) { http.Error(w, "not consistent", http.StatusUnprocessableEntity) },
+		"409": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", sizeType)
+			w.WriteHeader(http.StatusConflict)
+			fmt.Fprint(w, "5\n")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := newTree(t, 9)
+			f := newFake(t, log, 1)
+			f.shows = log.note(t, 5)
+			f.answer = func(w http.ResponseWriter) bool { answer(w); return true }
+			told := make(chan []byte, 1)
+			w := newWitnesses(t, log, Config{Policy: policy(t, 1, f), Ahead: func(note []byte) { told <- note }})
+			_, err := w.Cosign(t.Context(), log.note(t, 5), log.prove(5))
+			if !errors.Is(err, ErrQuorum) || !strings.Contains(err.Error(), name) {
+				t.Error(err)
+			}
+			select {
+			case note := <-told:
+				if !bytes.Equal(note, f.shows) {
+					t.Errorf("told %q", note)
+				}
+			default:
+				t.Error("nobody was told")
+			}
+		})
+	}
+}
+
 // While one is waited for, those that failed get another chance.
 func TestFailedWitnessesAreAskedAgain(t *testing.T) {
 	log := newTree(t, 5)
