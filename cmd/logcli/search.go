@@ -47,12 +47,12 @@ func (p *program) searchCommand() *cobra.Command {
 		by          entry.IndexBy
 		flag, usage string
 	}{
-		{entry.ByArtifact, "artifact", "what was signed: `FILE|sha256:…`"},
-		{entry.ByPublicKey, "public-key", "who signed: a file with a public key or certificate, or a fingerprint: `FILE|SHA256:…`"},
+		{entry.ByArtifact, "artifact", "what was signed: `FILE|sha256:HEX`"},
+		{entry.ByPublicKey, "public-key", "who signed: a file with a public key or certificate, or a fingerprint: `FILE|SHA256:HEX`"},
 		{entry.BySubject, "subject", "who signed: the e-mail address, DNS name or URI in the certificate: `NAME`"},
 		{entry.ByIssuer, "issuer", "who vouched for the signer: the OIDC issuer in the certificate: `URL`"},
-		{entry.ByPayload, "payload", "the payload of a DSSE envelope: `FILE|sha256:…`"},
-		{entry.ByEnvelope, "envelope", "a DSSE envelope, as it was sent to Rekor v1's API: `FILE|sha256:…`"},
+		{entry.ByPayload, "payload", "the payload of a DSSE envelope: `FILE|sha256:HEX`"},
+		{entry.ByEnvelope, "envelope", "a DSSE envelope, as it was sent to Rekor v1's API: `FILE|sha256:HEX`"},
 	} {
 		flags.by[c.by] = f.String(c.flag, "", c.usage)
 	}
