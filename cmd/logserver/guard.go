@@ -62,6 +62,10 @@ func (p *program) clearPoison(ctx context.Context, v config.Values, reason strin
 	if err != nil {
 		return fmt.Errorf("not cleared: %w", err)
 	}
+	if s.register.Poisoned == "" && o.record.Poisoned == "" {
+		fmt.Fprintf(p.stdout, "Nothing to clear: the log is not poisoned, and all of its %d entries check.\n", s.head.Size)
+		return nil
+	}
 	if err := o.register.Clear(ctx); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ import (
 // signed, so the server must not find one.
 func TestRestoredMariaDB(t *testing.T) {
 	db := newMariaDB(t)
-	for i, behind := range []int{1, 300} { // 300: full tiles are missing too
+	for i, behind := range []int{1, 10_000} { // 10,000: full tiles are missing too
 		for j, runs := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d behind, running %v", behind, runs), func(t *testing.T) {
 				restored(t, db, fmt.Sprintf("log%d%d", i, j), behind, runs)
@@ -95,22 +96,24 @@ func dump(t *testing.T, db *mariadb.Server, name string) []byte {
 	return d
 }
 
-// addMany has so many more entries logged.
+// addMany has so many more entries logged, up to 1,000 a request.
 func (l *ledger) addMany(c *client.Client, n int) {
 	l.t.Helper()
 	var entries []client.Entry
 	for i := range n {
 		entries = append(entries, rawEntry(l.t, fmt.Sprintf("more %d", i)))
 	}
-	outcomes, err := c.AddMany(context.Background(), entries)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	for i, o := range outcomes {
-		if o.Err != nil {
-			l.t.Fatal(o.Err)
+	for part := range slices.Chunk(entries, 1000) {
+		outcomes, err := c.AddMany(context.Background(), part)
+		if err != nil {
+			l.t.Fatal(err)
 		}
-		l.promised(string(entries[i].Canonical), o.Logged)
+		for i, o := range outcomes {
+			if o.Err != nil {
+				l.t.Fatal(o.Err)
+			}
+			l.promised(string(part[i].Canonical), o.Logged)
+		}
 	}
 }
 
