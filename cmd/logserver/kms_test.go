@@ -192,7 +192,7 @@ func TestKeysInServicesThatAreRefused(t *testing.T) {
 	password := filepath.Join(t.TempDir(), "password")
 	for _, c := range []struct{ args, says []string }{
 		{[]string{"--rekor-v1-key", "hashivault://large"}, []string{"its curve is P-384", "P-256"}},
-		{[]string{"--rekor-v1-key", "hashivault://none"}, []string{"hashivault://none did not show its public key"}},
+		{[]string{"--rekor-v1-key", "hashivault://none"}, []string{"hashivault://none did not show its public key", "--rekor-v1=false"}},
 		{[]string{"--rekor-v1-key", "awskms://a:secret@b/alias/x"}, []string{"--rekor-v1-key", "carries no credentials"}},
 		{[]string{"--rekor-v1-key", "kms://x"}, []string{"no such key management service", "hashivault://"}},
 		{[]string{"--rekor-v1-key", vaultKey, "--rekor-v1-key-password-file", password}, []string{"has no password"}},

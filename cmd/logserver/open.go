@@ -142,11 +142,11 @@ func findLog(ctx context.Context, store storage.Store, origin string) (storage.L
 	}
 	switch {
 	case len(logs) == 0:
-		return storage.Log{}, fmt.Errorf("the database holds no log: %w", storage.ErrNotFound)
+		return storage.Log{}, fmt.Errorf("%w: the database holds no log", storage.ErrNotFound)
 	case origin == "":
 		return storage.Log{}, fmt.Errorf("the database holds several logs (%s): say which with --origin", strings.Join(names, ", "))
 	}
-	return storage.Log{}, fmt.Errorf("%w %q, but %s: %w", errAnother, origin, strings.Join(names, ", "), storage.ErrNotFound)
+	return storage.Log{}, fmt.Errorf("%w: %w %q, but %s", storage.ErrNotFound, errAnother, origin, strings.Join(names, ", "))
 }
 
 // errAnother: the database holds logs, and not the one that is meant.
@@ -202,7 +202,7 @@ func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opene
 	}
 	o.record, err = findLog(ctx, o.store, v.Text("origin"))
 	if errors.Is(err, errAnother) && v.Text("storage") == "sqlite" {
-		return o, fmt.Errorf("%w; give each log a data directory of its own", err)
+		return o, fmt.Errorf("%w; a log's origin cannot be changed: give each log a data directory of its own (--data-dir)", err)
 	}
 	if errors.Is(err, storage.ErrNotFound) && create {
 		return o, o.make(ctx, v, p, adoptKey)

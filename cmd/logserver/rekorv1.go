@@ -62,6 +62,9 @@ func openRekorV1Key(ctx context.Context, v config.Values, place string, logger *
 		},
 		Working: func() { logger.Info("the key of the Rekor v1 API signs again") },
 	}})
+	if err != nil {
+		err = fmt.Errorf("%w; --rekor-v1=false runs the log without the API", err)
+	}
 	return key, false, err
 }
 
