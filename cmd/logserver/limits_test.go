@@ -9,7 +9,7 @@ import (
 
 func none(string) (string, bool) { return "", false }
 
-func TestLimitsThatContradictEachOther(t *testing.T) {
+func TestSettingsThatCannotBe(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		says string // empty: they are fine
@@ -19,6 +19,14 @@ func TestLimitsThatContradictEachOther(t *testing.T) {
 		{[]string{"--max-queue", "10", "--max-batch", "10"}, ""},
 		{[]string{"--max-queue-bytes", "65534"}, "--max-queue-bytes is 65534"},
 		{[]string{"--max-queue-bytes", "64KiB"}, ""},
+		{[]string{"--http", "8080"}, `--http is "8080", and not HOST:PORT`},
+		{[]string{"--grpc", "127.0.0.1"}, `--grpc is "127.0.0.1", and not HOST:PORT`},
+		{[]string{"--grpc", ""}, `--grpc is "", and not HOST:PORT`},
+		{[]string{"--admin", "127.0.0.1:65536"}, `the port "65536" is none`},
+		{[]string{"--admin", ":-1"}, `the port "-1" is none`},
+		{[]string{"--grpc", "127.0.0.1:8080"}, `--http and --grpc are both "127.0.0.1:8080"`},
+		{[]string{"--http", ":0", "--grpc", ":0", "--admin", "[::1]:65535"}, ""},
+		{[]string{"--http", "log.example.com:http"}, ""},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), append([]string{"config", "check"}, c.args...), none, &out, &out)
