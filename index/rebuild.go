@@ -28,9 +28,22 @@ func Rebuild(ctx context.Context, store storage.Store, logID int64, progress fun
 	if err != nil {
 		return err
 	}
+	if err := catchUp(ctx, store, logID, st, published.Size, progress); err != nil {
+		return err
+	}
+	for more := true; more; {
+		if more, err = store.IndexSweep(ctx, sweepRows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// catchUp indexes entries up to a size, or sees others do it.
+func catchUp(ctx context.Context, store storage.Store, logID int64, st storage.IndexState, size int64, progress func(size, of int64)) error {
 	var all []storage.IndexRow
-	for st.Size < published.Size {
-		next, made, err := advance(ctx, store, logID, st, published.Size, all)
+	for st.Size < size {
+		next, made, err := advance(ctx, store, logID, st, size, all)
 		switch {
 		case err == nil:
 			st, all = next, made
@@ -45,12 +58,7 @@ func Rebuild(ctx context.Context, store storage.Store, logID int64, progress fun
 			return err
 		}
 		if progress != nil {
-			progress(st.Size, published.Size)
-		}
-	}
-	for more := true; more; {
-		if more, err = store.IndexSweep(ctx, sweepRows); err != nil {
-			return err
+			progress(st.Size, size)
 		}
 	}
 	return nil
