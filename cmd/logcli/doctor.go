@@ -29,8 +29,8 @@ func (p *program) doctorCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.readOnly, "read-only", false, "write no entries")
-	f.StringVar(&o.publicURL, "public-url", "", "the log's URL as other clients reach it (default: --url)")
-	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "file with the key of the Rekor v1 API that is trusted, PEM (default: as remembered by trust export)")
+	f.StringVar(&o.publicURL, "public-url", "", "the log's `URL` as other clients reach it (default: --url)")
+	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "`FILE` with the key of the Rekor v1 API that is trusted, PEM (default: as remembered by trust export)")
 	return cmd
 }
 

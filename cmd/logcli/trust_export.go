@@ -47,10 +47,10 @@ func (p *program) trustExportCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.trustExport(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.dir, "dir", "", "where the files go; it is made if it is not there")
-	f.StringVar(&o.publicURL, "public-url", "", "the log's URL as other clients reach it (default: --url)")
-	f.StringVar(&o.operator, "operator", "", "who runs the log, as example.org (default: the URL's host)")
-	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "the key of the Rekor v1 API that is trusted: a PEM file, or SHA256:<fingerprint> (default: as remembered)")
+	f.StringVar(&o.dir, "dir", "", "`DIR` that the files go to; it is made if it is not there")
+	f.StringVar(&o.publicURL, "public-url", "", "the log's `URL` as other clients reach it (default: --url)")
+	f.StringVar(&o.operator, "operator", "", "`NAME` of who runs the log, as example.org (default: the URL's host)")
+	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "the key of the Rekor v1 API that is trusted: `FILE|SHA256:HEX`, a PEM file or a fingerprint (default: as remembered)")
 	f.BoolVar(&o.force, "force", false, "overwrite files that say something else")
 	return cmd
 }
