@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,6 +81,8 @@ type watcher struct {
 
 	mu    sync.Mutex
 	spoil func(http.ResponseWriter, *http.Request) (done bool) // before a cosignature; nil for none
+
+	hides atomic.Bool // what it cosigned
 }
 
 // newWatcher runs a witness of one log until the test ends.
@@ -111,6 +114,10 @@ func (w *watcher) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	spoil := w.spoil
 	w.mu.Unlock()
+	if w.hides.Load() && r.Method == http.MethodGet {
+		http.Error(rw, "not now", http.StatusServiceUnavailable)
+		return
+	}
 	if spoil != nil && r.Method == http.MethodPost && spoil(rw, r) {
 		return
 	}
@@ -446,6 +453,49 @@ func TestWitnessesRemember(t *testing.T) {
 	w.ready()
 	l.add(c, "after")
 	l.settle(c)
+}
+
+// TestWitnessesRememberAFork is the same, of a log that went another way while
+// nobody watched, with witnesses that show what they know only after it started.
+func TestWitnessesRememberAFork(t *testing.T) {
+	t.Parallel()
+	args := sqliteArgs(t)
+	w := newWatched(t, args, "--add-timeout", "2s")
+	w.start()
+	w.ready()
+	c := w.client(w.keys)
+	newLedger(t).add(c, "before")
+	w.stop()
+	older := filepath.Join(t.TempDir(), "older")
+	if out, err := exec.Command("cp", "-a", args[1], older).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w.start()
+	w.ready()
+	newLedger(t).addMany(c, 3)
+	w.stop()
+	if err := errors.Join(os.RemoveAll(args[1]), os.Rename(older, args[1])); err != nil {
+		t.Fatal(err)
+	}
+	unwatched := newServer(t, args...)
+	unwatched.start()
+	unwatched.ready()
+	for i := range 5 {
+		newLedger(t).add(unwatched.client(w.keys), fmt.Sprint("another ", i))
+	}
+	unwatched.stop()
+
+	for _, wa := range w.witnesses {
+		wa.hides.Store(true)
+	}
+	w.start()
+	w.ready()
+	w.says(c, "it did not accept the consistency proof from size 4 (422)")
+	for _, wa := range w.witnesses {
+		wa.hides.Store(false)
+	}
+	w.says(c, "the log is poisoned: fork: at size 4 the database's tree has root ")
+	w.stop()
 }
 
 func TestIdleLogIsWitnessedAgain(t *testing.T) {
