@@ -203,7 +203,7 @@ func (f *follower) reset(ctx context.Context) error {
 // index indexes what is published, or as much of it as one transaction takes.
 func (f *follower) index(ctx context.Context, published int64) error {
 	cfg, begin := &f.x.cfg, time.Now()
-	next, all, err := advance(ctx, cfg.Store, cfg.LogID, f.state, published, f.rows)
+	next, all, err := advance(ctx, cfg.Store, cfg.LogID, f.x.read, f.state, published, f.rows)
 	if err != nil {
 		return err
 	}
@@ -218,9 +218,9 @@ func (f *follower) index(ctx context.Context, published int64) error {
 
 // advance indexes entries from a state on, up to a size, as many as one
 // transaction takes.
-func advance(ctx context.Context, store storage.Store, logID int64, st storage.IndexState, size int64, into []storage.IndexRow) (storage.IndexState, []storage.IndexRow, error) {
+func advance(ctx context.Context, store storage.Store, logID int64, read reader, st storage.IndexState, size int64, into []storage.IndexRow) (storage.IndexState, []storage.IndexRow, error) {
 	next := st
-	all, end, err := rows(ctx, store, logID, st.Size, min(size, st.Size+maxBatch), into)
+	all, end, err := rows(ctx, read, st.Size, min(size, st.Size+maxBatch), into)
 	if next.Size = end; err == nil {
 		err = store.IndexAppend(ctx, logID, st, next.Size, all)
 	}

@@ -354,3 +354,36 @@ func TestAFaultIsToldOnce(t *testing.T) {
 		stop()
 	})
 }
+
+// What the log has in memory is not read from the database, and what it has not
+// is.
+func TestRecentEntriesAreNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var read atomic.Int64
+		w := newWorld(t, faulty.Wrap(memory.New(), func(op faulty.Op) faulty.Fault {
+			if op == faulty.Entries {
+				read.Add(1)
+			}
+			return faulty.None
+		}))
+		w.log.recent = func(start, stop int64) []storage.Entry {
+			if start < 100 || start >= 700 {
+				return nil
+			}
+			var entries []storage.Entry
+			for i := start; i < min(stop, start/200*200+200, 700); i++ {
+				entries = append(entries, storage.Entry{Index: i, Body: body(i)})
+			}
+			return entries
+		}
+		size := w.grow(1000)
+		x := w.open(nil)
+		stop := run(t, x)
+		w.reaches(size)
+		stop()
+		if n := read.Load(); n != 1+2 { // those before 100, and 300 in parts of 256
+			t.Fatalf("the database was read %d times", n)
+		}
+		w.complete(x, size)
+	})
+}

@@ -46,6 +46,9 @@ import (
 type Log interface {
 	Published() (translog.Published, error)
 	AwaitNewer(ctx context.Context, than int64) (translog.Published, error)
+	// Recent returns published entries from start on that need not be read; see
+	// log.Log.
+	Recent(start, stop int64) []storage.Entry
 }
 
 var _ Log = (*translog.Log)(nil)

@@ -43,7 +43,7 @@ func Rebuild(ctx context.Context, store storage.Store, logID int64, progress fun
 func catchUp(ctx context.Context, store storage.Store, logID int64, st storage.IndexState, size int64, progress func(size, of int64)) error {
 	var all []storage.IndexRow
 	for st.Size < size {
-		next, made, err := advance(ctx, store, logID, st, size, all)
+		next, made, err := advance(ctx, store, logID, stored(store, logID), st, size, all)
 		switch {
 		case err == nil:
 			st, all = next, made

@@ -35,12 +35,30 @@ func keyHash(k entry.IndexKey) int64 {
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
+// reader reads entries from start on and before stop, at least one.
+type reader func(ctx context.Context, start, stop int64) ([]storage.Entry, error)
+
+// stored reads them from the database.
+func stored(store storage.Store, logID int64) reader {
+	return func(ctx context.Context, start, stop int64) ([]storage.Entry, error) {
+		return store.Entries(ctx, logID, start, min(stop, start+readEntries))
+	}
+}
+
+// read takes them from memory while the log has them there.
+func (x *Index) read(ctx context.Context, start, stop int64) ([]storage.Entry, error) {
+	if entries := x.cfg.Log.Recent(start, stop); len(entries) > 0 {
+		return entries, nil
+	}
+	return stored(x.cfg.Store, x.cfg.LogID)(ctx, start, stop)
+}
+
 // rows makes the rows of entries from start on, up to end, into the array given.
 // It returns where it stopped: what has very many keys comes in smaller batches.
-func rows(ctx context.Context, store storage.Store, logID, start, end int64, into []storage.IndexRow) ([]storage.IndexRow, int64, error) {
+func rows(ctx context.Context, read reader, start, end int64, into []storage.IndexRow) ([]storage.IndexRow, int64, error) {
 	all := into[:0]
 	for start < end && len(all) < maxRows {
-		entries, err := store.Entries(ctx, logID, start, min(end, start+readEntries))
+		entries, err := read(ctx, start, end)
 		if err != nil {
 			return nil, start, err
 		}

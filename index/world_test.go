@@ -40,6 +40,14 @@ type fakeLog struct {
 	mu      sync.Mutex
 	size    int64
 	changed chan struct{}
+	recent  func(start, stop int64) []storage.Entry // nil: nothing is in memory
+}
+
+func (l *fakeLog) Recent(start, stop int64) []storage.Entry {
+	if l.recent == nil {
+		return nil
+	}
+	return l.recent(start, stop)
 }
 
 func newFakeLog() *fakeLog { return &fakeLog{changed: make(chan struct{})} }

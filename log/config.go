@@ -37,6 +37,7 @@ type Config struct {
 	MaxQueueBytes int64         // their bytes; 64 MiB
 	Linger        time.Duration // how long a batch waits for company; 0: not at all
 	CacheBytes    int64         // of hash tiles kept in memory; 64 MiB
+	RecentBytes   int64         // of the newest entries kept for Recent; 0: none
 
 	// MaxClockStep is how far the clock may stand behind the last entry's time
 	// before entries are refused; 10 minutes. A smaller step back is bridged by
@@ -89,7 +90,7 @@ func (c Config) Validate() error {
 	if c.Store == nil || c.Register == nil || len(c.Signers) == 0 {
 		return errors.New("log: Store, Register and at least one of Signers are required")
 	}
-	if c.MaxBatch < 0 || c.MaxBatchBytes < 0 || c.MaxQueue < 0 || c.MaxQueueBytes < 0 || c.CacheBytes < 0 || c.Linger < 0 {
+	if c.MaxBatch < 0 || c.MaxBatchBytes < 0 || c.MaxQueue < 0 || c.MaxQueueBytes < 0 || c.CacheBytes < 0 || c.RecentBytes < 0 || c.Linger < 0 {
 		return errors.New("log: a limit is negative")
 	}
 	if c.Register.ID() != c.Record.Register {

@@ -93,6 +93,7 @@ type Log struct {
 	// commits can be seen before they are durable, and a crash takes them back.
 	committed atomic.Pointer[storage.Head]
 	cache     *bytecache.Cache[tileKey, *merkle.Nodes] // full tiles
+	recent    recent
 
 	view    atomic.Pointer[view] // what readers see; replaced whole, sizes only grow
 	waiters broadcast            // woken at each new view
@@ -146,6 +147,7 @@ func Open(cfg Config) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, keys: keys}
 	l.queue = newQueue(cfg)
+	l.recent.limit = cfg.RecentBytes
 	l.cache = bytecache.New(cfg.CacheBytes, func(_ tileKey, n *merkle.Nodes) int64 { return int64(n.Bytes()) })
 	return l, nil
 }

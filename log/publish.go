@@ -444,6 +444,7 @@ func (p *publisher) rehash(ctx context.Context, start, end int64) ([]merkle.Hash
 			return nil, contradictf("entry %d does not hash to its leaf hash: the database says %x, its bytes give %x", e.Index, e.LeafHash, leaves[i])
 		}
 	}
+	p.l.recent.put(entries)
 	return leaves, nil
 }
 

@@ -90,9 +90,18 @@ func runAll(ctx context.Context, l *translog.Log, x *index.Index, servers transp
 	return errors.Join(err, running.Wait())
 }
 
+// recentBytes is how much of the newest entries is kept in memory for the search
+// index: at full speed, about what it indexes at once.
+const recentBytes = 8 << 20
+
 func logConfig(v config.Values, parts *opened, events translog.Events) translog.Config {
+	kept := int64(0)
+	if v.Bool("search") {
+		kept = recentBytes
+	}
 	return translog.Config{
-		Store: parts.store, Record: parts.record, Signers: parts.signers(), Register: parts.register,
+		RecentBytes: kept,
+		Store:       parts.store, Record: parts.record, Signers: parts.signers(), Register: parts.register,
 		MaxBatch: v.Number("max-batch"), MaxQueue: v.Number("max-queue"), MaxQueueBytes: v.Size("max-queue-bytes"),
 		Linger: v.Duration("linger"), CacheBytes: v.Size("tile-cache"), MaxClockStep: v.Duration("max-clock-step"),
 		DrainTimeout: v.Duration("shutdown-timeout"), Events: events,
