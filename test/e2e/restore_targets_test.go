@@ -3,11 +3,15 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"indelible/client"
 )
 
 // copies are a log on SQLite, with copies of its database and register from
@@ -147,4 +151,44 @@ func TestRestoreFromAServer(t *testing.T) {
 	c.restores(t, "http://"+there.http, 0, "Brought the database forward, from 3 entries to 600")
 	there.stop()
 	c.goesOn(t, 600)
+}
+
+// TestRestoredEntriesAreFound: the search index follows a database that was
+// brought forward, as it follows appends.
+func TestRestoredEntriesAreFound(t *testing.T) {
+	s, backup := onSQLite(t)
+	s.start()
+	s.ready()
+	u := newUser(t, s)
+	mirror, before, after := filepath.Join(t.TempDir(), "mirror"), u.file("before", "before"), u.file("after", "after")
+	u.exits(0, "number 0", "add", before)
+	s.stop()
+	restore := backup()
+	s.start()
+	s.ready()
+	u.exits(0, "number 1", "add", after)
+	saveMirror(t, s, mirror)
+	s.stop()
+	restore()
+	must(t, nil, "logserver", append([]string{"restore", "--from", mirror}, s.args...)...)
+	s.start()
+	s.ready()
+	for i, text := range []string{"before", "after"} {
+		digest := sha256.Sum256([]byte(text))
+		eventually(t, "what is found of "+text, func() error { return s.finds("sha256:"+hex.EncodeToString(digest[:]), int64(i)) })
+	}
+	s.stop()
+}
+
+// finds searches by an artifact's digest, which one entry has.
+func (s *server) finds(digest string, index int64) error {
+	for found, err := range s.client(s.vkey()).Search(s.t.Context(), client.Query{By: "artifact", Value: digest}) {
+		if err != nil {
+			return err
+		}
+		if len(found.Hits) != 1 || found.Hits[0].Index != index {
+			return fmt.Errorf("%v, and not entry %d alone", found.Hits, index)
+		}
+	}
+	return nil
 }
