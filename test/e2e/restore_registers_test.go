@@ -185,6 +185,48 @@ func TestRegisterUnreachable(t *testing.T) {
 	s.stop()
 }
 
+// TestKillSharedRegister kills the database of the register that two replicas
+// share, under load: what one of them saw there may be lost, and no log is
+// frozen for that.
+func TestKillSharedRegister(t *testing.T) {
+	logs, registers := newMariaDB(t), newMariaDB(t)
+	if err := logs.Exec(t.Context(), "CREATE DATABASE log"); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{
+		"--data-dir", filepath.Join(t.TempDir(), "data"), "--origin", origin,
+		"--storage", "mysql", "--mysql-dsn", logs.DSN("log"), "--register", keptIn(t, registers).where,
+	}
+	must(t, nil, "logserver", append([]string{"init"}, args...)...)
+	a, b := newServer(t, args...), newServer(t, args...)
+	for _, s := range []*server{a, b} {
+		s.start()
+		s.ready()
+	}
+	l := newLedger(t)
+	clients := []*client.Client{a.client(a.vkey()), b.client(a.vkey())}
+	stop := l.load(8, clients...)
+	for range 5 {
+		n := l.len()
+		eventually(t, "adds", func() error {
+			if now := l.len(); now < n+200 {
+				return fmt.Errorf("%d entries after %d; %w", now, n, errors.Join(a.readiness(), b.readiness()))
+			}
+			return nil
+		})
+		if err := errors.Join(registers.Kill(), registers.Restart(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	t.Logf("%d adds", l.len())
+	for i, s := range []*server{a, b} {
+		s.ready()
+		l.settle(clients[i])
+		s.stop()
+	}
+}
+
 // Two replicas that were given different registers: the one that has an older
 // copy finds that out, and no two heads of one size are signed.
 func TestTwoReplicasWithDifferentRegisters(t *testing.T) {
