@@ -115,7 +115,7 @@ func TestFeeder(t *testing.T) {
 	u.exits(0, "number 3", "add", u.file("A", "A"), u.file("B", "B"), u.file("C", "C"), u.file("D", "D"))
 	var file string
 	eventually(t, "evidence", func() error {
-		files, err := filepath.Glob(filepath.Join(folder, "evidence/*"))
+		files, err := filepath.Glob(filepath.Join(folder, "evidence/*.evidence"))
 		if err != nil || len(files) != 1 {
 			return fmt.Errorf("%q %w", files, err)
 		}
