@@ -104,7 +104,7 @@ func TestTwoHeads(t *testing.T) {
 	s.want(logs[0].with("A", "B"), 0, 409, "3\n")
 	s.want(three.with("d"), 3, 200, "")
 	s.stop()
-	files, err := filepath.Glob(s.path("data/evidence/*"))
+	files, err := filepath.Glob(s.path("data/evidence/*.evidence"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%q %v", files, err)
 	}
