@@ -105,6 +105,7 @@ func (s *Server) install(ctx context.Context) error {
 	// other.
 	cmd := exec.CommandContext(ctx, install, append([]string{
 		"--no-defaults", "--datadir=" + s.data(), "--auth-root-authentication-method=normal", "--skip-test-db",
+		"--force", // even where the host's name cannot be looked up
 	}, runAs()...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, tail(out))
