@@ -3,13 +3,10 @@ package sigstore
 import (
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	common "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	"github.com/sigstore/sigstore-go/pkg/sign"
@@ -23,32 +20,9 @@ func (w *world) oneOfThree(name, vkey string) string {
 	dir := w.t.TempDir()
 	w.must("logwitness", "keygen", "--name", name+".example", "--out", filepath.Join(dir, "witness.key"))
 	w.write(name+"-logs.txt", "logs/v0\n\nvkey "+vkey+"\nqpd 86400\ncontact nobody\n")
-	cmd := exec.Command(filepath.Join(bin, "logwitness"), "serve", "--key", filepath.Join(dir, "witness.key"), "--data-dir", filepath.Join(dir, "data"),
-		"--logs", w.path(name+"-logs.txt"), "--listen", "127.0.0.1:"+ports[0], "--admin", "127.0.0.1:"+ports[1])
 	var out buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	w.t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		<-ended
-		if w.t.Failed() {
-			w.t.Logf("witness %s:\n%s", name, tail(out.String()))
-		}
-	})
-	end := time.After(60 * time.Second)
-	for ok("http://127.0.0.1:"+ports[1]+"/readyz") != nil {
-		select {
-		case <-ended:
-			w.t.Fatalf("witness %s ended:\n%s", name, out.String())
-		case <-end:
-			w.t.Fatalf("witness %s is not ready", name)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	w.start("127.0.0.1:"+ports[1], &out, "logwitness", "serve", "--key", filepath.Join(dir, "witness.key"), "--data-dir", filepath.Join(dir, "data"),
+		"--logs", w.path(name+"-logs.txt"), "--listen", "127.0.0.1:"+ports[0], "--admin", "127.0.0.1:"+ports[1])
 	m := regexp.MustCompile(`(?m)^witness \S+ (\S+ \S+)$`).FindStringSubmatch(out.String())
 	if m == nil {
 		w.t.Fatalf("witness %s says no line for a policy:\n%s", name, out.String())

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -31,36 +29,12 @@ func (w *world) witnessed() []string {
 	ed := w.must("logwitness", "keygen", "--name", "witness.example/w1", "--out", in("ed.key"))
 	pq := w.must("logwitness", "keygen", "--name", "witness.example/w1", "--mldsa", "--out", in("pq.key"))
 	ports := freePorts(w.t, 2)
-	w.logwitness("127.0.0.1:"+ports[1], "serve", "--listen", "127.0.0.1:"+ports[0], "--data-dir", in("witness"),
+	w.start("127.0.0.1:"+ports[1], new(buffer), "logwitness", "serve", "--admin", "127.0.0.1:"+ports[1], "--listen", "127.0.0.1:"+ports[0], "--data-dir", in("witness"),
 		"--key", in("ed.key"), "--key", in("pq.key"), "--logs", w.path("logs.txt"))
 	url := "http://127.0.0.1:" + ports[0]
 	w.write("witnesses.txt", fmt.Sprintf("witness ed %s %s\nwitness pq %s %s\ngroup both 2 ed pq\nquorum both\n", strings.TrimSpace(ed), url, strings.TrimSpace(pq), url))
 	return []string{"--data-dir", in("log"), "--log-key", in("log.key"), "--mldsa-key", in("mldsa.key"), "--witness-policy", w.path("witnesses.txt")}
 }
-
-// logwitness runs the witness until the test ends.
-func (w *world) logwitness(admin string, args ...string) {
-	w.t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "logwitness"), append(args, "--admin", admin)...)
-	var out buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	w.t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		<-ended
-		if w.t.Failed() {
-			w.t.Logf("logwitness:\n%s", head(out.String()))
-		}
-	})
-	ready(w.t, admin, ended, &out)
-}
-
-// head is the beginning: further on come keys of 2 KB.
-func head(s string) string { return s[:min(len(s), 400)] }
 
 // What newWorld's clients meet is what it says: all of the lines.
 func TestWitnessed(t *testing.T) {

@@ -116,11 +116,17 @@ func (w *world) serve(flags []string) {
 	ports := freePorts(w.t, 3)
 	port := ports[0]
 	w.url, w.admin = "http://localhost:"+port, "127.0.0.1:"+ports[1]
-	cmd := exec.Command(filepath.Join(bin, "logserver"), append([]string{
+	w.start(w.admin, &w.out, "logserver", append([]string{
 		"--data-dir", filepath.Join(w.t.TempDir(), "log"), "--origin", "localhost",
 		"--http", "127.0.0.1:" + port, "--grpc", "127.0.0.1:" + ports[2], "--admin", w.admin,
 	}, flags...)...)
-	cmd.Stdout, cmd.Stderr = &w.out, &w.out
+}
+
+// start runs one of the servers until the test ends, and waits until it is ready.
+func (w *world) start(admin string, out *buffer, name string, args ...string) {
+	w.t.Helper()
+	cmd := exec.Command(filepath.Join(bin, name), args...)
+	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -130,10 +136,10 @@ func (w *world) serve(flags []string) {
 		cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
 		if w.t.Failed() {
-			w.t.Logf("logserver:\n%s", tail(w.out.String()))
+			w.t.Logf("%s:\n%s", name, tail(out.String()))
 		}
 	})
-	ready(w.t, w.admin, ended, &w.out)
+	ready(w.t, admin, ended, out)
 }
 
 // ready waits until a server says so.
