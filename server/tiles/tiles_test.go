@@ -312,9 +312,12 @@ func FuzzPath(f *testing.F) {
 	}
 	h := New(&fakeLog{}, 1<<20)
 	f.Fuzz(func(t *testing.T, target string) {
+		if !strings.HasPrefix(target, "/") || strings.Contains(target, "#") {
+			return // it is part of the host, a port (":/" is an empty one), or is not sent to a server
+		}
 		r, err := http.NewRequest("GET", "http://log.example.com"+target, nil)
-		if err != nil || r.URL.Host != "log.example.com" || strings.Contains(target, "#") {
-			return // what follows a # is not sent to a server
+		if err != nil {
+			return
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
