@@ -229,13 +229,14 @@ func newMariaDB(t testing.TB, args ...string) *mariadb.Server {
 }
 
 // mysqlArgs makes a fresh log in a database and returns the arguments that
-// name it.
-func mysqlArgs(t testing.TB, db *mariadb.Server, name string) []string {
+// name it, and more if there are more.
+func mysqlArgs(t testing.TB, db *mariadb.Server, name string, more ...string) []string {
 	t.Helper()
 	if err := db.Exec(context.Background(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"--data-dir", filepath.Join(t.TempDir(), "data"), "--origin", origin, "--storage", "mysql", "--mysql-dsn", db.DSN(name)}
+	args = append(args, more...)
 	must(t, nil, "logserver", append([]string{"init"}, args...)...)
 	return args
 }

@@ -23,6 +23,9 @@ type kept struct {
 	where string
 	save  func(t *testing.T) (restore func())
 	lose  func(t *testing.T)
+	// cut makes its place unreachable, which a file's is not, and mend takes that
+	// back.
+	cut, mend func(t *testing.T)
 }
 
 func keptInFile(t *testing.T) kept {
@@ -75,6 +78,16 @@ func keptIn(t *testing.T, db *mariadb.Server) kept {
 				t.Fatal(err)
 			}
 		},
+		cut: func(t *testing.T) {
+			if err := db.Stop(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		mend: func(t *testing.T) {
+			if err := db.Restart(ctx); err != nil {
+				t.Fatal(err)
+			}
+		},
 	}
 }
 
@@ -106,7 +119,7 @@ func (s *server) refusesStart(why string) {
 // What can happen to a register, of each kind, under a server that runs, and
 // before one starts.
 func TestRegisterStates(t *testing.T) {
-	for name, kind := range map[string]func(*testing.T) kept{"file": keptInFile, "database": keptInDatabase} {
+	for name, kind := range map[string]func(*testing.T) kept{"file": keptInFile, "database": keptInDatabase, "object": keptInObject} {
 		t.Run(name, func(t *testing.T) { registerStates(t, kind(t)) })
 	}
 }
@@ -159,25 +172,29 @@ func (s *server) refusesNothing(t *testing.T, l *ledger, c *client.Client) {
 
 // A register that cannot be reached stops the log for as long, and no longer.
 func TestRegisterUnreachable(t *testing.T) {
-	db := newMariaDB(t)
-	k := keptIn(t, db)
+	for name, kind := range map[string]func(*testing.T) kept{"database": keptInDatabase, "object": keptInObject} {
+		t.Run(name, func(t *testing.T) { registerUnreachable(t, kind(t)) })
+	}
+}
+
+func registerUnreachable(t *testing.T, k kept) {
 	s := newServer(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--origin", origin, "--register", k.where, "--add-timeout", "2s")
 	s.start()
 	s.ready()
 	c, l := s.client(s.vkey()), newLedger(t)
 	l.add(c, "before")
-	if err := db.Stop(); err != nil {
-		t.Fatal(err)
-	}
+	k.cut(t)
 	s.says(c, "publish: ")
 	if got, err := c.Get(t.Context(), 0); err != nil || string(got.Canonical) != "before" {
 		t.Errorf("%q: %v", got.Canonical, err)
 	}
+	k.mend(t)
+	s.ready()
+	l.add(c, "it is back")
 	s.stop()
+	k.cut(t)
 	s.refusesStart("without its register the log signs nothing")
-	if err := db.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	k.mend(t)
 	s.start()
 	s.ready()
 	l.add(c, "after")
