@@ -318,3 +318,29 @@ func TestKeyIsEncodedAnew(t *testing.T) {
 		t.Errorf("%v: %s", err, want.Canonical())
 	}
 }
+
+// However a key's bytes are changed: if it is still taken for a key, it is
+// written as crypto/x509 writes it.
+func TestAKeyHasOneForm(t *testing.T) {
+	for _, k := range allDetails {
+		der := spkiOf(t, publicFor(t, k))
+		taken := 0
+		for i := range der {
+			for _, flip := range []byte{0, 1, 0x20, 0x80, 0xff} {
+				changed := bytes.Clone(der)
+				changed[i] ^= flip
+				pub, err := x509.ParsePKIXPublicKey(changed)
+				if err != nil {
+					continue
+				}
+				taken++
+				if got, err := encodeKey(pub, changed); err != nil || !bytes.Equal(got, spkiOf(t, pub)) {
+					t.Fatalf("%s, byte %d changed by %x: %x, %v", k, i, flip, got, err)
+				}
+			}
+		}
+		if taken < len(der) {
+			t.Errorf("%s: %d were taken", k, taken)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func signerOfPEM(text []byte, kind Kind) (s Signer, err error) {
 		if s.PublicKey, err = x509.ParsePKIXPublicKey(blocks[0].Bytes); err != nil {
 			return s, fmt.Errorf("its PEM block is not a SubjectPublicKeyInfo: %w", err)
 		}
-		return s, s.complete(kind)
+		return s, s.complete(kind, blocks[0].Bytes)
 	}
 	for i, b := range blocks {
 		if b.Type != labelCertificate {
@@ -44,7 +44,7 @@ func signerOfPEM(text []byte, kind Kind) (s Signer, err error) {
 		}
 		s.Certificate, s.PublicKey = cert, cert.PublicKey
 	}
-	return s, s.complete(kind)
+	return s, s.complete(kind, s.Certificate.RawSubjectPublicKeyInfo)
 }
 
 func wrongBlock(label string, i, n int) error {
@@ -83,8 +83,8 @@ func pemBlocks(text []byte) ([]*pem.Block, error) {
 	return blocks, nil
 }
 
-// complete fills in what follows from the key.
-func (s *Signer) complete(kind Kind) (err error) {
+// complete fills in what follows from the key, which was parsed from der.
+func (s *Signer) complete(kind Kind, der []byte) (err error) {
 	if s.KeyDetails, err = detailsV1(s.PublicKey, kind); err != nil {
 		return err
 	}
@@ -93,10 +93,8 @@ func (s *Signer) complete(kind Kind) (err error) {
 			return fmt.Errorf("certificate %d of the chain: %w", i+1, err)
 		}
 	}
-	if s.SPKI, err = x509.MarshalPKIXPublicKey(s.PublicKey); err != nil {
-		return fmt.Errorf("public key: %w", err)
-	}
-	return nil
+	s.SPKI, err = encodeKey(s.PublicKey, der)
+	return err
 }
 
 // detailsV1 are a key's details in an entry of Rekor v1: those of Rekor v2 where

@@ -34,11 +34,11 @@ func (v Verifier) signer(kind Kind) (s Signer, err error) {
 	case len(v.PublicKey) > 0 && len(v.Certificate) > 0:
 		return s, errors.New("it has both a public key and a certificate; give one")
 	case len(v.PublicKey) > 0:
-		s.PublicKey, err = parsePublicKey(v.PublicKey)
+		s.PublicKey, s.SPKI, err = parsePublicKey(v.PublicKey)
 	default:
 		s.Certificate, err = parseCertificate(v.Certificate)
 		if err == nil {
-			s.PublicKey = s.Certificate.PublicKey
+			s.PublicKey, s.SPKI = s.Certificate.PublicKey, s.Certificate.RawSubjectPublicKeyInfo
 		}
 	}
 	if err != nil {
@@ -47,23 +47,37 @@ func (v Verifier) signer(kind Kind) (s Signer, err error) {
 	if s.KeyDetails, err = chooseDetails(s.PublicKey, v.KeyDetails, kind); err != nil {
 		return s, err
 	}
-	// Encoded anew, so that one key has one form.
-	if s.SPKI, err = x509.MarshalPKIXPublicKey(s.PublicKey); err != nil {
-		return s, fmt.Errorf("public key: %w", err)
-	}
-	return s, nil
+	s.SPKI, err = encodeKey(s.PublicKey, s.SPKI)
+	return s, err
 }
 
-func parsePublicKey(data []byte) (crypto.PublicKey, error) {
-	der, err := derOf(data, "PUBLIC KEY")
+// parsePublicKey also returns what the key was parsed from.
+func parsePublicKey(data []byte) (pub crypto.PublicKey, der []byte, err error) {
+	if der, err = derOf(data, "PUBLIC KEY"); err != nil {
+		return nil, nil, fmt.Errorf("public key: %w", err)
+	}
+	if pub, err = x509.ParsePKIXPublicKey(der); err != nil {
+		return nil, nil, fmt.Errorf("public key: it is not a SubjectPublicKeyInfo in DER or PEM: %w", err)
+	}
+	return pub, der, nil
+}
+
+// p256Info is the SubjectPublicKeyInfo of a P-256 key (RFC 5480) up to its
+// point, which is not compressed: 64 bytes follow.
+const p256Info = "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00\x04"
+
+// encodeKey writes a key that was parsed from der as a SubjectPublicKeyInfo, so
+// that one key has one form. The usual one of a P-256 key has it already; to
+// encode it anew would cost a tenth of what verifying a signature does.
+func encodeKey(pub crypto.PublicKey, der []byte) ([]byte, error) {
+	if len(der) == len(p256Info)+64 && string(der[:len(p256Info)]) == p256Info {
+		return der, nil
+	}
+	spki, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)
 	}
-	pub, err := x509.ParsePKIXPublicKey(der)
-	if err != nil {
-		return nil, fmt.Errorf("public key: it is not a SubjectPublicKeyInfo in DER or PEM: %w", err)
-	}
-	return pub, nil
+	return spki, nil
 }
 
 func parseCertificate(data []byte) (*x509.Certificate, error) {
