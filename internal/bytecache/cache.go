@@ -5,6 +5,7 @@ package bytecache
 import (
 	"container/list"
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -30,6 +31,7 @@ type slot[K comparable, V any] struct {
 // load is one value being loaded for everybody who asks for it meanwhile.
 type load[V any] struct {
 	waiters int // under the cache's lock
+	ctx     context.Context
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when value and err are set
 	value   V
@@ -50,37 +52,65 @@ func New[K comparable, V any](maxBytes int64, size func(K, V) int64) *Cache[K, V
 	}
 }
 
+// errPanicked is what those get who waited for a load that panicked.
+var errPanicked = errors.New("what loads it panicked")
+
 // Get returns a value, which it loads if it must. Those who ask for one key at
-// the same time share a load: it goes on when the first of them gives up, and
-// ends when all of them have. Errors are not kept.
+// the same time share a load, which the first of them runs: it goes on while one
+// of them still waits, and its context ends when all have given up. Errors are
+// not kept.
 func (c *Cache[K, V]) Get(ctx context.Context, key K, fetch func(context.Context) (V, error)) (V, error) {
 	c.mu.Lock()
 	if v, ok := c.peek(key); ok {
 		c.mu.Unlock()
 		return v, nil
 	}
-	l := c.join(ctx, key, fetch)
+	l, shared := c.loads[key]
+	if !shared {
+		l = &load[V]{done: make(chan struct{}), err: errPanicked}
+		l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		c.loads[key] = l
+	}
+	l.waiters++
 	c.mu.Unlock()
+	if shared {
+		return c.wait(ctx, key, l)
+	}
+	return c.run(ctx, key, l, fetch)
+}
+
+// run loads in the goroutine of who asked: most loads are short, and a new
+// goroutine would have to grow its stack for each.
+func (c *Cache[K, V]) run(ctx context.Context, key K, l *load[V], fetch func(context.Context) (V, error)) (V, error) {
+	defer context.AfterFunc(ctx, func() { c.leave(key, l) })()
+	defer c.finish(key, l)
+	l.value, l.err = fetch(l.ctx)
+	if ctx.Err() != nil {
+		var zero V
+		return zero, ctx.Err()
+	}
+	return l.value, l.err
+}
+
+func (c *Cache[K, V]) finish(key K, l *load[V]) {
+	l.cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget(key, l)
+	if l.err == nil {
+		c.add(key, l.value)
+	}
+	close(l.done)
+}
+
+func (c *Cache[K, V]) wait(ctx context.Context, key K, l *load[V]) (v V, err error) {
 	select {
 	case <-l.done:
 		return l.value, l.err
 	case <-ctx.Done():
 		c.leave(key, l)
-		var zero V
-		return zero, ctx.Err()
+		return v, ctx.Err()
 	}
-}
-
-func (c *Cache[K, V]) join(ctx context.Context, key K, fetch func(context.Context) (V, error)) *load[V] {
-	l, ok := c.loads[key]
-	if !ok {
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		l = &load[V]{cancel: cancel, done: make(chan struct{})}
-		c.loads[key] = l
-		go c.run(ctx, key, l, fetch)
-	}
-	l.waiters++
-	return l
 }
 
 // leave ends a load that nobody waits for any more.
@@ -91,18 +121,6 @@ func (c *Cache[K, V]) leave(key K, l *load[V]) {
 		l.cancel()
 		c.forget(key, l)
 	}
-}
-
-func (c *Cache[K, V]) run(ctx context.Context, key K, l *load[V], fetch func(context.Context) (V, error)) {
-	defer l.cancel()
-	l.value, l.err = fetch(ctx)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forget(key, l)
-	if l.err == nil {
-		c.add(key, l.value)
-	}
-	close(l.done)
 }
 
 func (c *Cache[K, V]) forget(key K, l *load[V]) {

@@ -123,6 +123,37 @@ func TestALoadNobodyWaitsForEnds(t *testing.T) {
 	})
 }
 
+func TestALoadThatPanicsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(1<<20, sizeOf)
+		release := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			defer func() {
+				if recover() != "broken" {
+					t.Error("the panic was lost")
+				}
+			}()
+			c.Get(t.Context(), 1, func(context.Context) (string, error) {
+				<-release
+				panic("broken")
+			})
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := c.Get(t.Context(), 1, value(3)); !errors.Is(err, errPanicked) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		if v, err := c.Get(t.Context(), 1, value(3)); len(v) != 3 || err != nil {
+			t.Fatalf("the next one got %q, %v", v, err)
+		}
+	})
+}
+
 func TestErrorsAreNotKept(t *testing.T) {
 	c := New(1<<20, sizeOf)
 	bad := errors.New("bad")
