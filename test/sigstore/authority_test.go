@@ -121,12 +121,17 @@ func must1[T any](v T, err error) T {
 // issue makes a certificate for code signing as Fulcio does: the identity is
 // the subject's alternative name, its issuer an extension.
 func (a *authority) issue(pub crypto.PublicKey) (*x509.Certificate, error) {
+	return a.issueTo(identity, pub)
+}
+
+// issueTo is issue for anybody.
+func (a *authority) issueTo(email string, pub crypto.PublicKey) (*x509.Certificate, error) {
 	v2, err := asn1.MarshalWithParams(issuer, "utf8")
 	if err != nil {
 		return nil, err
 	}
 	return a.issuePlain(
-		pub,
+		email, pub,
 		pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte(issuer)},
 		pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: v2},
 	)
@@ -134,11 +139,11 @@ func (a *authority) issue(pub crypto.PublicKey) (*x509.Certificate, error) {
 
 // issuePlain makes a certificate for code signing as any authority does, who
 // knows nothing of OpenID.
-func (a *authority) issuePlain(pub crypto.PublicKey, extensions ...pkix.Extension) (*x509.Certificate, error) {
+func (a *authority) issuePlain(email string, pub crypto.PublicKey, extensions ...pkix.Extension) (*x509.Certificate, error) {
 	c := with(template("", false), x509.ExtKeyUsageCodeSigning)
 	c.Subject = pkix.Name{}
 	c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(10*time.Minute)
-	c.EmailAddresses, c.ExtraExtensions = []string{identity}, extensions
+	c.EmailAddresses, c.ExtraExtensions = []string{email}, extensions
 	der, err := x509.CreateCertificate(rand.Reader, c, a.chain[0], pub, a.intermedKey)
 	if err != nil {
 		return nil, err
@@ -249,9 +254,14 @@ func (a *authority) timestamp(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.stamp(req, time.Now())
+}
+
+// stamp answers as it were then.
+func (a *authority) stamp(req *timestamp.Request, when time.Time) ([]byte, error) {
 	stamp := timestamp.Timestamp{
 		HashAlgorithm: req.HashAlgorithm, HashedMessage: req.HashedMessage, Nonce: req.Nonce,
-		Time: time.Now(), Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2},
+		Time: when, Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2},
 		AddTSACertificate: req.Certificates, ExtraExtensions: req.Extensions,
 	}
 	return stamp.CreateResponseWithOpts(a.tsaChain[0], a.tsaKey, crypto.SHA256)

@@ -49,7 +49,7 @@ func TestGuide(t *testing.T) {
 	w := newServer(t)
 	w.keyPair("leaf", newKey())
 	a := newAuthority(t)
-	w.authorityFiles(a, func(pub crypto.PublicKey) (*x509.Certificate, error) { return a.issuePlain(pub) })
+	w.authorityFiles(a, func(pub crypto.PublicKey) (*x509.Certificate, error) { return a.issuePlain(identity, pub) })
 	w.write("witnesses.txt", "quorum none\n") // as the log has none
 	images := newImages(t, true)
 	env := []string{"IMAGE=" + images.push("app"), "IMAGE2=" + images.push("app2"), "TSA=" + a.url + "/api/v1/timestamp", "FULCIO=" + a.url}

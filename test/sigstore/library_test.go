@@ -55,13 +55,18 @@ func (w *world) material(file string, key *same) material {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return trusting(w.t, trusted, key)
+}
+
+func trusting(t *testing.T, trusted *root.TrustedRoot, key *same) material {
+	t.Helper()
 	details, err := signature.GetAlgorithmDetails(key.GetSigningAlgorithm())
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	verifier, err := signature.LoadVerifierFromAlgorithmDetails(key.GetPublicKey(), details, options.WithED25519ph())
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return material{trusted, root.NewExpiringKey(verifier, time.Time{}, time.Time{})}
 }
