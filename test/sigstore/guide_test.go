@@ -16,9 +16,10 @@ import (
 type section struct {
 	title string
 	sh    []string // the fenced blocks
+	text  string   // of those that begin with what this machine does not have
 }
 
-var fence = regexp.MustCompile("(?ms)^## ([^\n]*)$|^```sh\n(.*?)^```$")
+var fence = regexp.MustCompile("(?ms)^## ([^\n]*)$|^```(sh|text)\n(.*?)^```$")
 
 func guide(t *testing.T) (list []section) {
 	t.Helper()
@@ -32,7 +33,11 @@ func guide(t *testing.T) (list []section) {
 			continue
 		}
 		last := &list[len(list)-1]
-		last.sh = append(last.sh, m[2])
+		if m[2] == "text" {
+			last.text += m[3]
+			continue
+		}
+		last.sh = append(last.sh, m[3])
 	}
 	return list
 }
@@ -42,7 +47,7 @@ func guide(t *testing.T) (list []section) {
 // there. Where it speaks of cosign v2, cosign is that.
 func TestGuide(t *testing.T) {
 	sections := guide(t)
-	server, sections := sections[0].sh[0], append([]section{{sections[0].title, sections[0].sh[1:]}}, sections[1:]...)
+	server, sections := sections[0].sh[0], append([]section{{title: sections[0].title, sh: sections[0].sh[1:]}}, sections[1:]...)
 	if server != "logserver --origin localhost\n" {
 		t.Fatalf("the guide begins with %q, and the harness starts a server otherwise", server)
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// bin is where TestMain puts the programs: logserver, logcli, logwitness, cosign3, cosign2,
-// rekor-cli and node. It is first in the clients' PATH.
+// bin is where TestMain puts the programs: logserver, logcli, logwitness, vault, cosign3,
+// cosign2, rekor-cli and node. It is first in the clients' PATH.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -39,7 +39,7 @@ func programs() error {
 	if err := sigstoreJS(); err != nil {
 		return err
 	}
-	if _, err := output("../..", "go", "build", "-o", bin, "./cmd/logserver", "./cmd/logcli", "./cmd/logwitness"); err != nil {
+	if _, err := output("../..", "go", "build", "-o", bin, "./cmd/logserver", "./cmd/logcli", "./cmd/logwitness", "./keys/kms/kmstest/vault"); err != nil {
 		return err
 	}
 	for _, p := range []struct{ name, module, tool string }{
