@@ -105,6 +105,12 @@ func (r *weightless) Read(context.Context) (guard.State, error) {
 // Confirm implements guard.Register.
 func (r *weightless) Confirm(ctx context.Context) (guard.State, error) { return r.Read(ctx) }
 
+// Poisoned implements guard.Register.
+func (r *weightless) Poisoned(ctx context.Context) (string, error) {
+	state, err := r.Read(ctx)
+	return state.Poisoned, err
+}
+
 // Advance implements guard.Register.
 func (r *weightless) Advance(_ context.Context, from, to guard.Head) error {
 	r.mu.Lock()

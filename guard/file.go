@@ -124,6 +124,12 @@ func (r *File) Read(context.Context) (State, error) {
 // Confirm implements Register. Each read is under the lock of all processes.
 func (r *File) Confirm(ctx context.Context) (State, error) { return r.Read(ctx) }
 
+// Poisoned implements Register.
+func (r *File) Poisoned(ctx context.Context) (string, error) {
+	state, err := r.Read(ctx)
+	return state.Poisoned, err
+}
+
 // Advance implements Register.
 func (r *File) Advance(_ context.Context, from, to Head) error {
 	if to.Size <= from.Size {

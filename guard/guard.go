@@ -84,6 +84,10 @@ type Register interface {
 	// Confirm is a Read that is never stale, wherever the register is kept. It
 	// costs more, and is asked before a log is frozen for what a Read said.
 	Confirm(ctx context.Context) (State, error)
+	// Poisoned returns why the log signs no more; empty for a healthy log. It is
+	// asked often by those who only watch, and so tells nothing about heads: to
+	// be sure of another's newest, a store may have to write.
+	Poisoned(ctx context.Context) (string, error)
 	// Advance replaces the newest head, durably, if it still is from; else
 	// ErrMoved. The caller has proven that to extends from. A size that does
 	// not grow is refused. Any other error means that the outcome is unknown.

@@ -55,6 +55,7 @@ type Shared struct {
 
 	mu   sync.Mutex // never held over the network
 	last Tagged     // the newest text known
+	sure time.Time  // when it was made sure of, or written
 }
 
 var _ Register = (*Shared)(nil)
@@ -88,7 +89,7 @@ func OpenShared(ctx context.Context, cell Cell) (*Shared, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open register %s: %w", cell.Where(), err), cell.Close())
 	}
-	return &Shared{cell: cell, origin: now.Origin, id: now.ID, last: now}, nil
+	return &Shared{cell: cell, origin: now.Origin, id: now.ID, last: now, sure: time.Now()}, nil
 }
 
 // Origin is the name of the log that the register belongs to.
@@ -110,6 +111,33 @@ func (r *Shared) Read(ctx context.Context) (State, error) {
 func (r *Shared) Confirm(ctx context.Context) (State, error) {
 	now, err := r.confirm(ctx, r.known())
 	return now.State, err
+}
+
+// sureEvery is how often at most one who watches makes sure of what others
+// register.
+const sureEvery = time.Second
+
+// Poisoned implements Register. Another's head is of no use to one who watches.
+// It is made sure of now and then nevertheless, so that this process knows what
+// was registered, and misses it if it is gone. Poison is made sure of at once.
+func (r *Shared) Poisoned(ctx context.Context) (string, error) {
+	known := r.known()
+	now, err := r.cell.Load(ctx)
+	switch {
+	case err != nil:
+		return "", r.unread(err)
+	case now.Mark == known.Mark:
+	case now.State.Poisoned != "" || r.mayFollow(known, now) != nil || r.unsure():
+		now, err = r.confirm(ctx, known)
+	}
+	return now.State.Poisoned, err
+}
+
+// unsure reports whether it is long ago that what is known was made sure of.
+func (r *Shared) unsure() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Since(r.sure) >= sureEvery
 }
 
 // Advance implements Register.
@@ -288,6 +316,7 @@ func (r *Shared) known() Tagged {
 func (r *Shared) learn(now Tagged) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sure = time.Now()
 	if now.Epoch > r.last.Epoch {
 		r.last = now
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // copies is a cell in a store that may answer from an older copy of it, or show
@@ -121,5 +123,73 @@ func TestOwnWritesNeedNoConfirmation(t *testing.T) {
 	}
 	if got, err := r.Confirm(t.Context()); err != nil || got.Newest != headOf(9) || c.confirmed != 1 {
 		t.Fatalf("%v, %v, confirmed %d times", got, err, c.confirmed)
+	}
+}
+
+// Who watches another's publications makes sure of them once a second, and of
+// poison at once.
+func TestWatcherSeldomConfirms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := openCopies(t)
+		c.confirmed = 0
+		const seconds = 10
+		for i := range int64(seconds * 10) {
+			c.write(headOf(i + 1))
+			if why, err := r.Poisoned(t.Context()); err != nil || why != "" {
+				t.Fatalf("%q, %v", why, err)
+			}
+			time.Sleep(time.Second / 10)
+		}
+		if c.confirmed > seconds {
+			t.Errorf("in %d seconds it was confirmed %d times", seconds, c.confirmed)
+		}
+		if known := r.known().State.Newest.Size; known < seconds*10-10 {
+			t.Errorf("it knows size %d, a second after size %d", known, seconds*10)
+		}
+		state := c.now.State
+		state.Poisoned = "a fork"
+		c.now = Tagged{Text: c.now.written(state)}
+		if why, err := r.Poisoned(t.Context()); err != nil || why != "a fork" {
+			t.Fatalf("%q, %v", why, err)
+		}
+	})
+}
+
+// Who watches an idle log confirms nothing.
+func TestWatcherOfAnIdleLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := openCopies(t)
+		c.confirmed = 0
+		for range 10 {
+			time.Sleep(2 * sureEvery)
+			if why, err := r.Poisoned(t.Context()); err != nil || why != "" {
+				t.Fatalf("%q, %v", why, err)
+			}
+		}
+		if c.confirmed != 0 {
+			t.Errorf("it was confirmed %d times", c.confirmed)
+		}
+	})
+}
+
+// Who watches misses what it was sure of, and does not believe a server that
+// lags, nor poison that is not there.
+func TestWatcherOfAnOlderCopy(t *testing.T) {
+	c, r := openCopies(t)
+	older := c.now
+	if err := r.Advance(t.Context(), Empty(), headOf(5)); err != nil {
+		t.Fatal(err)
+	}
+	poisoned := older
+	poisoned.Text = older.written(State{Newest: headOf(6), Poisoned: "lost in a crash"})
+	for _, shown := range []*Tagged{&older, &poisoned} {
+		c.shown = shown
+		if why, err := r.Poisoned(t.Context()); err != nil || why != "" {
+			t.Fatalf("%q, %v", why, err)
+		}
+	}
+	c.shown, c.now = nil, older
+	if _, err := r.Poisoned(t.Context()); !errors.Is(err, ErrCorrupt) {
+		t.Fatal(err)
 	}
 }

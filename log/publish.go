@@ -116,6 +116,8 @@ func (p *publisher) run(ctx context.Context, appended <-chan struct{}) {
 			}
 		default:
 			p.failed(ctx, err)
+			// Another replica may reach the register or the witnesses that we do not.
+			p.release(ctx)
 			if p.done(appended) || !wait.sleep(ctx) {
 				return
 			}
@@ -212,13 +214,13 @@ func (p *publisher) step(ctx context.Context) error {
 // a reason to stop: who publishes reads the register for each checkpoint, and
 // who watches need not read it as often as it looks.
 func (p *publisher) watch(ctx context.Context) error {
-	if now := time.Now(); now.Sub(p.asked) >= askRegisterEvery {
-		if err := p.checkPoison(ctx); err != nil {
-			return err
-		}
-		p.asked = now
+	unread := p.checkPoison(ctx)
+	if _, ok := contradicts(unread); ok {
+		return unread
 	}
-	return p.follow(ctx)
+	// What another replica published, it registered, and it is shown even while
+	// we cannot ask the register ourselves.
+	return errors.Join(p.follow(ctx), unread)
 }
 
 // idlePoisoned is the step of a poisoned log: nothing that waits will be
@@ -266,13 +268,18 @@ func (p *publisher) release(ctx context.Context) {
 
 // checkPoison learns of poison that another replica found.
 func (p *publisher) checkPoison(ctx context.Context) error {
-	state, err := p.l.cfg.Register.Read(ctx)
+	now := time.Now()
+	if now.Sub(p.asked) < askRegisterEvery {
+		return nil
+	}
+	reason, err := p.l.cfg.Register.Poisoned(ctx)
 	if err != nil {
 		return fmt.Errorf("read the register: %w", err)
 	}
-	if state.Poisoned != "" {
-		return contradiction{state.Poisoned}
+	if reason != "" {
+		return contradiction{reason}
 	}
+	p.asked = now
 	return nil
 }
 
