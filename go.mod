@@ -4,6 +4,8 @@ go 1.26.0
 
 require (
 	filippo.io/mldsa v1.0.0
+	github.com/digitorus/pkcs7 v0.0.0-20250730155240-ffadbf3f398c
+	github.com/digitorus/timestamp v0.0.0-20231217203849-220c5c2851b7
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.31.0
 	github.com/minio/minio-go/v7 v7.4.1

@@ -50,7 +50,7 @@ type bundle struct {
 	above       []*x509.Certificate
 	hint        string
 	entries     []logEntry
-	timestamps  int // of RFC 3161
+	timestamps  [][]byte // of RFC 3161
 	message     *messageSignature
 	envelope    *envelope
 }
@@ -83,6 +83,14 @@ type logEntry struct {
 	root             []byte
 	hashes           []merkle.Hash
 	note             []byte
+}
+
+// signature is what is timestamped: the bytes of the signature, not of its text.
+func (b bundle) signature() []byte {
+	if b.message != nil {
+		return b.message.signature
+	}
+	return b.envelope.signature
 }
 
 // bundleVersion knows the spellings of the versions of the format.
@@ -181,9 +189,8 @@ func (b *bundle) readMaterial(o object) {
 	b.readLogEntries(m)
 	if t, ok := m.object("timestampVerificationData"); ok {
 		for _, s := range t.objects("rfc3161Timestamps", maxAttached) {
-			s.bytes("signedTimestamp")
+			b.timestamps = append(b.timestamps, s.bytes("signedTimestamp"))
 			s.end()
-			b.timestamps++
 		}
 		t.end()
 	}

@@ -377,9 +377,9 @@ func TestBundles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.t = t
-			want, seconds := all+"time not checked, signer passed", int64(0)
+			want, seconds := all+"time not checked, timestamp not checked, signer passed", int64(0)
 			if s.trust.BareKeys != nil {
-				want, seconds = all+"time passed, signer passed", 1_700_000_000
+				want, seconds = all+"time passed, timestamp not checked, signer passed", 1_700_000_000
 			}
 			if r := s.verifies(); states(r) != want || r.Time != seconds {
 				t.Errorf("%s; time %d", states(r), r.Time)

@@ -63,7 +63,7 @@ func BundleOrigins(data []byte) ([]string, error) {
 }
 
 func bundleChecks() []string {
-	return []string{"bundle", "entry", "artifact", "signature", "checkpoint", "witnesses", "inclusion", "time", "signer"}
+	return []string{"bundle", "entry", "artifact", "signature", "checkpoint", "witnesses", "inclusion", "time", "timestamp", "signer"}
 }
 
 // passed counts the checks that passed.
@@ -83,6 +83,7 @@ type bundled struct {
 	digests digests
 	logged  logEntry
 	keys    []checkpoint.Verifier // of the log, that signed the checkpoint
+	stamps  []int64               // when timestamp authorities saw the signature, in POSIX seconds
 	rekorV1 bool                  // the checkpoint is Rekor v1's
 }
 
@@ -91,7 +92,7 @@ func (v *bundled) verify(i int) {
 	v.proof = checkpoint.Proof{Extra: v.logged.body, Index: v.logged.proofIndex, Hashes: v.logged.hashes, Checkpoint: v.logged.note}
 	v.note("bundle", Passed, "in Sigstore's format, version %s%s", v.bundle.version, v.which(i))
 	for _, step := range []func() error{
-		v.matchEntry, v.matchSubject, v.verifySignature, v.open, v.checkWitnesses, v.include, v.findTime, v.matchSignerThen,
+		v.matchEntry, v.matchSubject, v.verifySignature, v.open, v.checkWitnesses, v.include, v.findTime, v.findStamps, v.checkPeriod, v.matchSignerThen,
 	} {
 		if step() != nil {
 			v.skipRest(bundleChecks()...)
@@ -334,7 +335,7 @@ func (v *bundled) findTime() error {
 	case e.promise != nil || e.integrated != 0:
 		return v.fail("time", fmt.Errorf("the bundle has an integratedTime of %d or a promise, and nothing that this log signs bears it out", e.integrated))
 	default:
-		v.findCosigned(v.bundle.timestamps)
+		v.findCosigned()
 	}
 	return nil
 }
@@ -351,8 +352,14 @@ func (v *bundled) kept() bool {
 
 // matchSignerThen compares who signed, now that it is known by when.
 func (v *bundled) matchSignerThen() error {
-	v.then = &moment{v.Time, v.bundle.above, v.untimed()}
-	return v.matchSigner()
+	v.then = &moment{v.proven(), v.bundle.above, v.untimed()}
+	if err := v.matchSigner(); err != nil {
+		return err
+	}
+	if v.bundle.certificate != nil {
+		v.note("sct", NotChecked, "whether a CT log has the certificate: SCTs are not read")
+	}
+	return nil
 }
 
 // untimed says what is missing where no time is proven.
@@ -360,8 +367,8 @@ func (v *bundled) untimed() string {
 	switch {
 	case v.rekorV1:
 		return "the bundle lacks the promise that Rekor v1 signs"
-	case v.bundle.timestamps > 0:
-		return "Rekor v2 signs no time, and RFC 3161 timestamps are not read here: ask for witnesses with a policy, whose cosignatures have times"
+	case len(v.bundle.timestamps) > 0:
+		return "Rekor v2 signs no time, and no timestamp authority is trusted, whose timestamps the bundle has; witnesses, whom a policy asks for, sign times too"
 	}
-	return "Rekor v2 signs no time: ask for witnesses with a policy, whose cosignatures have times"
+	return "Rekor v2 signs no time, and the bundle has no timestamp of RFC 3161; witnesses, whom a policy asks for, sign times too"
 }

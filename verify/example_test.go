@@ -50,6 +50,7 @@ func ExampleVerifyBundle() {
 	// passed witnesses
 	// passed inclusion
 	// passed time
+	// not checked timestamp
 	// passed signer
 	// verified: true
 }

@@ -28,6 +28,8 @@ type Signer struct {
 	Issuer        string
 	Roots         *x509.CertPool
 	Intermediates *x509.CertPool
+	// Valid is when the authorities are trusted, as a trusted root has it.
+	Valid Period
 }
 
 // match says who a signer is, or why it is not the one that is trusted.
@@ -71,10 +73,10 @@ func (s Signer) matchCertificate(c *x509.Certificate, then *moment) (string, err
 	if then == nil {
 		return "certificate of " + s.Identity + " (that it was valid when it signed is not proven)", nil
 	}
-	if err := then.within(c, chains); err != nil {
+	if err := then.within(c, chains, s.Valid); err != nil {
 		return "", err
 	}
-	return "certificate of " + s.Identity + ", valid when that was logged (whether a CT log has it is not checked)", nil
+	return "certificate of " + s.Identity + ", valid at that time", nil
 }
 
 // chains leads from a certificate to the roots, at the moment that it begins to

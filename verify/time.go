@@ -9,19 +9,15 @@ import (
 	"indelible/checkpoint"
 )
 
-// findCosigned finds a time in the checkpoint's signatures. It says how many
-// timestamps, of RFC 3161, it does not look at.
-func (v *verification) findCosigned(timestamps int) {
+// findCosigned finds a time in the checkpoint's signatures.
+func (v *verification) findCosigned() {
 	at, by := v.cosignedBy()
-	switch {
-	case by != "":
-		v.Time = at
-		v.note("time", Passed, "logged by %d (seconds since 1970, UTC), when %s", at, by)
-	case timestamps > 0:
-		v.note("time", NotChecked, "the bundle has %d RFC 3161 timestamps, which are not read here, and nobody else signed a time", timestamps)
-	default:
+	if by == "" {
 		v.note("time", NotChecked, "a proof says that the entry is in the log, not since when")
+		return
 	}
+	v.Time = at
+	v.note("time", Passed, "logged by %d (seconds since 1970, UTC), when %s", at, by)
 }
 
 // cosignedBy is the earliest time by which a quorum had cosigned, or, where no
@@ -56,23 +52,30 @@ func (v *verification) until(seconds int64) (keys []checkpoint.Verifier) {
 	return keys
 }
 
-// moment is a time by which a signature was there.
+// moment is when a signature was there: all times by which it is proven that it
+// was.
 type moment struct {
-	seconds int64               // POSIX; 0 if none is proven
+	seconds []int64             // POSIX
 	above   []*x509.Certificate // that came with the signer's
-	missing string              // why none is
+	missing string              // why none is proven
 }
 
-// within checks that all certificates of a chain were valid at the moment.
-func (m moment) within(c *x509.Certificate, chains [][]*x509.Certificate) error {
+// within checks that all certificates of a chain were valid at every proven time,
+// and so was the period for which the authority is trusted.
+func (m moment) within(c *x509.Certificate, chains [][]*x509.Certificate, trusted Period) error {
 	const layout = "2006-01-02T15:04:05Z"
 	validity := fmt.Sprintf("its certificate was valid from %s to %s", c.NotBefore.UTC().Format(layout), c.NotAfter.UTC().Format(layout))
-	if m.seconds == 0 {
+	if len(m.seconds) == 0 {
 		return fmt.Errorf("%s, and nothing proves that it signed by then: %s", validity, m.missing)
 	}
-	expired := func(c *x509.Certificate) bool { return m.seconds < c.NotBefore.Unix() || m.seconds > c.NotAfter.Unix() }
-	if !slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return !slices.ContainsFunc(chain, expired) }) {
-		return fmt.Errorf("%s, and it, or one above it, was not at the proven time, %d (%d to %d, in seconds since 1970, UTC)", validity, m.seconds, c.NotBefore.Unix(), c.NotAfter.Unix())
+	for _, at := range m.seconds {
+		expired := func(c *x509.Certificate) bool { return at < c.NotBefore.Unix() || at > c.NotAfter.Unix() }
+		if !slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return !slices.ContainsFunc(chain, expired) }) {
+			return fmt.Errorf("%s, and it, or one above it, was not at the proven time, %d (%d to %d, in seconds since 1970, UTC)", validity, at, c.NotBefore.Unix(), c.NotAfter.Unix())
+		}
+		if !trusted.has(at) {
+			return fmt.Errorf("its certificate authority is trusted %s, and the proven time is %d (in seconds since 1970, UTC)", trusted, at)
+		}
 	}
 	return nil
 }

@@ -25,7 +25,10 @@
 //	witnesses    the policy's quorum cosigned it (with a policy)
 //	inclusion    the entry is in the checkpoint's tree
 //	time         by when it was logged, if somebody who is trusted signed that
+//	timestamp    by when it was signed, if a timestamp authority that is trusted says so
+//	period       the log's key was in use then, if it is trusted for a time only
 //	signer       the signature's key is one that is trusted
+//	sct          that a CT log has its certificate: not checked, and said so
 //
 // Both stop at the first check that fails, and say that those after it were not
 // made.
@@ -41,10 +44,16 @@
 //	witnesses    the earliest time by which a quorum of the policy had cosigned;
 //	             to backdate it, a quorum would have to lie
 //	the log      its own timestamped signature, if no witnesses are asked for
+//	timestamps   of RFC 3161, over the signature, by an authority that is trusted
 //
 // and the certificate, and all above it, were valid then, for code signing or for
-// all usages. RFC 3161 timestamps are not read. Of a proof file Verify asks for
+// all usages. Where several times are proven, it must be so at each: whoever could
+// backdate one of them cannot thereby help himself. Of a proof file Verify asks for
 // neither time nor usage, and says so of the time.
+//
+// Reading timestamps takes more than a pure package may import: verify/timestamp
+// does it, and is handed in. verify/trustedroot reads Sigstore's trusted_root.json
+// as what Trust has of logs, authorities and timestamp authorities.
 //
 // # Rekor v1
 //
@@ -82,10 +91,48 @@ type Trust struct {
 	// BareKeys are keys of trusted logs whose names are not known, as Sigstore
 	// hands them around: of any log that signs with them, Rekor v1's included.
 	BareKeys []crypto.PublicKey
+	// Listed are the logs of a trusted root.
+	Listed []ListedLog
+	// Timestamps are the timestamp authorities of which one must have stamped a
+	// bundle's signature, if it has timestamps. Without any, those are not read.
+	Timestamps []TimestampAuthority
 	// Signers: one of them must have signed. Raw entries are not signed, and
 	// need AnySigner.
 	Signers   []Signer
 	AnySigner bool
+}
+
+// ListedLog is a log as Sigstore's trusted root has it: by a key and an id, for a
+// time.
+type ListedLog struct {
+	Key crypto.PublicKey
+	// ID is what bundles call the log by, or the first four bytes of it. That of an
+	// Ed25519 key is made of the log's name too, which binds it to that name.
+	ID []byte
+	// Valid is when the key was in use. Times that are proven must be within.
+	Valid Period
+}
+
+// Period is a time, from its first second to its last, in POSIX seconds; 0 is no
+// bound.
+type Period struct{ From, Until int64 }
+
+func (p Period) has(seconds int64) bool {
+	return seconds >= p.From && (p.Until == 0 || seconds <= p.Until)
+}
+
+func (p Period) String() string {
+	if p.Until == 0 {
+		return fmt.Sprintf("from %d on", p.From)
+	}
+	return fmt.Sprintf("from %d to %d", p.From, p.Until)
+}
+
+// TimestampAuthority is a timestamp authority that is trusted. Stamped returns the
+// time, in POSIX seconds, at which a timestamp of its says that the bytes of a
+// signature were there, or why it does not. See verify/timestamp.
+type TimestampAuthority interface {
+	Stamped(response, signature []byte) (seconds int64, err error)
 }
 
 // ErrNoTrust: there is nothing to compare with.
@@ -93,7 +140,7 @@ var ErrNoTrust = errors.New("nothing to compare with")
 
 // check refuses to verify against nobody.
 func (t Trust) check() error {
-	if len(t.Logs)+len(t.BareKeys) == 0 && (t.Policy == nil || len(t.Policy.Logs) == 0) {
+	if len(t.Logs)+len(t.BareKeys)+len(t.Listed) == 0 && (t.Policy == nil || len(t.Policy.Logs) == 0) {
 		return fmt.Errorf("%w: no log is trusted", ErrNoTrust)
 	}
 	if _, err := t.named("log"); err != nil {
@@ -127,7 +174,23 @@ func (t Trust) named(name string) ([]checkpoint.Verifier, error) {
 		}
 		list = append(list, v)
 	}
+	for _, l := range t.Listed {
+		v, err := checkpoint.NewVerifier(name, l.Key)
+		if err != nil {
+			return nil, fmt.Errorf("the key of a log: %w", err)
+		}
+		if l.is(v) {
+			list = append(list, v)
+		}
+	}
 	return list, nil
+}
+
+// is reports whether a key is a listed log's, under the name that it has.
+func (l ListedLog) is(v checkpoint.Verifier) bool {
+	k, err := checkpoint.NewVerifier(v.Name(), l.Key)
+	id := logID(v)
+	return err == nil && k.Equal(v) && len(l.ID) >= 4 && bytes.HasPrefix(id, l.ID)
 }
 
 // cosigners are the witnesses that may have signed.
@@ -163,7 +226,8 @@ type Result struct {
 	Origin   string     `json:"origin,omitempty"`
 	Index    int64      `json:"index"`
 	Size     int64      `json:"treeSize"`
-	Time     int64      `json:"time,omitempty"` // by when it was logged, in POSIX seconds; 0 if that is not proven
+	Time     int64      `json:"time,omitempty"`      // by when it was logged, in POSIX seconds; 0 if that is not proven
+	Stamped  int64      `json:"timestamp,omitempty"` // by when it was signed, as timestamp authorities say; 0 if none that is trusted does
 	LeafHash []byte     `json:"leafHash,omitempty"`
 	Checks   []Check    `json:"checks"`
 }
@@ -202,7 +266,7 @@ func Verify(artifact io.Reader, proof []byte, trust Trust) (Result, error) {
 			return v.Result, v.readError
 		}
 	}
-	v.findCosigned(0)
+	v.findCosigned()
 	v.Verified = true
 	return v.Result, nil
 }
@@ -346,7 +410,9 @@ func (v *verification) matchSigner() error {
 				v.note("signer", Passed, "%s", what)
 				return nil
 			}
-			why = append(why, err)
+			if said := err.Error(); !slices.ContainsFunc(why, func(e error) bool { return e.Error() == said }) {
+				why = append(why, err)
+			}
 		}
 	}
 	if len(why) == 0 {

@@ -47,7 +47,7 @@ func TestBundle(t *testing.T) {
 				Exit     int
 				Checks   []struct{ Name, State string }
 			}
-			if err := json.Unmarshal([]byte(out), &said); err != nil || said.Verified || said.Exit != exitUnverified || len(said.Checks) != 9 || said.Checks[2].State != "failed" {
+			if err := json.Unmarshal([]byte(out), &said); err != nil || said.Verified || said.Exit != exitUnverified || len(said.Checks) != 10 || said.Checks[2].State != "failed" {
 				t.Errorf("%v: %s", err, out)
 			}
 		}
@@ -62,7 +62,7 @@ func TestBundleOfRekorV1(t *testing.T) {
 	key := []string{"verify", artifact, "--log-key", w.path("rekor-v1.pem")}
 	who := []string{"--certificate-identity", "builder@example.com", "--certificate-oidc-issuer", "https://accounts.example.com", "--ca-roots", w.path("ca.pem")}
 	out, _ := w.run(exitDone, append(key, who...)...)
-	says(t, out, "✓ time", "valid when that was logged")
+	says(t, out, "✓ time", "valid at that time", "– sct")
 	out, _ = w.run(exitUnverified, append([]string{"verify", artifact, "--policy", w.path("policy.txt")}, who...)...)
 	says(t, out, "✗ witnesses", "Rekor v1")
 	out, _ = w.run(exitUnverified, append(key, "--signer", w.path("cosign.pub"))...)

@@ -15,6 +15,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/keys"
 	"indelible/verify"
+	"indelible/verify/trustedroot"
 )
 
 // home is the folder of this user's key and pins.
@@ -203,13 +204,12 @@ func (p *program) firstKey(file string) (crypto.Signer, error) {
 }
 
 // signers are those whose signature is accepted.
-func (p *program) signers(cert certificateFlags) ([]verify.Signer, error) {
+func (p *program) signers(cert certificateFlags, root trustedroot.Root) ([]verify.Signer, error) {
 	if cert.given() {
 		if p.signer != "" {
 			return nil, usagef("give --signer, or a certificate's identity, not both")
 		}
-		s, err := cert.signer()
-		return []verify.Signer{s}, err
+		return cert.signers(root)
 	}
 	if digest, ok := strings.CutPrefix(p.signer, "SHA256:"); ok {
 		if sum, err := hex.DecodeString(digest); err != nil || len(sum) != sha256.Size {

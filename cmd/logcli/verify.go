@@ -11,12 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
 	"indelible/keys"
 	"indelible/verify"
+	"indelible/verify/trustedroot"
 )
 
 // proofSuffix is put after an artifact's name. SPEC: tlog-proof.
@@ -33,20 +33,21 @@ type certificateFlags struct{ identity, issuer, roots string }
 
 func (c certificateFlags) given() bool { return c.identity != "" || c.issuer != "" || c.roots != "" }
 
-func (c certificateFlags) signer() (verify.Signer, error) {
-	if c.identity == "" || c.roots == "" {
-		return verify.Signer{}, usagef("a certificate needs --certificate-identity and --ca-roots (and --certificate-oidc-issuer where it comes from Fulcio)")
+// signers are whoever has such a certificate, by an authority of --ca-roots or else
+// of the trusted root.
+func (c certificateFlags) signers(root trustedroot.Root) ([]verify.Signer, error) {
+	byRoot := root.Signers(c.identity, c.issuer)
+	if c.identity == "" || c.roots == "" && len(byRoot) == 0 {
+		return nil, usagef("a certificate needs --certificate-identity and --ca-roots, or for the latter a --trusted-root with an authority (and --certificate-oidc-issuer where it comes from Fulcio)")
 	}
-	pem, err := os.ReadFile(c.roots)
+	if c.roots == "" {
+		return byRoot, nil
+	}
+	certs, err := readCertificates("--ca-roots", c.roots)
 	if err != nil {
-		return verify.Signer{}, usagef("--ca-roots: %w", err)
+		return nil, err
 	}
-	// Not AppendCertsFromPEM, which leaves out what it cannot read.
-	certs, err := cryptoutils.UnmarshalCertificatesFromPEM(pem)
-	if err != nil || len(certs) == 0 {
-		return verify.Signer{}, usagef("--ca-roots: %s holds no certificates in PEM, or a damaged one: %v", c.roots, err)
-	}
-	return verify.Signer{Identity: c.identity, Issuer: c.issuer, Roots: poolOf(certs)}, nil
+	return []verify.Signer{{Identity: c.identity, Issuer: c.issuer, Roots: poolOf(certs)}}, nil
 }
 
 func poolOf(certs []*x509.Certificate) *x509.CertPool {
@@ -59,8 +60,7 @@ func poolOf(certs []*x509.Certificate) *x509.CertPool {
 
 func (p *program) verifyCommand() *cobra.Command {
 	var from proofFlags
-	var cert certificateFlags
-	anySigner := false
+	var trust trustFlags
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify offline that a file is signed and logged",
@@ -68,31 +68,36 @@ func (p *program) verifyCommand() *cobra.Command {
 			"trust. Nothing is asked over the network. FILE - is standard input; it needs\n" +
 			"--proof or --bundle.\n\n" +
 			"The proof is a proof file of logcli's, or a bundle of cosign's or Sigstore's\n" +
-			"libraries. The log is --log-key, --policy, or the one remembered from your first\n" +
-			"add. The signer is --signer, your own key, or whoever has a certificate of an\n" +
-			"identity.",
+			"libraries. The log is --log-key, --policy, one of --trusted-root, or the one\n" +
+			"remembered from your first add. The signer is --signer, your own key, or whoever\n" +
+			"has a certificate of an identity.\n\n" +
+			"A trusted root (trusted_root.json of Sigstore's) names logs, certificate\n" +
+			"authorities and timestamp authorities; a flag for one of these takes its place.",
 		Example: "  logcli verify app.tgz --signer release.pub\n" +
 			"  logcli verify app.tgz --certificate-identity me@example.com --ca-roots ca.pem\n" +
-			"  logcli verify app.tgz --bundle app.sigstore.json --policy policy.txt",
+			"  logcli verify app.tgz --bundle app.sigstore.json --policy policy.txt\n" +
+			"  logcli verify app.tgz --trusted-root trusted_root.json --signer cosign.pub",
 		Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, a []string) error { return p.verify(a[0], from, cert, anySigner) },
+		RunE: func(_ *cobra.Command, a []string) error { return p.verify(a[0], from, trust) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&from.proof, "proof", "", "`FILE` with the proof (default: the file's name and "+proofSuffix+", .sigstore.json or .sigstore, whichever there is)")
 	f.StringVar(&from.bundle, "bundle", "", "`FILE` with a Sigstore bundle, in place of --proof")
-	f.StringVar(&cert.identity, "certificate-identity", "", "the signer's identity: a `NAME` in the certificate, which is an e-mail address, URI or DNS name")
-	f.StringVar(&cert.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer's `URL` in a Fulcio certificate (needed where there is one)")
-	f.StringVar(&cert.roots, "ca-roots", "", "PEM `FILE` with the certificate authorities that are trusted, the intermediate one too where there is one")
-	f.BoolVar(&anySigner, "any-signer", false, "do not compare who signed (needed for raw entries, which nobody signs)")
+	f.StringVar(&trust.certificate.identity, "certificate-identity", "", "the signer's identity: a `NAME` in the certificate, which is an e-mail address, URI or DNS name")
+	f.StringVar(&trust.certificate.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer's `URL` in a Fulcio certificate (needed where there is one)")
+	f.StringVar(&trust.certificate.roots, "ca-roots", "", "PEM `FILE` with the certificate authorities that are trusted, the intermediate one too where there is one")
+	f.StringVar(&trust.root.trustedRoot, "trusted-root", "", "`FILE` with a trusted root of Sigstore's: the logs and authorities that are trusted")
+	f.StringArrayVar(&trust.root.tsa, "tsa", nil, "PEM `FILE` with a timestamp authority's certificates, its own first, whose timestamps in a bundle are trusted; may be given again")
+	f.BoolVar(&trust.anySigner, "any-signer", false, "do not compare who signed (needed for raw entries, which nobody signs)")
 	return cmd
 }
 
-func (p *program) verify(file string, from proofFlags, cert certificateFlags, anySigner bool) error {
+func (p *program) verify(file string, from proofFlags, whom trustFlags) error {
 	proof, err := from.read(file)
 	if err != nil {
 		return err
 	}
-	trust, err := p.trust(proof, cert, anySigner)
+	trust, err := p.trust(proof, whom)
 	if err != nil {
 		return err
 	}
@@ -184,13 +189,28 @@ func noProof(file, proofFile string, err error) error {
 // noTrust says what to give.
 func (p *program) noTrust(err error) error {
 	return usagef("%w: that somebody signed and logged it proves nothing.\n"+
-		"Give the log (--log-key VKEY|FILE, with Rekor's key too, as PEM, or --policy FILE) and the signer (--signer FILE|SHA256:…, or --certificate-identity with --ca-roots).\n"+
+		"Give the log (--log-key VKEY|FILE, with Rekor's key too, as PEM, --policy FILE or --trusted-root FILE) and the signer (--signer FILE|SHA256:…, or --certificate-identity with --ca-roots).\n"+
 		"Your own logcli add remembers both", err)
 }
 
+// trustFlags say whom to trust.
+type trustFlags struct {
+	certificate certificateFlags
+	root        rootFlags
+	anySigner   bool
+}
+
 // trust gathers whom to trust: from flags, or as remembered.
-func (p *program) trust(proof proofData, cert certificateFlags, anySigner bool) (t verify.Trust, err error) {
-	t.AnySigner = anySigner
+func (p *program) trust(proof proofData, whom trustFlags) (t verify.Trust, err error) {
+	if len(whom.root.tsa) > 0 && !proof.isBundle {
+		return t, usagef("--tsa is for bundles: a proof file has no timestamps")
+	}
+	root, err := whom.root.read()
+	if err != nil {
+		return t, err
+	}
+	p.trusts(&t, root)
+	t.AnySigner = whom.anySigner
 	if t.BareKeys, err = p.bareKeys(); err != nil {
 		return t, err
 	}
@@ -199,13 +219,13 @@ func (p *program) trust(proof proofData, cert certificateFlags, anySigner bool) 
 			return t, err
 		}
 	}
-	if p.logKey == "" && p.policy == "" {
+	if p.logKey == "" && p.policy == "" && whom.root.trustedRoot == "" {
 		if t.Logs, err = p.pinnedFor(proof); err != nil {
 			return t, err
 		}
 	}
-	if !anySigner {
-		t.Signers, err = p.signers(cert)
+	if !whom.anySigner {
+		t.Signers, err = p.signers(whom.certificate, root)
 	}
 	return t, err
 }
@@ -318,5 +338,8 @@ func (p *program) printChecks(file string, r verify.Result) {
 	fmt.Fprintf(p.stdout, "\n%s %s is in log %s, number %d.\n", p.colour("1;32", "Verified:"), harmless(file), r.Origin, r.Index)
 	if r.Time != 0 {
 		fmt.Fprintf(p.stdout, "It was there by %s.\n", time.Unix(r.Time, 0).UTC().Format(time.RFC3339))
+	}
+	if r.Stamped != 0 {
+		fmt.Fprintf(p.stdout, "It was signed by %s.\n", time.Unix(r.Stamped, 0).UTC().Format(time.RFC3339))
 	}
 }
