@@ -25,6 +25,9 @@ func (p *publisher) advance(ctx context.Context) error {
 			return contradiction{state.Poisoned} // another replica found it
 		}
 		registered := state.Newest
+		if err := p.l.registerKnows(ctx, registered, p.published()); err != nil {
+			return err
+		}
 		// A head that another replica registered lies between ours and the
 		// database's. Ours must pass through it.
 		if registered.Size > p.edge.Size() {

@@ -107,6 +107,7 @@ type Log struct {
 	mu       sync.Mutex
 	state    state
 	poisoned string        // why, once state is statePoisoned
+	shown    guard.Head    // the largest signed head that others showed and the database does not bear out
 	trouble  [stages]error // what keeps failing at present, by stage
 }
 
@@ -295,16 +296,30 @@ func (l *Log) poison(ctx context.Context, reason string) {
 }
 
 // recordPoison makes the poison outlive the process, even one that is about to
-// end.
+// end. A register that is older than the log says nothing about the log, and its
+// poison stays its own: other replicas may have the right one.
 func (l *Log) recordPoison(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	l.mu.Lock()
-	reason := l.poisoned
+	reason, shown := l.poisoned, l.shown
 	l.mu.Unlock()
-	l.failing(stagePoison, errors.Join(
-		l.cfg.Register.Poison(ctx, reason),
-		l.cfg.Store.Poison(ctx, l.cfg.Record.ID, reason)))
+	err := l.cfg.Register.Poison(ctx, reason, shown)
+	if err != nil || !l.registerIsOlder(ctx) {
+		err = errors.Join(err, l.cfg.Store.Poison(ctx, l.cfg.Record.ID, reason))
+	}
+	l.failing(stagePoison, err)
+}
+
+// registerIsOlder reports whether it is certain that the register lacks what is
+// published.
+func (l *Log) registerIsOlder(ctx context.Context) bool {
+	pub, err := l.cfg.Store.Published(ctx, l.cfg.Record.ID)
+	if err != nil {
+		return false
+	}
+	state, err := l.cfg.Register.Confirm(ctx)
+	return err == nil && pub.Size > state.Newest.Size
 }
 
 // unrecorded reports whether recordPoison failed.

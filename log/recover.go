@@ -129,7 +129,7 @@ func (l *Log) edgeOf(ctx context.Context, registered guard.Head) (merkle.Edge, e
 
 // checkPublished shows the published checkpoint, if there is one. Nothing is
 // published that is not registered first, so a checkpoint beyond the register
-// means that the register is not what it was.
+// means that the register is not what it was, or not the log's only one.
 func (l *Log) checkPublished(ctx context.Context, p *publisher, registered guard.Head) error {
 	pub, err := l.cfg.Store.Published(ctx, l.cfg.Record.ID)
 	if err != nil {
@@ -138,20 +138,29 @@ func (l *Log) checkPublished(ctx context.Context, p *publisher, registered guard
 	if pub.Version == 0 {
 		return nil
 	}
-	if pub.Size > registered.Size {
-		// Another replica may have gone on between the two reads, and the register's
-		// server may lag behind.
-		state, err := l.cfg.Register.Confirm(ctx)
-		if err != nil {
-			return fmt.Errorf("read the register: %w", err)
-		}
-		registered = state.Newest
-		if pub.Size > registered.Size {
-			return contradictf("the register is older than the log: it knows size %d, and a checkpoint of size %d is published: "+
-				"the register was restored from an older copy, or made anew", registered.Size, pub.Size)
-		}
+	if err := l.registerKnows(ctx, registered, pub.Size); err != nil {
+		return err
 	}
 	return l.showPublished(ctx, p, pub)
+}
+
+// registerKnows makes sure that the register's newest head, as it was read, is
+// not behind a published size.
+func (l *Log) registerKnows(ctx context.Context, registered guard.Head, published int64) error {
+	if published <= registered.Size {
+		return nil
+	}
+	// Another replica may have gone on between the two reads, and the register's
+	// server may lag behind.
+	state, err := l.cfg.Register.Confirm(ctx)
+	if err != nil {
+		return fmt.Errorf("read the register: %w", err)
+	}
+	if registered = state.Newest; published > registered.Size {
+		return contradictf("the register is older than the log: it knows size %d, and a checkpoint of size %d is published: "+
+			"the register was restored from an older copy, made anew, or is not the one that the log's other servers share", registered.Size, published)
+	}
+	return nil
 }
 
 func (l *Log) showPublished(ctx context.Context, p *publisher, pub storage.Published) error {

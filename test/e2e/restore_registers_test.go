@@ -149,8 +149,13 @@ func registerStates(t *testing.T, k kept) {
 	s.start()
 	s.refusesToGoOn(l, c, "the register is older than the log: ")
 	s.stop()
+	s.start()
+	s.refusesToGoOn(l, c, "the register is older than the log: ")
+	s.stop()
 	newest()
-	s.refusesNothing(t, l, c)
+	s.start()
+	s.ready()
+	l.settle(c)
 
 	// Put back under a server that runs.
 	older()
@@ -265,11 +270,54 @@ func TestTwoReplicasWithDifferentRegisters(t *testing.T) {
 	must(t, nil, "logserver", append([]string{"init"}, other.args...)...)
 	b.args = append(b.args, "--register", filepath.Join(other.args[len(other.args)-3], "register"))
 	b.refusesStart("give the log's own with --register")
+	// The log itself is well, and servers that have its register go on.
 	a.stop()
-	a.refusesNothing(t, l, c)
+	a.start()
+	a.ready()
 	l.add(c, "third")
 	l.settle(c)
 	a.stop()
+}
+
+// Two replicas that were given a copy each of one register, so that neither is
+// older when they start: who publishes second finds out, and signs nothing. The
+// other goes on, and so do both when they share a register.
+func TestTwoReplicasWithCopiesOfARegister(t *testing.T) {
+	db := newMariaDB(t)
+	args := mysqlArgs(t, db, "log")
+	a := newServer(t, args...)
+	a.start()
+	a.ready()
+	c, l := a.client(a.vkey()), newLedger(t)
+	l.add(c, "before")
+	a.stop()
+	register, other := filepath.Join(args[1], "register"), filepath.Join(args[1], "copy")
+	copyFile(t, register, other)
+	b := newServer(t, append(args[:len(args):len(args)], "--register", other)...)
+	for _, s := range []*server{a, b} {
+		s.start()
+		s.ready()
+	}
+	cb, why := b.client(a.vkey()), "the register is older than the log: it knows size 1, and a checkpoint of size 2 is published"
+	l.add(c, "second")
+	b.refusesToGoOn(l, cb, why)
+	b.stop()
+	b.start()
+	b.refusesToGoOn(l, cb, why)
+	l.add(c, "third")
+	a.stop()
+	a.start()
+	a.ready()
+	l.add(c, "fourth")
+	b.stop()
+	b.args = append(b.args, "--register", register)
+	b.start()
+	b.ready()
+	l.add(cb, "fifth")
+	l.settle(c)
+	l.settle(cb)
+	a.stop()
+	b.stop()
 }
 
 // The DSNs of two logs are swapped. They have two names, or one.
