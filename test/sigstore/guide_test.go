@@ -3,6 +3,7 @@ package sigstore
 import (
 	"crypto"
 	"crypto/x509"
+	"debug/buildinfo"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,17 +28,22 @@ func guide(t *testing.T) (list []section) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fences := strings.Count(string(text), "```")
 	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
 		if m[1] != "" {
 			list = append(list, section{title: m[1]})
 			continue
 		}
+		fences -= 2
 		last := &list[len(list)-1]
 		if m[2] == "text" {
 			last.text += m[3]
 			continue
 		}
 		last.sh = append(last.sh, m[3])
+	}
+	if fences != 0 {
+		t.Errorf("the guide has %d fences of blocks that are neither sh nor text", fences)
 	}
 	return list
 }
@@ -69,6 +75,51 @@ func TestGuide(t *testing.T) {
 	}
 	if done < 10 {
 		t.Errorf("only %d blocks of commands were found", done)
+	}
+}
+
+var cosignCommand = regexp.MustCompile(`(?m)^cosign (?:sign|verify|attest)[a-z-]* `)
+
+// TestGuideNewBundles is the guide's first section with cosign v2, told on every
+// command to use the new bundle format.
+func TestGuideNewBundles(t *testing.T) {
+	w := newServer(t)
+	image, changed := "IMAGE="+newImages(t, true).push("app"), 0
+	for _, sh := range guide(t)[0].sh[1:] {
+		sh = cosignCommand.ReplaceAllStringFunc(sh, func(c string) string { changed++; return c + "--new-bundle-format " })
+		w.shell("cosign v2", strings.ReplaceAll(sh, "http://localhost:8080", w.url), image)
+	}
+	if changed < 8 {
+		t.Errorf("only %d commands of cosign were found", changed)
+	}
+}
+
+// TestGuideVersions: the guide names the versions of what runs here.
+func TestGuideVersions(t *testing.T) {
+	version := func(program string) string {
+		info, err := buildinfo.ReadFile(filepath.Join(bin, program))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimPrefix(info.Main.Version, "v")
+	}
+	text := string(must1(os.ReadFile("../../docs/sigstore.md")))
+	all := fmt.Sprintf("cosign %s, cosign %s and rekor-cli %s", version("cosign3"), version("cosign2"), version("rekor-cli"))
+	if !strings.Contains(strings.Join(strings.Fields(text), " "), all) {
+		t.Errorf("the guide's first words are not of %s", all)
+	}
+	library := regexp.MustCompile(`sigstore/sigstore-go v(\d+\.\d+)`).FindStringSubmatch(string(must1(os.ReadFile("go.mod"))))
+	js := string(must1(os.ReadFile("js/package.json")))
+	major := func(name string) string {
+		return regexp.MustCompile(regexp.QuoteMeta(name) + `": "(\d+)`).FindStringSubmatch(js)[1]
+	}
+	for _, row := range []string{
+		"| sigstore-go " + library[1] + " |",
+		fmt.Sprintf("| sigstore-js (`@sigstore/sign` %s, `@sigstore/verify` %s) |", major("@sigstore/sign"), major("@sigstore/verify")),
+	} {
+		if !strings.Contains(text, row) {
+			t.Errorf("the guide's table has no %s", row)
+		}
 	}
 }
 

@@ -95,6 +95,11 @@ func TestRekorCLI(t *testing.T) {
 	w.must(w.rekorCLI("loginfo")...) // consistent with the empty log, which it remembers
 	w.must(w.rekorCLI("logproof", "--first-size", "1", "--last-size", "4")...)
 
+	w.services("plain", nil)
+	w.must("cosign3", "sign-blob", "--yes", "--key", "cosign.key", "--signing-config", "plain-v2.json", "--trusted-root", "trust/trusted_root.json", "--bundle", "v2.json", "file")
+	w.refused("unable to locate entry for version 0.0.2", w.rekorCLI("get", "--log-index", w.index("v2.json"))...)
+	w.must("logcli", "get", "--url", w.url, w.index("v2.json"))
+
 	other := newWorld(t)
 	wrong := w.rekorCLI("loginfo")
 	wrong[0] = "REKOR_REKOR_SERVER_PUBLIC_KEY=" + other.read("trust/rekor-v1.pem")

@@ -2,8 +2,10 @@ package sigstore
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,7 +35,8 @@ func TestTroubles(t *testing.T) {
 		return append([]string{"cosign3", "sign-blob", "--yes", "--bundle", "b.json", "artifact"}, more...)
 	}
 	byKey := func(more ...string) []string { return append(sign("--key", "cosign.key"), more...) }
-	for message, command := range map[string][]string{
+	upper := "DA69F286F03C0D2131B3F95AFE7C8D31B4F65CBF5CA49A12C41D8BF02D366A34"
+	troubles := map[string][]string{
 		"cannot specify service URLs and use signing config": byKey("--rekor-url", w.url),
 		"threshold not met for verified log entry integrated timestamps: 0 < 1": sign(
 			"--key", "leaf.key", "--certificate", "leaf.crt", "--signing-config", "plain-v2.json", "--trusted-root", "authority.json",
@@ -46,11 +49,32 @@ func TestTroubles(t *testing.T) {
 			"--trusted-root", "authority.json", "--type", "slsaprovenance1", "--bundle", "without.json", "artifact",
 		},
 		"getting signing config from TUF": append([]string{"HTTPS_PROXY=http://127.0.0.1:1"}, byKey()...),
-	} {
+		"has capitals":                    w.rekorCLI("upload", append(w.uploads()["hashedrekord"], "--artifact-hash", upper)...),
+	}
+	for message, command := range troubles {
 		t.Run(message, func(t *testing.T) {
 			w.in(t).trouble(message, command...)
 		})
 	}
+	inVault := []string{cannotSign, "giving up after 4 attempt(s)"} // TestKeyInVault makes these
+	if run, listed := slices.Sorted(maps.Keys(troubles)), listedTroubles(t); !slices.Equal(slices.Sorted(slices.Values(append(run, inVault...))), listed) {
+		t.Errorf("the guide lists %q; run are %q and %q", listed, run, inVault)
+	}
+	w.refused("retrieving ID token", sign("--signing-config", "plain-v2.json", "--trusted-root", "trust/trusted_root.json")...) // no key, no Fulcio
+}
+
+// listedTroubles are the messages in the guide's last table.
+func listedTroubles(t *testing.T) (list []string) {
+	t.Helper()
+	text := string(must1(os.ReadFile("../../docs/sigstore.md")))
+	_, table, found := strings.Cut(text, "\n## When it does not work\n")
+	if !found {
+		t.Fatal("the guide has no table of troubles")
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(.+?)` \\|").FindAllStringSubmatch(table, -1) {
+		list = append(list, m[1])
+	}
+	return slices.Sorted(slices.Values(list))
 }
 
 // trouble is refused for what the guide's table has: the message, and what to do.

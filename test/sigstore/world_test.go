@@ -33,6 +33,7 @@ type world struct {
 	dir   string
 	proxy string
 	out   buffer // the server's
+	stop  func() // ends the server
 }
 
 // buffer is a bytes.Buffer for several goroutines.
@@ -116,14 +117,15 @@ func (w *world) serve(flags []string) {
 	ports := freePorts(w.t, 3)
 	port := ports[0]
 	w.url, w.admin = "http://localhost:"+port, "127.0.0.1:"+ports[1]
-	w.start(w.admin, &w.out, "logserver", append([]string{
+	w.stop = w.start(w.admin, &w.out, "logserver", append([]string{
 		"--data-dir", filepath.Join(w.t.TempDir(), "log"), "--origin", "localhost",
 		"--http", "127.0.0.1:" + port, "--grpc", "127.0.0.1:" + ports[2], "--admin", w.admin,
 	}, flags...)...)
 }
 
-// start runs one of the servers until the test ends, and waits until it is ready.
-func (w *world) start(admin string, out *buffer, name string, args ...string) {
+// start runs one of the servers, and waits until it is ready. It ends with the
+// test, or when it is stopped.
+func (w *world) start(admin string, out *buffer, name string, args ...string) (stop func()) {
 	w.t.Helper()
 	cmd := exec.Command(filepath.Join(bin, name), args...)
 	cmd.Stdout, cmd.Stderr = out, out
@@ -132,14 +134,18 @@ func (w *world) start(admin string, out *buffer, name string, args ...string) {
 	}
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
-	w.t.Cleanup(func() {
+	stop = func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
+	}
+	w.t.Cleanup(func() {
+		stop()
 		if w.t.Failed() {
 			w.t.Logf("%s:\n%s", name, tail(out.String()))
 		}
 	})
 	ready(w.t, admin, ended, out)
+	return stop
 }
 
 // ready waits until a server says so.
