@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	pb "indelible/api/proto/indelible/v1"
 )
@@ -74,8 +75,9 @@ func (c compared) against(limit compared, what, limitNote string, goal float64) 
 }
 
 // rawAdds has clients add raw entries of 1 KiB to the servers of one log, a
-// share to each. name tells the entries from those of other loads.
-func (b *bench) rawAdds(ctx context.Context, servers []*process, clients int, name string) (result, error) {
+// share to each, and rest after each. name tells the entries from those of other
+// loads.
+func (b *bench) rawAdds(ctx context.Context, servers []*process, clients int, rest time.Duration, name string) (result, error) {
 	var apis []pb.LogClient
 	for _, p := range servers {
 		cs, err := dial(p.grpc, clients/len(servers))
@@ -87,7 +89,7 @@ func (b *bench) rawAdds(ctx context.Context, servers []*process, clients int, na
 			apis = append(apis, pb.NewLogClient(c))
 		}
 	}
-	r := closedLoop(ctx, clients, b.o.duration, func(ctx context.Context, c int, n int64) error {
+	r := restingLoop(ctx, clients, b.o.duration, rest, func(ctx context.Context, c int, n int64) error {
 		return addRaw(ctx, apis[c%len(apis)], name, n)
 	})
 	return r, r.err
@@ -95,9 +97,14 @@ func (b *bench) rawAdds(ctx context.Context, servers []*process, clients int, na
 
 // rawWay is rawAdds as a way. The log stays the same in all rounds.
 func (b *bench) rawWay(servers []*process, clients int, witnesses ...*process) way {
+	return b.restingWay(servers, clients, 0, witnesses...)
+}
+
+// restingWay is rawWay with clients that rest after each add.
+func (b *bench) restingWay(servers []*process, clients int, rest time.Duration, witnesses ...*process) way {
 	return func(ctx context.Context, round int) (measured, error) {
 		m := b.meter(servers, witnesses...)
-		r, err := b.rawAdds(ctx, servers, clients, fmt.Sprintf("%d clients, round %d", clients, round))
+		r, err := b.rawAdds(ctx, servers, clients, rest, fmt.Sprintf("%d clients that rest %v, round %d", clients, rest, round))
 		return measured{r, m.note()}, err
 	}
 }

@@ -27,6 +27,12 @@ const warmUp = 0.15
 // each client. op is given the client's number and a number that no other call
 // gets.
 func closedLoop(ctx context.Context, clients int, d time.Duration, op func(ctx context.Context, client int, n int64) error) result {
+	return restingLoop(ctx, clients, d, 0, op)
+}
+
+// restingLoop is closedLoop with clients that rest after each operation, which
+// is no part of its time.
+func restingLoop(ctx context.Context, clients int, d, rest time.Duration, op func(ctx context.Context, client int, n int64) error) result {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	start := time.Now()
@@ -50,11 +56,25 @@ func closedLoop(ctx context.Context, clients int, d time.Duration, op func(ctx c
 				if done := time.Now(); done.After(from) && done.Before(until) {
 					times[c] = append(times[c], done.Sub(t))
 				}
+				pause(ctx, rest)
 			}
 		})
 	}
 	wg.Wait()
 	return collect(times, errs, until.Sub(from))
+}
+
+// pause returns after d, or when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // openLoop starts op at a fixed rate, whether or not the last ones are done,
