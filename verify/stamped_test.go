@@ -1,0 +1,251 @@
+package verify
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// clock is a timestamp authority whose timestamps are its name, a time, and what it
+// stamps.
+type clock string
+
+func (c clock) stamp(at int64, signature []byte) obj {
+	return obj{"signedTimestamp": b64(slices.Concat([]byte(c), binary.BigEndian.AppendUint64(nil, uint64(at)), signature))}
+}
+
+func (c clock) Stamped(response, signature []byte) (int64, error) {
+	if len(response) < 9 || string(response[:1]) != string(c) {
+		return 0, fmt.Errorf("it is not by clock %s", string(c))
+	}
+	if !slices.Equal(response[9:], signature) {
+		return 0, errors.New("it is of something else")
+	}
+	return int64(binary.BigEndian.Uint64(response[1:])), nil
+}
+
+// stamped puts timestamps of its signature into a bundle.
+func (s *signedIn) stamped(list ...obj) {
+	s.t.Helper()
+	var all []any
+	for _, o := range list {
+		all = append(all, o)
+	}
+	s.material()["timestampVerificationData"] = obj{"rfc3161Timestamps": all}
+}
+
+func (s *signedIn) signature() []byte {
+	s.t.Helper()
+	b, err := parseBundle(s.data())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return b.signature()
+}
+
+// A timestamp says when a certificate's key signed, by Rekor v2 alone, if its
+// authority is trusted.
+func TestTimestamps(t *testing.T) {
+	const a, b = clock("a"), clock("b")
+	from := time.Unix(1_700_000_000, 0)
+	ca, key := newAuthority(t, from.Add(-time.Hour), from.Add(time.Hour)), newKey(t)
+	s := newSigned(t, key, ca.shortLived(key, 2, from).Raw)
+	s.trust.Signers = []Signer{{Identity: "dev@example.com", Roots: ca.pool()}}
+	sig, soon, late := s.signature(), from.Unix()+60, from.Unix()+601
+	for name, c := range map[string]struct {
+		trusted       []TimestampAuthority
+		stamps        []obj
+		check, reason string // that fails
+		at            int64
+	}{
+		"good":                    {[]TimestampAuthority{a}, []obj{a.stamp(soon, sig)}, "", "", soon},
+		"no more than valid":      {[]TimestampAuthority{a}, []obj{a.stamp(late-1, sig)}, "", "", late - 1},
+		"too late":                {[]TimestampAuthority{a}, []obj{a.stamp(late, sig)}, "signer", "was not at the proven time", late},
+		"too early":               {[]TimestampAuthority{a}, []obj{a.stamp(from.Unix()-1, sig)}, "signer", "was not at the proven time", from.Unix() - 1},
+		"none":                    {[]TimestampAuthority{a}, nil, "signer", "has no timestamp of RFC 3161", 0},
+		"nobody is trusted":       {nil, []obj{a.stamp(soon, sig)}, "signer", "no timestamp authority is trusted", 0},
+		"another's":               {[]TimestampAuthority{a}, []obj{b.stamp(soon, sig)}, "timestamp", "it is not by clock a", 0},
+		"another's beside":        {[]TimestampAuthority{a}, []obj{b.stamp(late, sig), a.stamp(soon, sig)}, "", "", soon},
+		"one of two":              {[]TimestampAuthority{a, b}, []obj{b.stamp(soon, sig)}, "", "", soon},
+		"both":                    {[]TimestampAuthority{a, b}, []obj{a.stamp(soon+2, sig), b.stamp(soon, sig)}, "", "", soon},
+		"one of both late":        {[]TimestampAuthority{a, b}, []obj{a.stamp(soon, sig), b.stamp(late, sig)}, "signer", "was not at the proven time", soon},
+		"of another signature":    {[]TimestampAuthority{a}, []obj{a.stamp(soon, []byte("other"))}, "timestamp", "it is of something else", 0},
+		"of the signature's text": {[]TimestampAuthority{a}, []obj{a.stamp(soon, []byte(b64(sig)))}, "timestamp", "it is of something else", 0},
+		"of no time":              {[]TimestampAuthority{a}, []obj{a.stamp(0, sig)}, "timestamp", "its time is 0", 0},
+		"empty":                   {[]TimestampAuthority{a}, []obj{{"signedTimestamp": ""}}, "timestamp", "number 1: it is not by clock a", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := *s
+			s.t, s.trust.Timestamps = t, c.trusted
+			s.stamped(c.stamps...)
+			if c.check == "" {
+				s.verifies()
+			} else {
+				s.fails(c.check, c.reason)
+			}
+			if r := s.verify(); r.Stamped != c.at || r.Time != 0 {
+				t.Errorf("signed by %d, logged by %d", r.Stamped, r.Time)
+			}
+		})
+	}
+}
+
+// Whoever trusts several who say times is not served by one of them alone.
+func TestTimestampsAndOtherTimes(t *testing.T) {
+	from := time.Unix(1_700_000_000, 0)
+	ca, key := newAuthority(t, from.Add(-time.Hour), from.Add(time.Hour)), newKey(t)
+	cert := ca.shortLived(key, 2, from).Raw
+	soon, late := from.Unix()+60, from.Unix()+601
+	rekorV1 := func(at int64) *signedIn { return newRekorV1(t, key, cert, at) }
+	witnessed := func(at int64) *signedIn {
+		s := newSigned(t, key, cert)
+		s.witnessed(at, at, at)
+		return s
+	}
+	for name, logged := range map[string]func(int64) *signedIn{"Rekor v1": rekorV1, "witnesses": witnessed} {
+		for _, c := range []struct {
+			logged, stamped int64
+			good            bool
+		}{{soon, soon, true}, {late, soon, false}, {soon, late, false}} {
+			s := logged(c.logged)
+			s.trust.Signers = []Signer{{Identity: "dev@example.com", Roots: ca.pool()}}
+			s.trust.Timestamps = []TimestampAuthority{clock("a")}
+			s.stamped(clock("a").stamp(c.stamped, s.signature()))
+			if !c.good {
+				s.fails("signer", "was not at the proven time")
+			} else if r := s.verifies(); r.Time != c.logged || r.Stamped != c.stamped {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+	}
+}
+
+// A signature by a key needs no time, and its timestamps must be good all the same
+// where somebody is trusted for them. Nobody says that a CT log has a key.
+func TestTimestampsAndKeys(t *testing.T) {
+	s := newSigned(t, newKey(t), nil)
+	s.stamped(clock("b").stamp(1_700_000_000, s.signature()))
+	if r := s.verifies(); slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Name == "sct" }) || r.Stamped != 0 {
+		t.Errorf("%+v", r)
+	}
+	s.trust.Timestamps = []TimestampAuthority{clock("a")}
+	s.fails("timestamp", "number 1: it is not by clock a")
+	s.trust.Timestamps = []TimestampAuthority{clock("b")}
+	if r := s.verifies(); r.Stamped != 1_700_000_000 {
+		t.Errorf("%+v", r)
+	}
+	env := newStatement(t, "dsse")
+	env.trust.Timestamps = s.trust.Timestamps
+	env.stamped(clock("b").stamp(1, env.signature()))
+	env.verifies()
+}
+
+// SCTs are not read, and that is said.
+func TestSCTsAreNotRead(t *testing.T) {
+	from := time.Unix(1_700_000_000, 0)
+	ca, key := newAuthority(t, from.Add(-time.Hour), from.Add(time.Hour)), newKey(t)
+	s := newRekorV1(t, key, ca.shortLived(key, 2, from).Raw, from.Unix())
+	s.trust.Signers = []Signer{{Identity: "dev@example.com", Roots: ca.pool()}}
+	if r := s.verifies(); !strings.HasSuffix(states(r), "signer passed, sct not checked") {
+		t.Error(states(r))
+	}
+}
+
+// An authority is trusted for a time where a trusted root says so.
+func TestAuthoritysPeriod(t *testing.T) {
+	from := time.Unix(1_700_000_000, 0)
+	ca, key := newAuthority(t, from.Add(-time.Hour), from.Add(time.Hour)), newKey(t)
+	at := from.Unix() + 60
+	s := newRekorV1(t, key, ca.shortLived(key, 2, from).Raw, at)
+	for p, good := range map[Period]bool{{}: true, {at, at}: true, {at + 1, 0}: false, {0, at - 1}: false} {
+		s.trust.Signers = []Signer{{Identity: "dev@example.com", Roots: ca.pool(), Valid: p}}
+		if good {
+			s.verifies()
+		} else {
+			s.fails("signer", "its certificate authority is trusted from")
+		}
+		// The same root may be listed for another time.
+		s.trust.Signers = append(s.trust.Signers, Signer{Identity: "dev@example.com", Roots: ca.pool()})
+		s.verifies()
+	}
+}
+
+// listed trusts a bundle's log as a trusted root does.
+func (s *signedIn) listed(v Period) {
+	s.t.Helper()
+	key := s.log.Verifier()
+	if s.rekorV1 != nil {
+		key = s.signerV1().Verifier()
+	}
+	s.trust.Logs, s.trust.BareKeys = nil, nil
+	s.trust.Listed = []ListedLog{{Key: key.PublicKey(), ID: logID(key), Valid: v}}
+}
+
+func TestListedLogs(t *testing.T) {
+	v2, v1 := newSigned(t, newKey(t), nil), newRekorV1(t, newKey(t), nil, 1_700_000_000)
+	for _, s := range []*signedIn{v1, v2} {
+		s.listed(Period{})
+		s.verifies()
+		good := s.trust.Listed[0]
+		s.trust.Listed[0].ID = good.ID[:4]
+		s.verifies()
+		for _, id := range [][]byte{nil, good.ID[:3], []byte("else"), append(slices.Clone(good.ID), 0)} {
+			s.trust.Listed[0].ID = id
+			s.fails("checkpoint", "no log that you trust signed")
+		}
+		s.trust.Listed = append(s.trust.Listed, good)
+		s.verifies()
+	}
+	// The id of an Ed25519 key is of one name alone.
+	v2.listed(Period{})
+	v2.checkpoint()["envelope"] = strings.ReplaceAll(v2.checkpoint()["envelope"].(string), origin, "other.example")
+	v2.fails("checkpoint", "no log that you trust signed")
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v2.trust.Listed = []ListedLog{{Key: crypto.PublicKey(p224.Public())}}
+	if _, err := VerifyBundle(strings.NewReader(""), v2.data(), v2.trust); !errors.Is(err, ErrNoTrust) {
+		t.Errorf("a key of no log: %v", err)
+	}
+}
+
+// A log's key may be trusted for a time: what is proven to be of another is not.
+func TestListedLogsPeriod(t *testing.T) {
+	const at = 1_700_000_000
+	v1, v2 := newRekorV1(t, newKey(t), nil, at), newSigned(t, newKey(t), nil)
+	v2.trust.Timestamps = []TimestampAuthority{clock("a")}
+	v2.stamped(clock("a").stamp(at, v2.signature()))
+	for _, s := range []*signedIn{v1, v2} {
+		logs, bare := s.trust.Logs, s.trust.BareKeys
+		for p, good := range map[Period]bool{{}: true, {at, at}: true, {at + 1, 0}: false, {0, at - 1}: false} {
+			s.listed(p)
+			if !good {
+				s.fails("period", "and the proven time is 1700000000")
+			} else if r := s.verifies(); !strings.Contains(states(r), "period passed") {
+				t.Error(states(r))
+			}
+			// The key may be listed again, or trusted for good.
+			s.trust.Listed = append(s.trust.Listed, ListedLog{Key: s.trust.Listed[0].Key, ID: s.trust.Listed[0].ID})
+			s.verifies()
+			s.listed(p)
+			s.trust.Logs, s.trust.BareKeys = logs, bare
+			if r := s.verifies(); strings.Contains(states(r), "period") {
+				t.Error(states(r))
+			}
+		}
+	}
+	delete(v2.material(), "timestampVerificationData")
+	v2.listed(Period{1, 2})
+	if r := v2.verifies(); !strings.Contains(states(r), "period not checked") {
+		t.Error(states(r))
+	}
+}
