@@ -82,7 +82,7 @@ func (w *Witness) candidate(k *known, a Acceptance) (c candidate, err error) {
 	if err := w.checkNames(l); err != nil {
 		return c, err
 	}
-	c, err = read(a.Note, func(origin string) *known {
+	c, err = read(a.Note, 0, func(origin string) *known {
 		if origin != l.Origin {
 			return nil
 		}

@@ -72,18 +72,15 @@ func (c candidate) text() []byte { return append(c.checkpoint.Text(), c.extensio
 // admit looks at what a request says for itself.
 // SPEC: tlog-witness, add-checkpoint: in this order 404, 403, 400, 422.
 func (w *Witness) admit(r Request) (c candidate, err error) {
-	c, err = read(r.Note, w.log)
+	c, err = read(r.Note, r.Old, w.log)
 	if errors.Is(err, ErrNotSigned) {
 		w.refused(c.log.Origin, err)
-	}
-	if err == nil && (r.Old < 0 || r.Old > c.checkpoint.Size) {
-		err = fmt.Errorf("%w: old is %d, and the checkpoint's size is %d", ErrMalformed, r.Old, c.checkpoint.Size)
 	}
 	return c, err
 }
 
-// read reads a checkpoint of one of the logs.
-func read(data []byte, log func(origin string) *known) (c candidate, err error) {
+// read reads a checkpoint of one of the logs, which old is no larger than.
+func read(data []byte, old int64, log func(origin string) *known) (c candidate, err error) {
 	note, err := checkpoint.ParseNote(data)
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -95,15 +92,18 @@ func read(data []byte, log func(origin string) *known) (c candidate, err error) 
 	if c.signatures, err = logSignatures(note, c.log.Keys); err != nil {
 		return c, err
 	}
-	// SPEC: the root of the empty tree is SHA-256(""); that is no grammar, and 422.
-	if falseEmptyTree(note.Text) {
-		return c, fmt.Errorf("%w: size 0 with a root that is not the empty tree's", ErrInconsistent)
-	}
-	if c.checkpoint, c.extension, err = checkpoint.ParseExtended(note.Text); err != nil {
+	text, falseEmpty := withEmptyRoot(note.Text)
+	if c.checkpoint, c.extension, err = checkpoint.ParseExtended(text); err != nil {
 		return c, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if len(c.extension) > 0 && !c.extensionSigned() {
+	switch {
+	case len(c.extension) > 0 && !c.extensionSigned():
 		return c, fmt.Errorf("%w: its ML-DSA-44 signature does not cover the extension lines, which anybody may have written", ErrNotSigned)
+	case old < 0 || old > c.checkpoint.Size:
+		return c, fmt.Errorf("%w: old is %d, and the checkpoint's size is %d", ErrMalformed, old, c.checkpoint.Size)
+	case falseEmpty:
+		// SPEC: the root of the empty tree is SHA-256(""); that is no grammar, and 422.
+		return c, fmt.Errorf("%w: size 0 with a root that is not the empty tree's", ErrInconsistent)
 	}
 	return c, nil
 }
@@ -115,26 +115,27 @@ func (w *Witness) refused(origin string, err error) {
 }
 
 // logSignatures returns the signatures by the log's keys. A line that names one
-// and does not verify condemns the note; a line by any other key is ignored, one
-// that claims to be ours included.
+// and does not verify condemns the note, and so does a second line by one key,
+// with which the stored note would not open again; a line by any other key is
+// ignored, one that claims to be ours included.
 func logSignatures(n checkpoint.Note, keys []checkpoint.Verifier) ([]checkpoint.Signature, error) {
 	var verified []checkpoint.Signature
 	for _, s := range n.Signatures {
-		for _, k := range keys {
-			if s.Name != k.Name() || s.KeyID != k.KeyHash() {
-				continue
-			}
-			if !k.Verify(n.Text, s.Blob) {
-				return nil, fmt.Errorf("%w: the signature by %s+%08x is wrong", ErrNotSigned, k.Name(), k.KeyHash())
-			}
-			verified = append(verified, s)
+		mine := func(k checkpoint.Verifier) bool { return s.Name == k.Name() && s.KeyID == k.KeyHash() }
+		same := func(v checkpoint.Signature) bool { return s.Name == v.Name && s.KeyID == v.KeyID }
+		at := slices.IndexFunc(keys, mine)
+		switch {
+		case at < 0:
+			continue
+		case slices.ContainsFunc(verified, same):
+			return nil, fmt.Errorf("%w: two lines by the key %s+%08x", ErrNotSigned, s.Name, s.KeyID)
+		case !keys[at].Verify(n.Text, s.Blob):
+			return nil, fmt.Errorf("%w: the signature by %s+%08x is wrong", ErrNotSigned, s.Name, s.KeyID)
 		}
+		verified = append(verified, s)
 	}
-	switch {
-	case len(verified) == 0:
+	if len(verified) == 0 {
 		return nil, fmt.Errorf("%w: none of the %d signature lines is by a key that is known for it", ErrNotSigned, len(n.Signatures))
-	case len(verified) > len(keys):
-		return nil, fmt.Errorf("%w: two lines by one key", ErrNotSigned)
 	}
 	return verified, nil
 }
@@ -148,16 +149,20 @@ func (c candidate) extensionSigned() bool {
 	})
 }
 
-// falseEmptyTree reports whether a text is a checkpoint of size 0 in all but its
-// root.
-func falseEmptyTree(text []byte) bool {
-	lines := bytes.Split(text, []byte("\n"))
+// withEmptyRoot gives a text of size 0 the root of the empty tree, so that the
+// rest of it can be read, and reports whether it had another.
+func withEmptyRoot(text []byte) (fixed []byte, had bool) {
+	lines := bytes.SplitN(text, []byte("\n"), 4)
 	if len(lines) < 4 || string(lines[1]) != "0" {
-		return false
+		return text, false
 	}
 	root, err := base64.StdEncoding.Strict().DecodeString(string(lines[2]))
 	empty := merkle.EmptyRoot()
-	return err == nil && len(root) == len(empty) && !bytes.Equal(root, empty[:])
+	if err != nil || len(root) != len(empty) || bytes.Equal(root, empty[:]) {
+		return text, false
+	}
+	lines[2] = base64.StdEncoding.AppendEncode(nil, empty[:])
+	return bytes.Join(lines, []byte("\n")), true
 }
 
 // swap makes the candidate the log's newest cosigned checkpoint, if the proof

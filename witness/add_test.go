@@ -109,6 +109,51 @@ func TestExtensionLinesOfNobody(t *testing.T) {
 	}
 }
 
+// A log with two keys that signs twice with one of them is cosigned no more than
+// one with a single key: a note with both lines could not be opened again.
+func TestTwoLinesByOneKey(t *testing.T) {
+	tr := newTree(t, 0, 9)
+	ml, err := mldsa.NewPrivateKey(mldsa.MLDSA44(), bytes.Repeat([]byte{9}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := checkpoint.NewCosigner(testOrigin, ml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []checkpoint.Verifier{tr.key.Verifier(), second.Verifier()}
+	mem := newMemory(Log{Origin: testOrigin, Keys: keys})
+	w, err := New(t.Context(), Config{State: mem, Register: mem, Cosigners: cosigners(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := tr.note(t, 9)
+	line := note[bytes.Index(note, []byte("\n\n"))+2:]
+	both, err := second.Cosign(checkpoint.Checkpoint{Origin: testOrigin, Size: 9, Root: tr.root(9)}, 1_700_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := checkpoint.MarshalSignatures([]checkpoint.Signature{both})
+	for name, lines := range map[string][]byte{
+		"one key twice":              line,
+		"one key twice, and another": append(bytes.Clone(other), line...),
+		"both keys twice":            append(append(bytes.Clone(other), line...), other...),
+	} {
+		if _, err := w.AddCheckpoint(t.Context(), Request{0, nil, append(bytes.Clone(note), lines...)}); !errors.Is(err, ErrNotSigned) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if mem.snapshot(testOrigin).Note != nil {
+			t.Fatalf("%s: the state changed", name)
+		}
+	}
+	if _, err := w.AddCheckpoint(t.Context(), Request{0, nil, append(bytes.Clone(note), other...)}); err != nil {
+		t.Error(err)
+	}
+	if opened, err := checkpoint.Open(mem.snapshot(testOrigin).Note, keys, w.Verifiers()...); err != nil || len(opened.Verified) != 4 {
+		t.Errorf("%d of the lines that are served verify, %v", len(opened.Verified), err)
+	}
+}
+
 // The ladder: what is wrong first decides.
 func TestRefusals(t *testing.T) {
 	w := newWorld(t)
@@ -135,6 +180,7 @@ func TestRefusals(t *testing.T) {
 	damaged.Note = bytes.Replace(good.Note, []byte("\n9\n"), []byte("\n8\n"), 1)
 	extension := tr.sign(t, tr.text(9)+"an extension\n\nand another\n")
 	falseEmpty := tr.sign(t, testOrigin+"\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
+	falseEmptyMalformed := tr.sign(t, testOrigin+"\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\nmore\n")
 	twice := append(bytes.Clone(good.Note), good.Note[bytes.Index(good.Note, []byte("\n\n"))+2:]...)
 	conflict := &ConflictError{}
 	for name, test := range map[string]struct {
@@ -150,6 +196,8 @@ func TestRefusals(t *testing.T) {
 		"old beyond":              {Request{10, nil, good.Note}, ErrMalformed},
 		"negative":                {Request{-1, nil, good.Note}, ErrMalformed},
 		"false empty tree":        {Request{0, nil, falseEmpty}, ErrInconsistent},
+		"false and old beyond":    {Request{1, nil, falseEmpty}, ErrMalformed},
+		"false and malformed":     {Request{0, nil, falseEmptyMalformed}, ErrMalformed},
 		"another old":             {tr.request(t, 6, 9), conflict},
 		"never seen":              {Request{0, nil, good.Note}, conflict},
 		"smaller":                 {Request{5, nil, tr.note(t, 5)}, conflict},
