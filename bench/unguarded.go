@@ -123,7 +123,7 @@ func (r *weightless) Advance(_ context.Context, from, to guard.Head) error {
 }
 
 // Poison implements guard.Register.
-func (r *weightless) Poison(_ context.Context, reason string) error {
+func (r *weightless) Poison(_ context.Context, reason string, _ guard.Head) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Poisoned = reason
@@ -131,4 +131,6 @@ func (r *weightless) Poison(_ context.Context, reason string) error {
 }
 
 // Clear implements guard.Register.
-func (r *weightless) Clear(ctx context.Context) error { return r.Poison(ctx, "") }
+func (r *weightless) Clear(ctx context.Context, _ guard.Word) error {
+	return r.Poison(ctx, "", guard.Head{})
+}

@@ -12,7 +12,7 @@ import (
 // CreateAccepted makes a register in the place of one that was lost, which
 // knows what an operator says was signed last. It fails with os.ErrExist rather
 // than touch a file that is there.
-func CreateAccepted(path, origin, id string, newest Head, word Acceptance) (*File, error) {
+func CreateAccepted(path, origin, id string, newest Head, word Word) (*File, error) {
 	text, err := snapshot(header{Origin: origin, ID: id}, State{Newest: newest, Accepted: word})
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 
 func TestAcceptedRegister(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "register")
-	word := Acceptance{By: "Ada \"A\" <ada@example.com>", Why: "the disk\nis gone, é", Time: 1_700_000_000_000}
+	word := Word{By: "Ada \"A\" <ada@example.com>", Why: "the disk\nis gone, é", Time: 1_700_000_000_000}
 	head := Head{Size: 7, Root: [32]byte{1, 2}, Time: 1_700_000_000_000}
 	r, err := CreateAccepted(path, "log.example", NewID(), head, word)
 	if err != nil {
@@ -27,13 +27,15 @@ func TestAcceptedRegister(t *testing.T) {
 	}
 	// It survives heads, poison and compaction.
 	next := Head{Size: 8, Root: [32]byte{3}, Time: head.Time + 1}
-	if err := errors.Join(r.Advance(t.Context(), head, next), r.Poison(t.Context(), "x"), r.compact(), r.Close()); err != nil {
+	cleared, shown := Word{By: "Grace", Why: "mended", Time: 1_700_000_000_001}, Head{Size: 9, Root: [32]byte{4}, Time: 3}
+	if err := errors.Join(r.Advance(t.Context(), head, next), r.Poison(t.Context(), "w", Head{}), r.Clear(t.Context(), cleared),
+		r.Poison(t.Context(), "x", shown), r.compact(), r.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if r, err = OpenFile(path); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := r.Read(t.Context()); err != nil || got != (State{Newest: next, Accepted: word, Poisoned: "x"}) {
+	if got, err := r.Read(t.Context()); err != nil || got != (State{Newest: next, Accepted: word, Cleared: cleared, Poisoned: "x", Shown: shown}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	before, err := os.ReadFile(path)
@@ -57,7 +59,7 @@ func TestAcceptedRegister(t *testing.T) {
 // Of an empty log as well, and of one who has much to say.
 func TestAcceptedAtTheEmptyTree(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "register")
-	r, err := CreateAccepted(path, "log.example", NewID(), Empty(), Acceptance{By: strings.Repeat("é", 4000), Why: strings.Repeat("\x00", 9000), Time: 5})
+	r, err := CreateAccepted(path, "log.example", NewID(), Empty(), Word{By: strings.Repeat("é", 4000), Why: strings.Repeat("\x00", 9000), Time: 5})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,14 +42,17 @@ func snapshot(h header, s State) ([]byte, error) {
 		return nil, err
 	}
 	var records []record
-	if s.Accepted != (Acceptance{}) {
-		records = append(records, record{kind: recordAccepted, accepted: s.Accepted})
+	if s.Accepted != (Word{}) {
+		records = append(records, record{kind: recordAccepted, word: s.Accepted})
 	}
 	if s.Newest.Size > 0 {
 		records = append(records, record{kind: recordHead, head: s.Newest})
 	}
+	if s.Cleared != (Word{}) {
+		records = append(records, record{kind: recordClear, word: s.Cleared})
+	}
 	if s.Poisoned != "" {
-		records = append(records, record{kind: recordPoison, text: s.Poisoned})
+		records = append(records, record{kind: recordPoison, text: s.Poisoned, head: s.Shown})
 	}
 	for _, rec := range records {
 		line, err := rec.line()

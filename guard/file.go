@@ -152,22 +152,22 @@ func (r *File) Advance(_ context.Context, from, to Head) error {
 }
 
 // Poison implements Register.
-func (r *File) Poison(_ context.Context, reason string) error {
+func (r *File) Poison(_ context.Context, reason string, shown Head) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.locked(func() error {
 		if err := r.catchUp(); err != nil {
 			return err
 		}
-		if r.state.Poisoned != "" {
+		if _, changed := r.state.poisoned(reason, shown); !changed {
 			return nil
 		}
-		return r.append(record{kind: recordPoison, text: reason})
+		return r.append(record{kind: recordPoison, text: reason, head: shown})
 	})
 }
 
 // Clear implements Register.
-func (r *File) Clear(context.Context) error {
+func (r *File) Clear(_ context.Context, word Word) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.locked(func() error {
@@ -177,7 +177,7 @@ func (r *File) Clear(context.Context) error {
 		if r.state.Poisoned == "" {
 			return nil
 		}
-		return r.append(record{kind: recordClear})
+		return r.append(record{kind: recordClear, word: word})
 	})
 }
 
@@ -310,11 +310,11 @@ func (r *File) apply(line []byte) error {
 		}
 		r.state.Newest = rec.head
 	case recordPoison:
-		r.state.Poisoned = rec.text
+		r.state, _ = r.state.poisoned(rec.text, rec.head)
 	case recordClear:
-		r.state.Poisoned = ""
+		r.state = r.state.cleared(rec.word)
 	case recordAccepted:
-		r.state.Accepted = rec.accepted
+		r.state.Accepted = rec.word
 	}
 	return nil
 }

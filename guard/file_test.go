@@ -123,10 +123,10 @@ func TestPoisonSurvives(t *testing.T) {
 	advance(t, r, 3)
 	ctx := context.Background()
 	reason := "fork: \x00\n\"at\" size 3 " + strings.Repeat("é", 5000)
-	if err := r.Poison(ctx, reason); err != nil {
+	if err := r.Poison(ctx, reason, Head{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Poison(ctx, "another"); err != nil {
+	if err := r.Poison(ctx, "another", Head{}); err != nil {
 		t.Fatal(err)
 	}
 	again := reopen(t, path)
@@ -137,10 +137,50 @@ func TestPoisonSurvives(t *testing.T) {
 	if err := again.Advance(ctx, s.Newest, head(4)); err == nil {
 		t.Fatal("a poisoned register was advanced")
 	}
-	if err := again.Clear(ctx); err != nil {
+	if err := again.Clear(ctx, Word{By: "Ada"}); err != nil {
 		t.Fatal(err)
 	}
 	advance(t, r, 4) // the first handle sees what the other did
+}
+
+// Files of the versions before a poison told its head, and a clear whose it was.
+func TestOlderRecords(t *testing.T) {
+	r, path := newRegister(t)
+	advance(t, r, 3)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, c := range []struct {
+		body string
+		want State
+	}{
+		{`poison "a \"test\""`, State{Newest: head(3), Poisoned: `a "test"`}},
+		{"clear", State{Newest: head(3)}},
+	} {
+		if _, err := f.Write(withSum(c.body)); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []*File{r, reopen(t, path)} {
+			if got, err := r.Read(t.Context()); err != nil || got != c.want {
+				t.Fatalf("%s: %+v, %v", c.body, got, err)
+			}
+		}
+	}
+}
+
+func TestRecordsThatAreRefused(t *testing.T) {
+	root := strings.Repeat("A", 43) + "="
+	for _, body := range []string{
+		"poison", "poison x", "poison `a`", `poison "a" `, `poison "a" 5`, `poison "a" 0 ` + root + " 5", `poison "a"  5 ` + root + " 5", `poison "a" 5 ` + root,
+		"clear ", "clear 5", `clear 5 "a"`, `clear 0 "" ""`, `clear 5 "a" b`, `clear 05 "a" "b"`, `clear 5 "a"  "b"`, "clear 5 `a` \"b\"",
+	} {
+		line := withSum(body)
+		if rec, err := parseRecord(line[:len(line)-1]); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %+v, %v", body, rec, err)
+		}
+	}
 }
 
 // Every prefix of a register file opens as the register was at some moment,
@@ -402,7 +442,15 @@ func TestFullDiskIsTakenBack(t *testing.T) {
 }
 
 func FuzzRecord(f *testing.F) {
-	for _, rec := range []record{{kind: recordHead, head: head(7)}, {kind: recordPoison, text: "é\n"}, {kind: recordClear}} {
+	word := Word{By: "Ada \"A\"", Why: "é\n", Time: 1_700_000_000_000}
+	for _, rec := range []record{
+		{kind: recordHead, head: head(7)},
+		{kind: recordPoison, text: "é\n"},
+		{kind: recordPoison, text: "\" 1", head: head(7)},
+		{kind: recordClear},
+		{kind: recordClear, word: word},
+		{kind: recordAccepted, word: word},
+	} {
 		line, err := rec.line()
 		if err != nil {
 			f.Fatal(err)

@@ -62,15 +62,49 @@ func Empty() Head { return Head{Root: merkle.EmptyRoot()} }
 // State is what a register knows.
 type State struct {
 	Newest   Head
-	Poisoned string     // why the log signs no more; empty for a healthy log
-	Accepted Acceptance // on whose word the register stands; the zero value: on nobody's
+	Poisoned string // why the log signs no more; empty for a healthy log
+	Shown    Head   // the largest signed head that poisoned the log, as others showed it; Size 0: none did
+	Accepted Word   // on whose word the register stands; the zero value: on nobody's
+	Cleared  Word   // on whose word the log went on when it was poisoned last; the zero value: on nobody's
 }
 
-// Acceptance is an operator's word that a tree head is the newest that was ever
-// signed, given where the register that knew was lost.
-type Acceptance struct {
+// Word is what an operator vouched for: that a tree head is the newest that was
+// ever signed, where the register that knew was lost; or that a poisoned log may
+// go on.
+type Word struct {
 	By, Why string
 	Time    int64 // Unix time in milliseconds
+}
+
+// poisoned is the state after the log was poisoned, maybe once more, and whether
+// that is another one. The first reason stays, and the largest head.
+func (s State) poisoned(reason string, shown Head) (State, bool) {
+	was := s
+	if reason == "" {
+		reason = "no reason was given"
+	}
+	if s.Poisoned == "" {
+		s.Poisoned = shorten(reason, maxReason/2)
+	}
+	if shown.Size > s.Shown.Size {
+		s.Shown = shown
+	}
+	return s, s != was
+}
+
+// cleared is the state after the poison was taken back. What others showed is
+// registered now, if it is more.
+func (s State) cleared(word Word) State {
+	if s.Shown.Size > s.Newest.Size {
+		s.Newest = s.Shown
+	}
+	s.Poisoned, s.Shown, s.Cleared = "", Head{}, word.shortened()
+	return s
+}
+
+func (w Word) shortened() Word {
+	w.By, w.Why = shorten(w.By, maxName), shorten(w.Why, maxReason/2)
+	return w
 }
 
 // Register is the memory of one log outside of its database. Its methods may be
@@ -92,10 +126,14 @@ type Register interface {
 	// ErrMoved. The caller has proven that to extends from. A size that does
 	// not grow is refused. Any other error means that the outcome is unknown.
 	Advance(ctx context.Context, from, to Head) error
-	// Poison records why the log signs no more. The first reason stays.
-	Poison(ctx context.Context, reason string) error
-	// Clear takes the poison back, on an operator's word.
-	Clear(ctx context.Context) error
+	// Poison records why the log signs no more, and which signed head shows that:
+	// one that somebody else kept, and the database does not bear out. Its size
+	// is 0 where there is none. The first reason stays, and the largest head.
+	Poison(ctx context.Context, reason string, shown Head) error
+	// Clear takes the poison back, on an operator's word. The caller has proven
+	// that the database extends the newest head and the shown one, of which the
+	// larger is the newest from then on.
+	Clear(ctx context.Context, word Word) error
 }
 
 // NewID makes an identity for a register or a log: 32 hex digits.

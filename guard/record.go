@@ -16,7 +16,9 @@ import (
 //	indelible-register-v1 <id> <origin> <crc>
 //	head <size> <root, base64> <Unix milliseconds> <crc>
 //	poison <reason, quoted as in Go> <crc>
-//	clear <crc>
+//	poison <reason, quoted as in Go> <size> <root> <Unix milliseconds> <crc>    with the signed head that shows it
+//	clear <Unix milliseconds> <by whom, quoted> <why, quoted> <crc>
+//	clear <crc>                                                                 of a version before the words were kept
 //	accepted <Unix milliseconds> <by whom, quoted> <why, quoted> <crc>
 const (
 	headerWord     = "indelible-register-v1"
@@ -57,27 +59,40 @@ func parseHeaderOf(word string, line []byte) (header, error) {
 
 // record is one line after the header.
 type record struct {
-	kind     string
-	head     Head
-	text     string
-	accepted Acceptance
+	kind string
+	head Head
+	text string
+	word Word
 }
 
 func (r record) line() ([]byte, error) {
 	switch r.kind {
 	case recordHead:
-		root := base64.StdEncoding.EncodeToString(r.head.Root[:])
-		return withSum(fmt.Sprintf("%s %d %s %d", recordHead, r.head.Size, root, r.head.Time)), nil
+		return withSum(recordHead + " " + r.head.fields()), nil
 	case recordPoison:
-		return withSum(recordPoison + " " + strconv.QuoteToASCII(shorten(r.text, maxReason/2))), nil
+		body := recordPoison + " " + strconv.QuoteToASCII(shorten(r.text, maxReason/2))
+		if r.head.Size > 0 {
+			body += " " + r.head.fields()
+		}
+		return withSum(body), nil
 	case recordClear:
-		return withSum(recordClear), nil
+		if r.word == (Word{}) {
+			return withSum(recordClear), nil
+		}
+		return withSum(recordClear + " " + r.word.fields()), nil
 	case recordAccepted:
-		a := r.accepted
-		return withSum(fmt.Sprintf("%s %d %s %s", recordAccepted, a.Time,
-			strconv.QuoteToASCII(shorten(a.By, maxName)), strconv.QuoteToASCII(shorten(a.Why, maxReason/2)))), nil
+		return withSum(recordAccepted + " " + r.word.fields()), nil
 	}
 	return nil, fmt.Errorf("a register has no record %q", r.kind)
+}
+
+func (h Head) fields() string {
+	return fmt.Sprintf("%d %s %d", h.Size, base64.StdEncoding.EncodeToString(h.Root[:]), h.Time)
+}
+
+func (w Word) fields() string {
+	w = w.shortened()
+	return fmt.Sprintf("%d %s %s", w.Time, strconv.QuoteToASCII(w.By), strconv.QuoteToASCII(w.Why))
 }
 
 // parseRecord accepts exactly what line makes.
@@ -92,10 +107,13 @@ func parseRecord(line []byte) (record, error) {
 	case recordHead:
 		rec.head, err = parseHead(rest)
 	case recordPoison:
-		rec.text, err = strconv.Unquote(rest)
+		rec.text, rec.head, err = parsePoison(rest)
 	case recordClear:
+		if rest != "" {
+			rec.word, err = parseWord(rest)
+		}
 	case recordAccepted:
-		rec.accepted, err = parseAccepted(rest)
+		rec.word, err = parseWord(rest)
 	default:
 		err = fmt.Errorf("unknown record %q", shorten(kind, 32))
 	}
@@ -136,20 +154,34 @@ func parseHead(s string) (Head, error) {
 	return h, nil
 }
 
-func parseAccepted(s string) (a Acceptance, err error) {
+func parsePoison(s string) (reason string, h Head, err error) {
+	quoted, err := strconv.QuotedPrefix(s)
+	if err != nil {
+		return "", h, err
+	}
+	if rest := s[len(quoted):]; rest != "" {
+		if h, err = parseHead(strings.TrimPrefix(rest, " ")); err != nil {
+			return "", h, err
+		}
+	}
+	reason, err = strconv.Unquote(quoted)
+	return reason, h, err
+}
+
+func parseWord(s string) (w Word, err error) {
 	at, rest, _ := strings.Cut(s, " ")
-	if a.Time, err = strconv.ParseInt(at, 10, 64); err != nil {
-		return a, err
+	if w.Time, err = strconv.ParseInt(at, 10, 64); err != nil {
+		return w, err
 	}
 	by, err := strconv.QuotedPrefix(rest)
 	if err != nil {
-		return a, err
+		return w, err
 	}
-	if a.By, err = strconv.Unquote(by); err != nil {
-		return a, err
+	if w.By, err = strconv.Unquote(by); err != nil {
+		return w, err
 	}
-	a.Why, err = strconv.Unquote(strings.TrimPrefix(rest[len(by):], " "))
-	return a, err
+	w.Why, err = strconv.Unquote(strings.TrimPrefix(rest[len(by):], " "))
+	return w, err
 }
 
 func withSum(body string) []byte {

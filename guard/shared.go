@@ -158,27 +158,23 @@ func (r *Shared) Advance(ctx context.Context, from, to Head) error {
 }
 
 // Poison implements Register.
-func (r *Shared) Poison(ctx context.Context, reason string) error {
-	if reason == "" {
-		reason = "no reason was given"
-	}
+func (r *Shared) Poison(ctx context.Context, reason string, shown Head) error {
 	return r.write(ctx, func(s State) (State, error) {
-		if s.Poisoned != "" {
+		s, changed := s.poisoned(reason, shown)
+		if !changed {
 			return s, errSettled
 		}
-		s.Poisoned = shorten(reason, maxReason/2)
 		return s, nil
 	})
 }
 
 // Clear implements Register.
-func (r *Shared) Clear(ctx context.Context) error {
+func (r *Shared) Clear(ctx context.Context, word Word) error {
 	return r.write(ctx, func(s State) (State, error) {
 		if s.Poisoned == "" {
 			return s, errSettled
 		}
-		s.Poisoned = ""
-		return s, nil
+		return s.cleared(word), nil
 	})
 }
 

@@ -19,8 +19,9 @@ import (
 //
 //	indelible-register-text-v1 <id> <origin> <crc>
 //	head <size> <root, base64> <Unix milliseconds> <crc>      older heads, then the newest
-//	poison <reason, quoted as in Go> <crc>                    if it is poisoned
+//	poison <reason, quoted as in Go> [<head>] <crc>           if it is poisoned
 //	accepted <Unix milliseconds> <by whom> <why> <crc>        if it stands on an operator's word
+//	clear <Unix milliseconds> <by whom> <why> <crc>           if it was poisoned before
 //	end <epoch> <mark, hex> <SHA-256, hex> <crc>
 const (
 	textWord = "indelible-register-text-v1"
@@ -48,10 +49,9 @@ func NewText(origin, id string) Text {
 
 // AcceptedText is the text of a register that is made in the place of one that
 // was lost. It knows what an operator says was signed last.
-func AcceptedText(origin, id string, newest Head, word Acceptance) Text {
+func AcceptedText(origin, id string, newest Head, word Word) Text {
 	t := NewText(origin, id)
-	word.By, word.Why = shorten(word.By, maxName), shorten(word.Why, maxReason/2)
-	t.State = State{Newest: newest, Accepted: word}
+	t.State = State{Newest: newest, Accepted: word.shortened()}
 	return t
 }
 
@@ -124,10 +124,13 @@ func (t Text) records() []record {
 		records = append(records, record{kind: recordHead, head: t.State.Newest})
 	}
 	if t.State.Poisoned != "" {
-		records = append(records, record{kind: recordPoison, text: t.State.Poisoned})
+		records = append(records, record{kind: recordPoison, text: t.State.Poisoned, head: t.State.Shown})
 	}
-	if t.State.Accepted != (Acceptance{}) {
-		records = append(records, record{kind: recordAccepted, accepted: t.State.Accepted})
+	if t.State.Accepted != (Word{}) {
+		records = append(records, record{kind: recordAccepted, word: t.State.Accepted})
+	}
+	if t.State.Cleared != (Word{}) {
+		records = append(records, record{kind: recordClear, word: t.State.Cleared})
 	}
 	return records
 }
@@ -172,10 +175,13 @@ func (t *Text) apply(line []byte) error {
 	case err != nil:
 		return err
 	case rec.kind == recordPoison && rec.text != "":
-		t.State.Poisoned = rec.text
+		t.State.Poisoned, t.State.Shown = rec.text, rec.head
 		return nil
-	case rec.kind == recordAccepted && rec.accepted != (Acceptance{}):
-		t.State.Accepted = rec.accepted
+	case rec.kind == recordAccepted && rec.word != (Word{}):
+		t.State.Accepted = rec.word
+		return nil
+	case rec.kind == recordClear && rec.word != (Word{}):
+		t.State.Cleared = rec.word
 		return nil
 	case rec.kind != recordHead || rec.head.Size <= t.State.Newest.Size:
 		return fmt.Errorf("a register's text with a record %q where it cannot be", line)

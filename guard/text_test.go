@@ -57,7 +57,8 @@ func TestTextIsNeverTooBig(t *testing.T) {
 	for size := int64(1) << 62; size < 1<<62+100; size++ {
 		text = text.written(State{Newest: Head{Size: size, Time: size}})
 	}
-	text = text.written(State{Newest: text.State.Newest, Poisoned: strings.Repeat("\x00", maxReason/2)})
+	word := Word{By: strings.Repeat("\x00", maxName), Why: strings.Repeat("\x00", maxReason/2), Time: 1 << 62}
+	text = text.written(State{Newest: text.State.Newest, Poisoned: strings.Repeat("\x00", maxReason/2), Shown: text.State.Newest, Accepted: word, Cleared: word})
 	if data := mustMarshal(t, text); len(data) > MaxText*3/4 {
 		t.Fatalf("%d bytes", len(data))
 	}
@@ -66,7 +67,8 @@ func TestTextIsNeverTooBig(t *testing.T) {
 // No part of a text is a text, and none with a changed byte.
 func TestTextIsWholeOrCorrupt(t *testing.T) {
 	text := textAt(1, 2, 3)
-	text = text.written(State{Newest: text.State.Newest, Poisoned: "a \"test\""})
+	word := Word{By: "Ada", Why: "a \"test\"", Time: 5}
+	text = text.written(State{Newest: text.State.Newest, Poisoned: "a \"test\"", Shown: Head{Size: 9, Time: 7}, Accepted: word, Cleared: word})
 	data := mustMarshal(t, text)
 	if again, err := ParseText(data); err != nil || !bytes.Equal(mustMarshal(t, again), data) {
 		t.Fatal(err)
@@ -105,7 +107,9 @@ func TestParserReadsWhatIsThere(t *testing.T) {
 func FuzzText(f *testing.F) {
 	poisoned := textAt(1, 2)
 	poisoned.State.Poisoned = "é\n"
-	for _, text := range []Text{textAt(), textAt(1), textAt(1, 2, 3), poisoned} {
+	vouched := poisoned
+	vouched.State.Shown, vouched.State.Cleared, vouched.State.Accepted = Head{Size: 9}, Word{By: "Ada", Time: 5}, Word{Why: "é\n"}
+	for _, text := range []Text{textAt(), textAt(1), textAt(1, 2, 3), poisoned, vouched} {
 		f.Add(mustMarshal(f, text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

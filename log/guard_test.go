@@ -292,7 +292,7 @@ func TestPoisonReachesTheOthersAndSurvives(t *testing.T) {
 	d := newOnDisk(t)
 	l, stop := d.run(t)
 	addRange(t, l, 0, 3)
-	if err := l.cfg.Register.Poison(t.Context(), "another replica saw a fork"); err != nil {
+	if err := l.cfg.Register.Poison(t.Context(), "another replica saw a fork", guard.Head{}); err != nil {
 		t.Fatal(err)
 	}
 	poll(t, "poisoned", func() bool { return errors.Is(l.Ready(), ErrPoisoned) })

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"indelible/checkpoint"
+	"indelible/guard"
 	"indelible/merkle"
 	"indelible/storage"
 )
@@ -56,22 +57,42 @@ func (l *Log) Remembered(note []byte) { l.remembered.put(note) }
 
 // judgeRemembered judges what was told since.
 func (p *publisher) judgeRemembered(ctx context.Context) error {
-	for _, note := range p.l.remembered.take() {
-		if err := p.l.judge(ctx, note); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.l.judge(ctx, p.l.remembered.take())
 }
 
-// judge compares a checkpoint that somebody else kept with the database. One
-// that the log's key signed and that its tree does not bear out is a
-// contradiction; what the key did not sign proves nothing.
-func (l *Log) judge(ctx context.Context, note []byte) error {
-	opened, err := checkpoint.Open(note, l.keys)
-	if err != nil {
-		return nil // somebody's word, which must not stop the log
+// judge compares checkpoints that others kept with the database. One that the
+// log's key signed and that its tree does not bear out is a contradiction; what
+// the key did not sign proves nothing. The largest of those that contradict is
+// kept for the register: who showed it may not answer when the operator wants to
+// go on.
+func (l *Log) judge(ctx context.Context, notes [][]byte) (found error) {
+	for _, note := range notes {
+		opened, err := checkpoint.Open(note, l.keys)
+		if err != nil {
+			continue // somebody's word, which must not stop the log
+		}
+		err = l.bearsOut(ctx, opened)
+		if _, ok := contradicts(err); err != nil && !ok {
+			return errors.Join(found, err)
+		}
+		if err != nil {
+			l.keepShown(guard.Head{Size: opened.Size, Root: opened.Root, Time: l.cfg.Now().UnixMilli()})
+			found = errors.Join(found, err)
+		}
 	}
+	return found
+}
+
+func (l *Log) keepShown(h guard.Head) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h.Size > l.shown.Size {
+		l.shown = h
+	}
+}
+
+// bearsOut compares a checkpoint that the log's key signed with the database.
+func (l *Log) bearsOut(ctx context.Context, opened checkpoint.Opened) error {
 	head, err := l.cfg.Store.LockedHead(ctx, l.cfg.Record.ID)
 	if err != nil {
 		return fmt.Errorf("read the tree head: %w", err)
@@ -96,12 +117,7 @@ func (l *Log) askRemembered(ctx context.Context) error {
 	if l.cfg.Remembered == nil {
 		return nil
 	}
-	for _, note := range l.cfg.Remembered(ctx) {
-		if err := l.judge(ctx, note); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.judge(ctx, l.cfg.Remembered(ctx))
 }
 
 // Cosigned adds to the published checkpoint the cosignatures of another note of

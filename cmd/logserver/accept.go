@@ -72,7 +72,7 @@ func (p *program) accept(ctx context.Context, v config.Values, a acceptance) err
 	if err := p.mayAccept(ctx, v, o, head); err != nil {
 		return fmt.Errorf("not accepted: %w", err)
 	}
-	if err := o.replaceRegister(ctx, path, head, guard.Acceptance{By: a.by, Why: a.why, Time: head.Time}); err != nil {
+	if err := o.replaceRegister(ctx, path, head, guard.Word{By: a.by, Why: a.why, Time: head.Time}); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "Made register %s of log %q at size %d.\n", path, o.record.Origin, head.Size)
@@ -111,7 +111,7 @@ func (p *program) mayAccept(ctx context.Context, v config.Values, o *opened, hea
 // replaceRegister gives the log another register, by an id of its own: the old
 // one is not to be taken for it, should it turn up again. When the process ends
 // in between, the log is without a register as before.
-func (o *opened) replaceRegister(ctx context.Context, path string, head guard.Head, word guard.Acceptance) error {
+func (o *opened) replaceRegister(ctx context.Context, path string, head guard.Head, word guard.Word) error {
 	id := guard.NewID()
 	fact, err := json.Marshal(struct {
 		Size      int64  `json:"size"`

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"indelible/guard"
 	"indelible/internal/config"
 )
 
@@ -66,7 +68,7 @@ func (p *program) clearPoison(ctx context.Context, v config.Values, reason strin
 		fmt.Fprintf(p.stdout, "Nothing to clear: the log is not poisoned, and all of its %d entries check.\n", s.head.Size)
 		return nil
 	}
-	if err := o.register.Clear(ctx); err != nil {
+	if err := o.register.Clear(ctx, guard.Word{Why: reason, Time: time.Now().UnixMilli()}); err != nil {
 		return err
 	}
 	if err := o.store.ClearPoison(ctx, o.record.ID); err != nil {

@@ -58,6 +58,7 @@ func Run(t *testing.T, place func(t *testing.T) Place) {
 		{"of those that race one wins", (*suite).race},
 		{"those that share it lose nothing", (*suite).turns},
 		{"poison stays, and its first reason", (*suite).poison},
+		{"what others showed stays, and is registered when it is borne out", (*suite).shown},
 		{"another log's register in its place", (*suite).foreign},
 		{"an older copy in its place", (*suite).older},
 		{"content that does not check", (*suite).corrupt},
@@ -268,10 +269,14 @@ func (s *suite) poison() {
 	r := s.create()
 	s.advance(r, 3)
 	other := s.open()
-	s.ok(r.Clear(s.Context())) // of a healthy log
+	word := guard.Word{By: "Ada \"A\" <ada@example.com>", Why: "the newest\ncopy, é", Time: 1_700_000_000_000}
+	s.ok(r.Clear(s.Context(), word)) // of a healthy log
+	if got := s.read(s.open()); got != (guard.State{Newest: Head(3)}) {
+		s.Fatalf("%v", got)
+	}
 	reason := "fork: \x00\n\"at\" size 3 " + strings.Repeat("é", 5000)
-	s.ok(r.Poison(s.Context(), reason))
-	s.ok(other.Poison(s.Context(), "another"))
+	s.ok(r.Poison(s.Context(), reason, guard.Head{}))
+	s.ok(other.Poison(s.Context(), "another", guard.Head{}))
 	for _, r := range []Register{r, other, s.open()} {
 		got := s.read(r)
 		if got.Newest != Head(3) || !strings.HasPrefix(reason, got.Poisoned) || len(got.Poisoned) < 500 {
@@ -282,11 +287,42 @@ func (s *suite) poison() {
 			s.Fatalf("a poisoned register: %v", err)
 		}
 	}
-	s.ok(other.Clear(s.Context()))
+	s.ok(other.Clear(s.Context(), word))
 	s.advance(r, 4)
-	if got := s.read(s.open()); got != (guard.State{Newest: Head(4)}) {
+	if got := s.read(s.open()); got != (guard.State{Newest: Head(4), Cleared: word}) {
 		s.Fatalf("%v", got)
 	}
+}
+
+// shown poisons with heads that others kept, of which the largest counts.
+func (s *suite) shown() {
+	r := s.create()
+	s.advance(r, 3)
+	other := s.open()
+	s.ok(r.Poison(s.Context(), "a witness knows more", Head(5)))
+	s.ok(other.Poison(s.Context(), "another", Head(9)))
+	s.ok(r.Poison(s.Context(), "a third", Head(7)))
+	s.ok(r.Poison(s.Context(), "a fourth", guard.Head{}))
+	for _, r := range []Register{r, other, s.open()} {
+		if got := s.read(r); got != (guard.State{Newest: Head(3), Poisoned: "a witness knows more", Shown: Head(9)}) {
+			s.Fatalf("%v", got)
+		}
+	}
+	word := guard.Word{By: "Ada", Why: strings.Repeat("\x00", 5000), Time: 1_700_000_000_000}
+	s.ok(other.Clear(s.Context(), word))
+	for _, r := range []Register{r, other, s.open()} {
+		got := s.read(r)
+		if got.Newest != Head(9) || got.Poisoned != "" || got.Shown != (guard.Head{}) || got.Cleared.By != "Ada" || !strings.HasPrefix(word.Why, got.Cleared.Why) || len(got.Cleared.Why) < 500 {
+			s.Fatalf("%v", got)
+		}
+	}
+	// One that the register knows already is no more than a reason.
+	s.ok(r.Poison(s.Context(), "a fork", Head(8)))
+	if got := s.read(s.open()); got.Newest != Head(9) || got.Shown != Head(8) || got.Poisoned != "a fork" {
+		s.Fatalf("%v", got)
+	}
+	s.ok(r.Clear(s.Context(), word))
+	s.advance(r, 10)
 }
 
 func (s *suite) foreign() {
@@ -327,7 +363,7 @@ func (s *suite) older() {
 func (s *suite) corrupt() {
 	r := s.create()
 	s.advance(r, 5, 6)
-	s.ok(r.Poison(s.Context(), "a test"))
+	s.ok(r.Poison(s.Context(), "a test", guard.Head{}))
 	content, err := s.place.Content()
 	s.ok(err)
 	for i := 0; i < len(content); i += 11 {
@@ -361,7 +397,7 @@ func (s *suite) unreachable() {
 	for name, err := range map[string]error{
 		"read": read, "open": open,
 		"advance": r.Advance(s.Context(), Head(5), Head(6)),
-		"poison":  r.Poison(s.Context(), "a test"),
+		"poison":  r.Poison(s.Context(), "a test", guard.Head{}),
 	} {
 		if err == nil || errors.Is(err, guard.ErrMoved) || errors.Is(err, guard.ErrCorrupt) || errors.Is(err, fs.ErrExist) {
 			s.Errorf("%s: %v", name, err)
@@ -399,7 +435,7 @@ func (s *suite) unknown(fault func()) {
 	}
 	r := s.open()
 	fault()
-	said := r.Poison(s.Context(), "a test")
+	said := r.Poison(s.Context(), "a test", guard.Head{})
 	s.ok(s.place.Mend())
 	if got := s.read(s.open()); got.Poisoned != "a test" && (said == nil || got.Poisoned != "") {
 		s.Fatalf("it said %v, and knows %v", said, got)

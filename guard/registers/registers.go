@@ -86,7 +86,7 @@ func Create(ctx context.Context, where, origin, id string) (Register, error) {
 // Accept makes a register in the place of one that is lost, on an operator's
 // word that newest is the newest head that was ever signed. It is fs.ErrExist
 // where there is one.
-func Accept(ctx context.Context, where, origin, id string, newest guard.Head, word guard.Acceptance) (Register, error) {
+func Accept(ctx context.Context, where, origin, id string, newest guard.Head, word guard.Word) (Register, error) {
 	if kind, at := KindOf(where); kind == File {
 		return opened(guard.CreateAccepted(at, origin, id, newest, word))
 	}

@@ -39,7 +39,7 @@ func life(t *testing.T, where string) {
 	if r, err := Open(ctx, where, guardtest.Origin); !errors.Is(err, fs.ErrNotExist) || r != nil {
 		t.Fatalf("%v, %v", r, err)
 	}
-	head, word := guardtest.Head(5), guard.Acceptance{By: "Ada", Why: "a test", Time: 1}
+	head, word := guardtest.Head(5), guard.Word{By: "Ada", Why: "a test", Time: 1}
 	r, err := Accept(ctx, where, guardtest.Origin, id, head, word)
 	if err != nil {
 		t.Fatal(err)
