@@ -107,6 +107,7 @@ type Log struct {
 	mu       sync.Mutex
 	state    state
 	poisoned string        // why, once state is statePoisoned
+	shown    guard.Head    // the largest signed head that others showed and the database does not bear out
 	trouble  [stages]error // what keeps failing at present, by stage
 }
 
@@ -301,9 +302,9 @@ func (l *Log) recordPoison(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	l.mu.Lock()
-	reason := l.poisoned
+	reason, shown := l.poisoned, l.shown
 	l.mu.Unlock()
-	err := l.cfg.Register.Poison(ctx, reason)
+	err := l.cfg.Register.Poison(ctx, reason, shown)
 	if err != nil || !l.registerIsOlder(ctx) {
 		err = errors.Join(err, l.cfg.Store.Poison(ctx, l.cfg.Record.ID, reason))
 	}
