@@ -21,47 +21,87 @@ const (
 // 0.0.2 and rekord 0.0.1. The memory it needs is proportional to what is
 // proposed, which the caller limits.
 func NewRekorV1(proposed []byte) (Entry, error) {
+	p, err := ReadProposal(proposed)
+	if err != nil {
+		return Entry{}, err
+	}
+	return p.Entry()
+}
+
+// Proposal is what a client of Rekor v1 proposes, taken apart and no further:
+// the JSON of its members. A member that is not there, or null, is nil.
+type Proposal struct{ Kind, APIVersion, Spec json.RawMessage }
+
+// ReadProposal takes a proposed entry apart, whatever its kind. It copies
+// nothing, and looks at a bounded number of members.
+func ReadProposal(proposed []byte) (Proposal, error) {
 	p, err := readProposal(proposed)
 	if err != nil {
-		return Entry{}, invalid(err)
+		return Proposal{}, invalid(err)
 	}
-	admit := p.admitter()
-	if admit == nil {
-		return Entry{}, invalid(fmt.Errorf("the kind %.40q with the apiVersion %.40q is not served; %s", string(p.kind), p.version, servedV1))
-	}
-	canonical, err := admit(p.spec)
-	if err != nil {
-		return Entry{}, invalid(fmt.Errorf("%s %s: %w", p.kind, p.version, err))
-	}
-	return newEntry(p.kind, p.version, canonical)
+	return p, nil
 }
 
-// proposal is what a client of Rekor v1 proposes.
-type proposal struct {
-	kind    Kind
-	version string
-	spec    json.RawMessage
-}
-
-func readProposal(data []byte) (p proposal, err error) {
+func readProposal(data []byte) (p Proposal, err error) {
 	if !utf8.Valid(data) {
 		return p, errors.New("the proposed entry is not UTF-8")
 	}
 	if err := json.Unmarshal(data, &syntax{}); err != nil {
 		return p, fmt.Errorf("the proposed entry is not JSON: %w", err)
 	}
-	var kind, version *string
-	if err := readObject(data, []member{{"kind", &kind}, {"apiVersion", &version}, {"spec", &p.spec}}); err != nil {
+	if err := readObject(data, []member{{"kind", &p.Kind}, {"apiVersion", &p.APIVersion}, {"spec", &p.Spec}}); err != nil {
 		return p, fmt.Errorf("the proposed entry: %w", err)
 	}
-	switch {
-	case kind == nil:
-		return p, errors.New("the proposed entry has no kind; " + servedV1)
-	case version == nil:
-		return p, errors.New("the proposed entry has no apiVersion; " + servedV1)
+	for _, value := range []*json.RawMessage{&p.Kind, &p.APIVersion, &p.Spec} {
+		if !has(*value) {
+			*value = nil
+		}
 	}
-	p.kind, p.version = Kind(*kind), *version
 	return p, nil
+}
+
+// Entry admits what was proposed, as NewRekorV1 does.
+func (p Proposal) Entry() (Entry, error) {
+	t, err := p.typed()
+	if err != nil {
+		return Entry{}, invalid(err)
+	}
+	admit := t.admitter()
+	if admit == nil {
+		return Entry{}, invalid(fmt.Errorf("the kind %.40q with the apiVersion %.40q is not served; %s", string(t.kind), t.version, servedV1))
+	}
+	canonical, err := admit(t.spec)
+	if err != nil {
+		return Entry{}, invalid(fmt.Errorf("%s %s: %w", t.kind, t.version, err))
+	}
+	return newEntry(t.kind, t.version, canonical)
+}
+
+// proposal is a Proposal with what it is of.
+type proposal struct {
+	kind    Kind
+	version string
+	spec    json.RawMessage
+}
+
+func (p Proposal) typed() (proposal, error) {
+	kind, err := p.text("kind", p.Kind)
+	if err != nil {
+		return proposal{}, err
+	}
+	version, err := p.text("apiVersion", p.APIVersion)
+	return proposal{Kind(kind), version, p.Spec}, err
+}
+
+func (Proposal) text(name string, value json.RawMessage) (string, error) {
+	if value == nil {
+		return "", fmt.Errorf("the proposed entry has no %s; %s", name, servedV1)
+	}
+	var s *string
+	if err := (member{name, &s}).read(value); err != nil {
+		return "", fmt.Errorf("the proposed entry: its member %q: %w", name, err)
+	}
+	return *s, nil
 }
 
 const servedV1 = "served are hashedrekord 0.0.1, dsse 0.0.1, intoto 0.0.2 and rekord 0.0.1"

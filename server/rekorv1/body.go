@@ -157,7 +157,7 @@ func members(data []byte, known ...string) (map[string]json.RawMessage, error) {
 		return nil, badSyntax(syntax)
 	}
 	if err != nil || m == nil {
-		return nil, unfit(codeType, "the body must be a JSON object, and not %.20s", data)
+		return nil, notObject(data)
 	}
 	for name, value := range m {
 		if string(value) == "null" {
@@ -165,6 +165,10 @@ func members(data []byte, known ...string) (map[string]json.RawMessage, error) {
 		}
 	}
 	return m, checkKnown(m, known)
+}
+
+func notObject(data []byte) error {
+	return unfit(codeType, "the body must be a JSON object, and not %.20s", data)
 }
 
 func checkKnown(m map[string]json.RawMessage, known []string) error {
@@ -177,9 +181,11 @@ func checkKnown(m map[string]json.RawMessage, known []string) error {
 }
 
 // text reads a member that is a string; "" if it is not there.
-func text(m map[string]json.RawMessage, name string) (string, error) {
-	raw, ok := m[name]
-	if !ok {
+func text(m map[string]json.RawMessage, name string) (string, error) { return textOf(name, m[name]) }
+
+// textOf reads the value of a member that is a string; "" if there is none.
+func textOf(name string, raw json.RawMessage) (string, error) {
+	if raw == nil {
 		return "", nil
 	}
 	var s string

@@ -1,6 +1,7 @@
 package rekorv1
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,19 +17,23 @@ import (
 	"indelible/server/failure"
 )
 
-// versions are the kinds that can be served, in the one version of each.
-func versions() map[entry.Kind]string {
-	return map[entry.Kind]string{
-		entry.KindHashedRekord: "0.0.1", entry.KindDSSE: "0.0.1", entry.KindIntoto: "0.0.2", entry.KindRekord: "0.0.1",
+// version is the one version of a kind that can be served; "" if it cannot.
+func version(kind entry.Kind) string {
+	switch kind {
+	case entry.KindHashedRekord, entry.KindDSSE, entry.KindRekord:
+		return "0.0.1"
+	case entry.KindIntoto:
+		return "0.0.2"
 	}
+	return ""
 }
 
 // served names the kinds that may be added.
 func served(kinds []entry.Kind) string {
 	var names []string
 	for _, k := range kinds {
-		if version, ok := versions()[k]; ok {
-			names = append(names, string(k)+" "+version)
+		if v := version(k); v != "" {
+			names = append(names, string(k)+" "+v)
 		}
 	}
 	if len(names) == 0 {
@@ -87,71 +92,88 @@ func (h *Handler) addFailed(w http.ResponseWriter, err error) error {
 	return r
 }
 
-// admit makes an entry of what a client proposes.
+// admit makes an entry of what a client proposes. Rekor looks at the kind first,
+// and then for what else must be there.
 func (h *Handler) admit(body []byte) (entry.Entry, error) {
-	e, err := h.canonical(body)
-	if err == nil && slices.Contains(h.cfg.Kinds, e.Kind()) {
-		return e, nil
+	p, err := readProposal(body)
+	if err != nil {
+		return entry.Entry{}, err
 	}
-	// Rekor looks at the kind first, and so at what is wrong with it.
-	kind, wrong := proposedKind(body)
-	if wrong != nil {
-		return entry.Entry{}, wrong
+	if version(p.kind) == "" || !slices.Contains(h.cfg.Kinds, p.kind) {
+		return entry.Entry{}, h.notServed(p.kind)
 	}
-	if !slices.Contains(h.cfg.Kinds, kind) {
-		return entry.Entry{}, h.notServed(kind)
-	}
-	return e, err
+	return p.entry()
 }
 
-// canonical makes an entry of what a client proposes or looks for.
-func (h *Handler) canonical(proposed []byte) (entry.Entry, error) {
-	e, err := entry.NewRekorV1(proposed)
-	if errors.Is(err, entry.ErrInvalid) {
-		return e, refuse(http.StatusBadRequest, "error processing entry: %v", err)
-	}
-	return e, err
+// proposal is what a client proposes, of whatever kind.
+type proposal struct {
+	entry.Proposal
+	kind entry.Kind
 }
 
-// proposedKind reads what an entry says that it is. Members that are there
-// twice, and whatever else is wrong, are NewRekorV1's to refuse.
-func proposedKind(body []byte) (entry.Kind, error) {
+// readProposal reads what an entry says that it is. Whatever is wrong below its
+// spec is package entry's to refuse.
+func readProposal(body []byte) (proposal, error) {
 	if len(body) == 0 {
-		return "", unfit(codeRequired, "kind in body is required: the body is empty")
+		return proposal{}, unfit(codeRequired, "kind in body is required: the body is empty")
 	}
-	m, err := members(body)
+	p, err := entry.ReadProposal(body)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return proposal{}, badSyntax(syntax)
+	}
+	if first := bytes.TrimLeft(body, " \t\r\n"); first[0] != '{' {
+		return proposal{}, notObject(body)
+	}
 	if err != nil {
-		return "", err
+		return proposal{}, unprocessable(err)
 	}
-	kind, err := text(m, "kind")
-	if err != nil {
-		return "", err
+	kind, err := textOf("kind", p.Kind)
+	if err == nil && kind == "" {
+		err = missing("kind")
 	}
-	return entry.Kind(kind), required(m, "kind", "apiVersion", "spec")
+	return proposal{p, entry.Kind(kind)}, err
 }
 
-// proposedVersion reads the version that an entry says that it is of, if it says
-// so in a way that can be read.
-func proposedVersion(body []byte) string {
-	m, err := members(body)
-	if err != nil {
-		return ""
-	}
-	version, err := text(m, "apiVersion")
+// version is the version that an entry says that it is of, if it says so in a
+// way that can be read.
+func (p proposal) version() string {
+	version, err := textOf("apiVersion", p.APIVersion)
 	if err != nil {
 		return ""
 	}
 	return version
 }
 
-func required(m map[string]json.RawMessage, names ...string) error {
-	for _, name := range names {
-		if v, ok := m[name]; !ok || string(v) == `""` {
-			return unfit(codeRequired, "%s in body is required", name)
+// entry makes an entry of what a client proposes or looks for.
+func (p proposal) entry() (entry.Entry, error) {
+	if err := p.complete(); err != nil {
+		return entry.Entry{}, err
+	}
+	e, err := p.Entry()
+	if errors.Is(err, entry.ErrInvalid) {
+		return e, unprocessable(err)
+	}
+	return e, err
+}
+
+func unprocessable(err error) error {
+	return refuse(http.StatusBadRequest, "error processing entry: %v", err)
+}
+
+// complete looks for what an entry must have beside its kind.
+func (p proposal) complete() error {
+	for _, m := range []struct {
+		name  string
+		value json.RawMessage
+	}{{"apiVersion", p.APIVersion}, {"spec", p.Spec}} {
+		if m.value == nil || string(m.value) == `""` {
+			return missing(m.name)
 		}
 	}
 	return nil
 }
+
+func missing(name string) error { return unfit(codeRequired, "%s in body is required", name) }
 
 // notServed refuses a kind: one that Rekor knows, or one that is none.
 func (h *Handler) notServed(kind entry.Kind) error {

@@ -33,7 +33,7 @@ func FuzzBodies(f *testing.F) {
 		if err == nil && (bad || len(s.clauses) > 4) {
 			t.Errorf("search takes %q", body)
 		}
-		if kind, err := proposedKind(body); err == nil && (kind == "" || !json.Valid(body)) {
+		if p, err := readProposal(body); err == nil && (p.kind == "" || !json.Valid(body)) {
 			t.Errorf("create takes %q", body)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -163,15 +164,25 @@ func (h *Handler) parseRetrieve(body []byte) ([]finder, error) {
 		if len(all)+len(items) > maxRetrieve {
 			return nil, refuse(http.StatusUnprocessableEntity, "more than max allowed %d entries in request", maxRetrieve)
 		}
-		for _, item := range items {
+		for i, item := range items {
 			find, err := part.find(item)
 			if err != nil {
-				return nil, err
+				return nil, within(part.name, i, err)
 			}
 			all = append(all, find)
 		}
 	}
 	return all, nil
+}
+
+// within says which of a request's proposed entries an error is of. Other errors
+// show the value that is wrong.
+func within(name string, i int, err error) error {
+	r, ok := errors.AsType[*refusal](err)
+	if !ok || name != "entries" {
+		return err
+	}
+	return &refusal{r.status, r.code, fmt.Sprintf("%s[%d]: %s", name, i, r.message)}
 }
 
 func wantedList(m map[string]json.RawMessage, name string) ([]json.RawMessage, error) {
@@ -216,19 +227,19 @@ func (h *Handler) findByIndex(item json.RawMessage) (finder, error) {
 // findProposed looks for an entry as a client would add it. Its kind need not
 // be one that may be added: it may have been once.
 func (h *Handler) findProposed(item json.RawMessage) (finder, error) {
-	kind, err := proposedKind(item)
+	p, err := readProposal(item)
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := versions()[kind]; !ok {
-		return nil, h.notServed(kind)
+	if version(p.kind) == "" {
+		return nil, h.notServed(p.kind)
 	}
-	if kind == entry.KindIntoto && proposedVersion(item) == "0.0.1" {
+	if p.kind == entry.KindIntoto && p.version() == "0.0.1" {
 		// cosign asks for one beside each dsse, of attestations without a bundle.
 		// None was ever taken.
 		return func(_ context.Context, to []byte) ([]byte, error) { return to, errNoEntry }, nil
 	}
-	e, err := h.canonical(item)
+	e, err := p.entry()
 	if err != nil {
 		return nil, err
 	}
