@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"indelible/guard"
 	"indelible/merkle"
@@ -16,6 +17,7 @@ const readBackChunk = 512
 // advance carries the verified tree forward to the newest durable head, and
 // the register with it.
 func (p *publisher) advance(ctx context.Context) error {
+	p.began = time.Now()
 	for {
 		state, head, err := p.l.newest(ctx, p.edge.Size(), p.needs())
 		if err != nil {

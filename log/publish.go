@@ -35,6 +35,8 @@ type publisher struct {
 	// edge is the right edge of the verified tree: it begins at the register's
 	// head, and was carried forward over entries read back and hashed.
 	edge merkle.Edge
+	// began is when the edge was last carried forward.
+	began time.Time
 	// version is the row version of the published checkpoint as last seen.
 	version int64
 	// kept is when a checkpoint was last put into the history.
@@ -238,7 +240,7 @@ func (p *publisher) idlePoisoned(ctx context.Context) error {
 // holdLease takes or renews the lease, and reports whether it is ours.
 func (p *publisher) holdLease(ctx context.Context) (bool, error) {
 	cfg, now := p.l.cfg, time.Now()
-	if p.lease.Held && now.Before(p.leaseUntil.Add(-cfg.LeaseTTL*2/3)) {
+	if p.leased(now) {
 		return true, nil
 	}
 	if !p.lease.Held && now.Before(p.askAgain) {
@@ -251,6 +253,11 @@ func (p *publisher) holdLease(ctx context.Context) (bool, error) {
 	}
 	p.lease, p.leaseUntil, p.askAgain = lease, now.Add(cfg.LeaseTTL), now.Add(5*watchEvery)
 	return lease.Held, nil
+}
+
+// leased reports whether the lease is ours, and need not be renewed yet.
+func (p *publisher) leased(now time.Time) bool {
+	return p.lease.Held && now.Before(p.leaseUntil.Add(-p.l.cfg.LeaseTTL*2/3))
 }
 
 // release gives the lease up. If that fails it runs out by itself.
@@ -283,34 +290,68 @@ func (p *publisher) checkPoison(ctx context.Context) error {
 	return nil
 }
 
-// publish brings the newest durable head through the guard to the public.
+// publish brings durable heads through the guard to the public, as long as there
+// is another one and the lease is sure.
 func (p *publisher) publish(ctx context.Context) error {
-	start := time.Now()
-	before := p.published()
-	if err := p.advance(ctx); err != nil {
-		return err
+	err := p.advance(ctx)
+	for more := true; more && err == nil; {
+		more, err = p.publishEdge(ctx)
+		more = more && p.l.refusal() == nil && p.leased(time.Now())
 	}
+	return err
+}
+
+// publishEdge publishes the verified edge, which the register holds. While the
+// database writes that, the next head goes through the guard: entries wait for
+// the longer of the two, and not for both. It reports whether there is a next.
+func (p *publisher) publishEdge(ctx context.Context) (more bool, err error) {
 	note, err := p.sign(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	now := p.l.cfg.Now()
-	pub := storage.Published{Version: p.version, Size: p.edge.Size(), Root: p.edge.Root(), Note: note, At: now.UnixMilli()}
-	pub.Keep = start.Sub(p.kept) >= historyEvery
-	version, err := p.l.cfg.Store.Publish(ctx, p.l.cfg.Record.ID, pub)
+	v := newView(Published{Size: p.edge.Size(), Root: p.edge.Root(), Note: note, At: now}, p.edge)
+	began, written, next := p.began, make(chan struct{}), make(chan error, 1)
+	go func() { next <- p.advanceWhile(ctx, written) }()
+	err = p.write(ctx, v, began)
+	close(written)
+	ahead := <-next
 	if errors.Is(err, storage.ErrConflict) {
-		return p.follow(ctx)
+		err = p.follow(ctx) // another replica was quicker
 	}
+	return p.edge.Size() > p.published(), errors.Join(err, ahead)
+}
+
+// advanceWhile carries the verified tree forward once, if there is reason to
+// before a write has ended. Until it returns, the edge is its own.
+func (p *publisher) advanceWhile(ctx context.Context, written <-chan struct{}) error {
+	for p.needs() <= p.edge.Size() {
+		select {
+		case <-p.wake:
+		case <-written:
+			return nil
+		}
+	}
+	return p.advance(ctx)
+}
+
+// write makes a checkpoint public.
+func (p *publisher) write(ctx context.Context, v *view, began time.Time) error {
+	before := p.published()
+	pub := storage.Published{Version: p.version, Size: v.Size, Root: v.Root, Note: v.Note, At: v.At.UnixMilli()}
+	pub.Keep = began.Sub(p.kept) >= historyEvery
+	version, err := p.l.cfg.Store.Publish(ctx, p.l.cfg.Record.ID, pub)
 	if err != nil {
 		return fmt.Errorf("write the published checkpoint: %w", err)
 	}
 	if pub.Keep {
-		p.kept = start
+		p.kept = began
 	}
 	p.version = version
-	p.l.show(newView(Published{Size: pub.Size, Root: pub.Root, Note: note, At: now}, p.edge))
+	p.l.show(v)
+	p.settle(v.Size)
 	p.l.failing(stagePublish, nil)
-	p.l.cfg.Events.published(pub.Size, pub.Size-before, time.Since(start))
+	p.l.cfg.Events.published(v.Size, v.Size-before, time.Since(began))
 	return nil
 }
 
