@@ -19,6 +19,13 @@
 // the entry anew, before it is an answer: of two things whose hashes begin
 // alike, or of a damaged row, nobody hears.
 //
+// # Beside the adds
+//
+// A search reads what an add would like to have the database for. So few of them
+// read at the same time, those that find all that there is ([Index.FindAll]) count
+// rows before they read an entry, and rest between their steps; whoever does not
+// get a turn is told to come back, [ErrBusy].
+//
 // An index that says more than the log has, as after a database was edited or
 // restored in parts, is found at the start, while following and by each search.
 // It is begun anew at once; a search before that is an error, [ErrAhead].
@@ -87,6 +94,8 @@ type Index struct {
 	known atomic.Int64
 	ahead atomic.Pointer[condemned]          // nil: none was found
 	wake  atomic.Pointer[context.CancelFunc] // ends Run's wait for entries; nil: it never waited
+	steps turns                              // of reads by searches
+	wide  turns                              // of searches by FindAll
 }
 
 // Open makes an Index. It starts nothing and reads nothing.
@@ -108,7 +117,7 @@ func Open(cfg Config) (*Index, error) {
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = 3 * time.Second
 	}
-	return &Index{cfg: cfg}, nil
+	return &Index{cfg: cfg, steps: make(turns, maxSteps), wide: make(turns, maxWide)}, nil
 }
 
 // Known is the size up to which the index was complete when this replica last

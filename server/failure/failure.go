@@ -8,9 +8,11 @@
 //	ResourceExhausted   429  the queue is full; Retry-After says when to come back
 //	Canceled            499  the client is gone
 //	Internal            500  a fault of ours, whose details are for the operator's log only
-//	FailedPrecondition  503  the log is poisoned, or its search index is ahead of it. It is not Unavailable, since clients
-//	                         try that again by themselves, and here only an operator helps
-//	Unavailable         503  the database does not answer, or the log is stopping
+//	FailedPrecondition  503  the log is poisoned. It is not Unavailable, since clients try that
+//	                         again by themselves, and here only an operator helps
+//	Unavailable         503  the database does not answer, the log is stopping, the search index
+//	                         is made anew since it was ahead of the log, or too much is searched;
+//	                         Retry-After says when to come back
 //	DeadlineExceeded    504  the add may have succeeded; the same add again tells. The message
 //	                         says what the log cannot do at present. A read took too long
 //
@@ -55,6 +57,7 @@ func code(err error) codes.Code {
 		{translog.ErrOutOfRange, codes.OutOfRange},
 		{translog.ErrPoisoned, codes.FailedPrecondition},
 		{index.ErrAhead, codes.Unavailable},
+		{index.ErrBusy, codes.Unavailable},
 		{translog.ErrClock, codes.Unavailable},
 		{translog.ErrStopping, codes.Unavailable},
 		{translog.ErrUnavailable, codes.Unavailable},

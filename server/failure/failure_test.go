@@ -19,3 +19,11 @@ func TestIndexAhead(t *testing.T) {
 		t.Errorf("over the wire it is %v", st)
 	}
 }
+
+// TestSearchBusy: clients try again.
+func TestSearchBusy(t *testing.T) {
+	st := status.Convert(failure.Status(index.ErrBusy))
+	if st.Code() != codes.Unavailable || st.Message() != "too much is being searched; search again in a moment" || len(st.Details()) != 1 {
+		t.Errorf("over the wire it is %v", st)
+	}
+}

@@ -29,8 +29,8 @@ func FuzzBodies(f *testing.F) {
 		if err == nil && (bad || len(wanted) > maxRetrieve) {
 			t.Errorf("retrieve takes %q", body)
 		}
-		s, err := parseSearch(body)
-		if err == nil && (bad || len(s.clauses) > 4) {
+		q, err := parseSearch(body)
+		if err == nil && (bad || len(q.Clauses) > 4) {
 			t.Errorf("search takes %q", body)
 		}
 		if p, err := readProposal(body); err == nil && (p.kind == "" || !json.Valid(body)) {

@@ -9,38 +9,24 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/mail"
-	"slices"
 	"strconv"
 	"strings"
 
 	"indelible/entry"
 	"indelible/index"
-	translog "indelible/log"
-	"indelible/merkle"
 )
 
 // Search finds entries by what they say.
 type Search interface {
-	Find(ctx context.Context, key entry.IndexKey, after int64, limit int) (index.Hits, error)
+	FindAll(ctx context.Context, q index.Query) (index.Leaves, error)
 }
 
 var _ Search = (*index.Index)(nil)
 
-const (
-	// maxHits is how many entries one search goes through. Its answer has no
-	// pages, so it must have all of them.
-	maxHits = 10_000
-	// pageHits is how many of them are in memory at a time.
-	pageHits = 100
-	// maxSubject is in characters.
-	maxSubject = 512
-)
-
-// errTooMany: more entries answer to a search than one answer can have.
-var errTooMany = errors.New("too many entries")
+// maxSubject is in characters.
+const maxSubject = 512
 
 // search answers POST /api/v1/index/retrieve. X-Index-Size says up to which
 // size of the log the answer is complete.
@@ -52,157 +38,76 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := parseSearch(body)
+	q, err := parseSearch(body)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
 	defer cancel()
-	found, err := h.find(ctx, s)
-	if errors.Is(err, errTooMany) {
-		return refuse(http.StatusBadRequest, "more than %d entries answer to this, and an answer here has no pages: narrow it, with the operator \"and\", or use the log's own search, which has (GET /v1/entries:search, or logcli search)", maxHits)
+	found, err := h.cfg.Search.FindAll(ctx, q)
+	if errors.Is(err, index.ErrTooMany) {
+		return refuse(http.StatusBadRequest, "%v, and an answer here has no pages: narrow it, with the operator \"and\", or use the log's own search, which has (GET /v1/entries:search, or logcli search)", index.ErrTooMany)
 	}
 	if err != nil {
 		return err
 	}
-	if found.size >= 0 {
-		w.Header().Set("X-Index-Size", strconv.FormatInt(found.size, 10))
+	if found.Size >= 0 {
+		w.Header().Set("X-Index-Size", strconv.FormatInt(found.Size, 10))
 	}
-	h.v.send(w, http.StatusOK, h.idList(found))
+	h.v.send(w, http.StatusOK, h.idList(found.Leaves))
 	return nil
 }
 
-// clause is what one member of a search asks for: entries with any of the keys.
-type clause []entry.IndexKey
-
-// search is what a client looks for.
-type search struct {
-	clauses []clause
-	all     bool // entries must answer to all of them, and not to any
-}
-
-// hits are entries that were found.
-type hits struct {
-	leaves map[int64]merkle.Hash // by index
-	size   int64                 // of the log, up to which these are all; -1: nothing was looked for
-}
-
-func (h *Handler) find(ctx context.Context, s search) (hits, error) {
-	if s.all && len(s.clauses) > 1 {
-		return h.findAll(ctx, s.clauses)
-	}
-	found := hits{leaves: map[int64]merkle.Hash{}, size: -1}
-	for _, c := range s.clauses {
-		err := h.walk(ctx, c, &found, func(translog.Record) bool { return true })
-		if err != nil {
-			return found, err
-		}
-	}
-	return found, nil
-}
-
-// findAll goes through the entries of the first clause that does not have too
-// many, and asks each for the other clauses.
-func (h *Handler) findAll(ctx context.Context, clauses []clause) (hits, error) {
-	for i, c := range clauses {
-		others := slices.Delete(slices.Clone(clauses), i, i+1)
-		found := hits{leaves: map[int64]merkle.Hash{}, size: -1}
-		err := h.walk(ctx, c, &found, func(r translog.Record) bool { return answersTo(r, others) })
-		if !errors.Is(err, errTooMany) {
-			return found, err
-		}
-	}
-	return hits{}, errTooMany
-}
-
-// answersTo reports whether an entry has a key of each clause.
-func answersTo(r translog.Record, clauses []clause) bool {
-	keys, err := entry.IndexKeys(r.Canonical)
-	return err == nil && !slices.ContainsFunc(clauses, func(c clause) bool {
-		return !slices.ContainsFunc(c, func(k entry.IndexKey) bool { return slices.Contains(keys, k) })
-	})
-}
-
-// walk adds the entries of a clause that are wanted.
-func (h *Handler) walk(ctx context.Context, c clause, found *hits, want func(translog.Record) bool) error {
-	seen := 0
-	for _, key := range c {
-		for after, more := int64(-1), true; more; {
-			page, err := h.cfg.Search.Find(ctx, key, after, pageHits)
-			if err != nil {
-				return err
-			}
-			if found.size < 0 || page.Size < found.size {
-				found.size = page.Size
-			}
-			if seen += len(page.Records); seen > maxHits || len(found.leaves) > maxHits {
-				return errTooMany
-			}
-			for _, r := range page.Records {
-				if after = r.Index; want(r) {
-					found.leaves[r.Index] = r.LeafHash
-				}
-			}
-			more = page.More && len(page.Records) > 0
-		}
-	}
-	return nil
-}
-
-// idList writes the ids of entries, in the order of the log.
-func (h *Handler) idList(found hits) []byte {
-	out := append(make([]byte, 0, 2+len(found.leaves)*(entryIDLen+3)), '[')
-	for i, index := range slices.Sorted(maps.Keys(found.leaves)) {
+// idList writes the ids of entries.
+func (h *Handler) idList(leaves []index.Leaf) []byte {
+	out := append(make([]byte, 0, 2+len(leaves)*(entryIDLen+3)), '[')
+	for i, l := range leaves {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = h.ids.appendEntryID(append(out, '"'), found.leaves[index])
+		out = h.ids.appendEntryID(append(out, '"'), l.Hash)
 		out = append(out, '"')
 	}
 	return append(out, ']')
 }
 
-func parseSearch(body []byte) (search, error) {
+func parseSearch(body []byte) (q index.Query, err error) {
 	if len(body) == 0 {
-		return search{}, unfit(codeRequired, "query in body is required: the body is empty")
+		return q, unfit(codeRequired, "query in body is required: the body is empty")
 	}
 	if err := checkJSON(body); err != nil {
-		return search{}, err
+		return q, err
 	}
 	m, err := members(body, "hash", "email", "subject", "publicKey", "operator")
 	if err != nil {
-		return search{}, err
+		return q, err
 	}
-	var s search
 	for _, part := range []struct {
 		name  string
-		parse func(string) (clause, error)
+		parse func(string) (index.Clause, error)
 	}{{"hash", hashClause}, {"email", emailClause}, {"subject", subjectClause}} {
-		if err := s.addText(m, part.name, part.parse); err != nil {
-			return search{}, err
+		value, err := text(m, part.name)
+		if err != nil {
+			return q, err
 		}
+		if value == "" { // it asks for nothing
+			continue
+		}
+		c, err := part.parse(value)
+		if err != nil {
+			return q, err
+		}
+		q.Clauses = append(q.Clauses, c)
 	}
 	if raw, ok := m["publicKey"]; ok {
 		c, err := keyClause(raw)
 		if err != nil {
-			return search{}, err
+			return q, err
 		}
-		s.clauses = append(s.clauses, c)
+		q.Clauses = append(q.Clauses, c)
 	}
-	s.all, err = parseOperator(m)
-	return s, err
-}
-
-// addText adds the clause of a member that is a string. An empty one asks for
-// nothing.
-func (s *search) addText(m map[string]json.RawMessage, name string, parse func(string) (clause, error)) error {
-	value, err := text(m, name)
-	if err != nil || value == "" {
-		return err
-	}
-	c, err := parse(value)
-	s.clauses = append(s.clauses, c)
-	return err
+	q.All, err = parseOperator(m)
+	return q, err
 }
 
 func parseOperator(m map[string]json.RawMessage) (all bool, err error) {
@@ -220,7 +125,7 @@ func parseOperator(m map[string]json.RawMessage) (all bool, err error) {
 }
 
 // hashClause finds a digest as an artifact's, a payload's or an envelope's.
-func hashClause(value string) (clause, error) {
+func hashClause(value string) (index.Clause, error) {
 	name, digits, ok := strings.Cut(strings.ToLower(value), ":")
 	if !ok {
 		digits = name
@@ -231,27 +136,27 @@ func hashClause(value string) (clause, error) {
 		return nil, unfit(codePattern, "hash in body should be the hex of a digest, of 40, 64, 96 or 128 digits, after sha1:, sha256:, sha384:, sha512: or nothing: %.150q", value)
 	}
 	if name == "sha1" {
-		return clause{}, nil // no entry's digest is one
+		return index.Clause{}, nil // no entry's digest is one
 	}
 	value = name + ":" + digits
-	return clause{{By: entry.ByArtifact, Value: value}, {By: entry.ByPayload, Value: value}, {By: entry.ByEnvelope, Value: value}}, nil
+	return index.Clause{{By: entry.ByArtifact, Value: value}, {By: entry.ByPayload, Value: value}, {By: entry.ByEnvelope, Value: value}}, nil
 }
 
-func emailClause(value string) (clause, error) {
+func emailClause(value string) (index.Clause, error) {
 	if a, err := mail.ParseAddress(value); err != nil || a.Address != value {
 		return nil, unfit(codeType, "email in body must be of type email: %.100q", value)
 	}
 	return subjectClause(value)
 }
 
-func subjectClause(value string) (clause, error) {
+func subjectClause(value string) (index.Clause, error) {
 	if len([]rune(value)) > maxSubject {
 		return nil, unfit(codeTooLong, "subject in body should be at most %d chars long", maxSubject)
 	}
-	return clause{{By: entry.BySubject, Value: strings.ToLower(value)}}, nil
+	return index.Clause{{By: entry.BySubject, Value: strings.ToLower(value)}}, nil
 }
 
-func keyClause(raw json.RawMessage) (clause, error) {
+func keyClause(raw json.RawMessage) (index.Clause, error) {
 	m, err := members(raw, "format", "content")
 	if err != nil {
 		return nil, err
@@ -277,7 +182,7 @@ func keyClause(raw json.RawMessage) (clause, error) {
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "public key provided could not be parsed: %v", err)
 	}
-	return clause{{By: entry.ByPublicKey, Value: fingerprint}}, nil
+	return index.Clause{{By: entry.ByPublicKey, Value: fingerprint}}, nil
 }
 
 func orEmpty(raw json.RawMessage) []byte {
