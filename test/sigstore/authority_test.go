@@ -142,7 +142,7 @@ func (a *authority) issueTo(email string, pub crypto.PublicKey) (*x509.Certifica
 func (a *authority) issuePlain(email string, pub crypto.PublicKey, extensions ...pkix.Extension) (*x509.Certificate, error) {
 	c := with(template("", false), x509.ExtKeyUsageCodeSigning)
 	c.Subject = pkix.Name{}
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(10*time.Minute)
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(30*time.Minute)
 	c.EmailAddresses, c.ExtraExtensions = []string{email}, extensions
 	der, err := x509.CreateCertificate(rand.Reader, c, a.chain[0], pub, a.intermedKey)
 	if err != nil {

@@ -152,7 +152,7 @@ var uuid = regexp.MustCompile(`[0-9a-f]{80}`)
 
 func (w *world) found(want []string, args ...string) {
 	w.t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for {
 		_, all, _ := w.run(w.rekorCLI("search", args...)...)
 		got := map[string]bool{}

@@ -28,10 +28,10 @@ func (w *world) witnessed() []string {
 	w.write("logs.txt", "logs/v0\nvkey "+vkey)
 	ed := w.must("logwitness", "keygen", "--name", "witness.example/w1", "--out", in("ed.key"))
 	pq := w.must("logwitness", "keygen", "--name", "witness.example/w1", "--mldsa", "--out", in("pq.key"))
-	ports := freePorts(w.t, 2)
-	w.start("127.0.0.1:"+ports[1], new(buffer), "logwitness", "serve", "--admin", "127.0.0.1:"+ports[1], "--listen", "127.0.0.1:"+ports[0], "--data-dir", in("witness"),
+	out := new(buffer)
+	w.start(out, "logwitness", "serve", "--admin", anyPort, "--listen", anyPort, "--data-dir", in("witness"),
 		"--key", in("ed.key"), "--key", in("pq.key"), "--logs", w.path("logs.txt"))
-	url := "http://127.0.0.1:" + ports[0]
+	url := said(w.t, out, `submission +(http://\S+)/add-checkpoint`)
 	w.write("witnesses.txt", fmt.Sprintf("witness ed %s %s\nwitness pq %s %s\ngroup both 2 ed pq\nquorum both\n", strings.TrimSpace(ed), url, strings.TrimSpace(pq), url))
 	return []string{"--data-dir", in("log"), "--log-key", in("log.key"), "--mldsa-key", in("mldsa.key"), "--witness-policy", w.path("witnesses.txt")}
 }

@@ -29,7 +29,6 @@ const password = "correct horse"
 type world struct {
 	t     *testing.T
 	url   string // of the log; its origin is the host
-	admin string
 	dir   string
 	proxy string
 	out   buffer // the server's
@@ -94,38 +93,55 @@ func nobody(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// freePorts returns ports that nobody listens on, no two the same.
-func freePorts(t *testing.T, n int) []string {
-	t.Helper()
-	var ports []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // not before all are chosen
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		ports = append(ports, port)
-	}
-	return ports
-}
-
 // serve starts a logserver. Its origin is the host of its URL without the
 // port, as cosign demands of Rekor v2.
 func (w *world) serve(flags []string) {
 	w.t.Helper()
-	ports := freePorts(w.t, 3)
-	port := ports[0]
-	w.url, w.admin = "http://localhost:"+port, "127.0.0.1:"+ports[1]
-	w.stop = w.start(w.admin, &w.out, "logserver", append([]string{
+	w.stop = w.start(&w.out, "logserver", append([]string{
 		"--data-dir", filepath.Join(w.t.TempDir(), "log"), "--origin", "localhost",
-		"--http", "127.0.0.1:" + port, "--grpc", "127.0.0.1:" + ports[2], "--admin", w.admin,
+		"--http", anyPort, "--grpc", anyPort, "--admin", anyPort,
 	}, flags...)...)
+	w.url = "http://localhost:" + said(w.t, &w.out, `HTTP +https?://127\.0\.0\.1:(\d+)\n`)
+}
+
+// anyPort has a server choose the port: one that a test had found to be free could
+// be another's by the time that the server listens.
+const anyPort = "127.0.0.1:0"
+
+// said returns what a server says of itself, when it has said it.
+func said(t *testing.T, out *buffer, form string) (what string) {
+	t.Helper()
+	until(t, out, func() error {
+		m := regexp.MustCompile(form).FindStringSubmatch(out.String())
+		if m == nil {
+			return fmt.Errorf("the server does not say %q", form)
+		}
+		what = m[1]
+		return nil
+	})
+	return what
+}
+
+// until tries something until it succeeds, for a while.
+func until(t *testing.T, out *buffer, try func() error) {
+	t.Helper()
+	end := time.After(2 * time.Minute)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-end:
+			t.Fatalf("%v:\n%s", err, tail(out.String()))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // start runs one of the servers, and waits until it is ready. It ends with the
 // test, or when it is stopped.
-func (w *world) start(admin string, out *buffer, name string, args ...string) (stop func()) {
+func (w *world) start(out *buffer, name string, args ...string) (stop func()) {
 	w.t.Helper()
 	cmd := exec.Command(filepath.Join(bin, name), args...)
 	cmd.Stdout, cmd.Stderr = out, out
@@ -144,27 +160,28 @@ func (w *world) start(admin string, out *buffer, name string, args ...string) (s
 			w.t.Logf("%s:\n%s", name, tail(out.String()))
 		}
 	})
-	ready(w.t, admin, ended, out)
+	ready(w.t, ended, out)
 	return stop
 }
 
-// ready waits until a server says so.
-func ready(t *testing.T, admin string, ended <-chan struct{}, out *buffer) {
+var admin = regexp.MustCompile(`(?m)^  admin +(http://\S+)\n`)
+
+// ready waits until a server has said where it is to be asked, and says there that
+// it is ready.
+func ready(t *testing.T, ended <-chan struct{}, out *buffer) {
 	t.Helper()
-	end := time.After(60 * time.Second)
-	for {
-		err := ok("http://" + admin + "/readyz")
-		if err == nil {
-			return
-		}
+	until(t, out, func() error {
 		select {
 		case <-ended:
 			t.Fatalf("the server ended:\n%s", tail(out.String()))
-		case <-end:
-			t.Fatalf("the server is not ready: %v", err)
-		case <-time.After(10 * time.Millisecond):
+		default:
 		}
-	}
+		m := admin.FindStringSubmatch(out.String())
+		if m == nil {
+			return errors.New("the server does not say where its admin port is")
+		}
+		return ok(m[1] + "/readyz")
+	})
 }
 
 func ok(url string) error {
@@ -195,7 +212,7 @@ func (w *world) env() []string {
 
 // in gives the same world, with all that is in the folder, to another test.
 func (w *world) in(t *testing.T) *world {
-	return &world{t: t, url: w.url, admin: w.admin, proxy: w.proxy, dir: w.dir}
+	return &world{t: t, url: w.url, proxy: w.proxy, dir: w.dir}
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
