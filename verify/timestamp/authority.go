@@ -104,10 +104,12 @@ func (a *Authority) signer(t token) (*x509.Certificate, error) {
 	}
 	signer := p7.GetOnlySigner()
 	switch {
+	case signer == nil && a.own == nil:
+		return nil, errors.New("it does not have its signer's certificate, and neither has the trusted authority's chain, where it must be first")
 	case signer == nil:
-		return nil, errors.New("its signer's certificate is neither in it nor the trusted authority's")
+		return nil, fmt.Errorf("it is not by the trusted authority %s", named(a.own))
 	case a.own != nil && !a.own.Equal(signer):
-		return nil, fmt.Errorf("it is signed by %s, and not by the trusted authority %s", named(signer), named(a.own))
+		return nil, fmt.Errorf("it is by %s, and not by the trusted authority %s", named(signer), named(a.own))
 	}
 	if err := p7.Verify(); err != nil {
 		return nil, fmt.Errorf("its signature does not verify: %w", err)

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math/big"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -272,12 +273,19 @@ func TestLeftOut(t *testing.T) {
 // FuzzParse: what is read can be trusted: keys that sign checkpoints, periods that
 // are some.
 func FuzzParse(f *testing.F) {
-	f.Add(data(f, example(f)))
+	seed, err := os.ReadFile("testdata/trusted_root.json") // which is the same in all processes
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := Parse(seed); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
 	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot.v0.2+json","tlogs":[null],"certificateAuthorities":[{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Parse(data)
 		if err != nil {
-			if !reflect.DeepEqual(r, Root{}) && len(r.Logs)+len(r.Timestamps)+len(r.authorities) > 0 {
+			if !reflect.DeepEqual(r, Root{}) {
 				t.Fatalf("%v, and %+v", err, r)
 			}
 			return
