@@ -34,12 +34,14 @@
 //	— log.example.com 1jnM4jBFAiEA…
 //
 // in which the key's name is the host alone. Only published tree heads
-// are ever shown or signed, each once; SETs are kept in a cache. What is signed
-// is the same on every replica and in every answer, the signature is not:
-// replicas, and a server that was started anew, sign for themselves.
+// are ever shown or signed, each once; SETs are kept in a cache, and made anew for
+// whoever reads an entry that left it. What is signed is the same on every replica
+// and in every answer, the signature is not: replicas, and a server that was
+// started anew, sign for themselves.
 //
 // The key may be in a key management service. While that is away, what was signed
-// before is answered, what was not is 503 or 504, and entries are logged.
+// before is answered, what was not is 503 or 504, and entries are logged. Adds come
+// before reads: half of what is asked of the service at a time is theirs alone.
 //
 // # A retry is a success
 //
@@ -108,7 +110,8 @@ type Handler struct {
 	entries  *bytecache.Cache[int64, *sealed]
 	indexes  *bytecache.Cache[leafKey, int64]
 	heads    *bytecache.Cache[headKey, *head]
-	kinds    string // those served, for people
+	readers  chan struct{} // whose entries are being signed; see sealForReader
+	kinds    string        // those served, for people
 	v        values
 }
 
@@ -129,7 +132,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg: cfg, ids: ids, verifier: verifier, kinds: served(cfg.Kinds), v: headerValues(),
 		entries: bytecache.New(cfg.CacheBytes-cfg.CacheBytes/8, sealedSize),
 		indexes: bytecache.New(cfg.CacheBytes/8, func(leafKey, int64) int64 { return 40 }),
-		heads:   bytecache.New(headsBytes, headSize),
+		heads:   bytecache.New(headsBytes, headSize), readers: make(chan struct{}, readersSigning),
 	}, nil
 }
 

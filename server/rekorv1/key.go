@@ -68,5 +68,8 @@ func notSigned(w http.ResponseWriter, err error) *refusal {
 		return &refusal{http.StatusGatewayTimeout, http.StatusGatewayTimeout, "the log's key for Rekor v1 did not sign in time: " + still}
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(failure.RetryAfter.Seconds())))
+	if errors.Is(err, errManyReaders) {
+		return &refusal{http.StatusServiceUnavailable, http.StatusServiceUnavailable, errManyReaders.Error() + " by the log's key for Rekor v1: ask again"}
+	}
 	return &refusal{http.StatusServiceUnavailable, http.StatusServiceUnavailable, "the log's key for Rekor v1 cannot sign at present: " + still}
 }

@@ -12,8 +12,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"indelible/entry"
+	translog "indelible/log"
 	"indelible/server/rekorv1"
 )
 
@@ -133,6 +136,65 @@ func TestKeySignsOnce(t *testing.T) {
 	if n := key.asked.Load(); n != asked {
 		t.Errorf("%d signatures more", n-asked)
 	}
+}
+
+// endless is a log that has an entry at every index, and takes one more.
+type endless struct{ *fakeLog }
+
+func (endless) EntryWithProof(_ context.Context, index int64) (translog.Record, translog.Proof, translog.Published, error) {
+	r := translog.Record{Index: index, LeafHash: sha256.Sum256(fmt.Append(nil, index)), Canonical: fmt.Append(nil, index)}
+	return r, translog.Proof{Size: 1000}, translog.Published{}, nil
+}
+
+func (endless) Add(_ context.Context, e entry.Entry) (translog.Receipt, error) {
+	return translog.Receipt{Index: 999, LeafHash: e.LeafHash(), Proof: translog.Proof{Size: 1000}}, nil
+}
+
+// TestAddsBeforeReads: however many entries are read that are to be signed, an
+// add's signature is made at once. Those who waited too long are told to come back.
+func TestAddsBeforeReads(t *testing.T) {
+	s := newSigner(t)
+	synctest.Test(t, func(t *testing.T) {
+		key := &remoteKey{}
+		w := over(t, endless{&fakeLog{}}, func(c *rekorv1.Config) { key.local, c.Key = c.Key, key })
+		if rec := w.ask(t, "GET", entriesPath+"?logIndex=0", ""); rec.Code != 200 { // the head is signed
+			t.Fatal(rec.Code, rec.Body)
+		}
+		release, before := make(chan struct{}), key.asked.Load()
+		key.is(func(ctx context.Context, digest [sha256.Size]byte) ([]byte, error) {
+			<-release
+			return key.local.Sign(ctx, digest)
+		})
+		const readers, most = 40, 8
+		answers := make(chan *httptest.ResponseRecorder, readers)
+		for i := range readers {
+			go func() { answers <- w.ask(t, "GET", fmt.Sprintf("%s?logIndex=%d", entriesPath, i+1), "") }()
+		}
+		synctest.Wait()
+		if n := key.asked.Load() - before; n != most {
+			t.Errorf("%d signatures for readers at a time", n)
+		}
+		key.sign.Store(nil)
+		if rec := w.ask(t, "POST", entriesPath, s.hashedrekord(t, "a")); rec.Code != 201 {
+			t.Errorf("an add: %d %s", rec.Code, rec.Body)
+		}
+		if rec := w.ask(t, "GET", entriesPath+"?logIndex=999", ""); rec.Code != 200 { // it is signed already
+			t.Errorf("what was added: %d %s", rec.Code, rec.Body)
+		}
+		for range readers - most {
+			rec := <-answers
+			w.refused(t, rec, 503, 503, "too many entries are to be signed for readers")
+			if rec.Header().Get("Retry-After") == "" {
+				t.Error(rec.Header())
+			}
+		}
+		close(release)
+		for range most {
+			if rec := <-answers; rec.Code != 200 {
+				t.Errorf("%d %s", rec.Code, rec.Body)
+			}
+		}
+	})
 }
 
 // TestKeyIsWrong: a note that does not verify is not given away.

@@ -101,7 +101,7 @@ func (h *Handler) appendRecord(ctx context.Context, to []byte, r translog.Record
 	if err != nil {
 		return to, err
 	}
-	s, err := h.seal(ctx, r)
+	s, err := h.sealForReader(ctx, r)
 	if err != nil {
 		return to, err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"strconv"
+	"time"
 
 	translog "indelible/log"
 	"indelible/merkle"
@@ -35,6 +37,35 @@ func (h *Handler) seal(ctx context.Context, r translog.Record) (*sealed, error) 
 	}
 	h.indexes.Add(r.LeafHash, r.Index)
 	return s, nil
+}
+
+const (
+	// readersSigning is how many entries are signed for readers at the same time:
+	// half of what a key management service is asked for (kms.Config.InFlight), so
+	// that whoever reads the whole log does not keep an add waiting.
+	readersSigning = 8
+	// readersWait is how long one more waits.
+	readersWait = 5 * time.Second
+)
+
+// errManyReaders: as many entries are signed for readers as may be.
+var errManyReaders = errors.New("too many entries are to be signed for readers")
+
+// sealForReader is seal for who reads: an add's signature comes before it. The
+// turn is waited for before others can share the signature, an add among them.
+func (h *Handler) sealForReader(ctx context.Context, r translog.Record) (*sealed, error) {
+	if s, ok := h.entries.Peek(r.Index); ok {
+		return s, nil
+	}
+	wait, cancel := context.WithTimeoutCause(ctx, readersWait, errManyReaders)
+	defer cancel()
+	select {
+	case h.readers <- struct{}{}:
+		defer func() { <-h.readers }()
+		return h.seal(ctx, r)
+	case <-wait.Done():
+		return nil, &unsigned{context.Cause(wait)}
+	}
 }
 
 // signEntry writes an entry, a part of which is what the SET signs.
