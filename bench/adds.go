@@ -330,12 +330,15 @@ func (m *meter) note() string {
 	if is.batches > m.was.batches {
 		mean = (is.entries - m.was.entries) / (is.batches - m.was.batches)
 	}
-	witnesses := ""
+	batch, witnesses := "", ""
+	if mean > 0 {
+		batch = fmt.Sprintf("batch %.0f", mean)
+	}
 	if len(m.witnesses) > 0 {
 		witnesses = fmt.Sprintf(", witnesses %.0f %%", share(m.was.witness, is.witness))
 	}
-	return fmt.Sprintf("batch %.0f; CPU server %.0f %%, database %.0f %%%s; server %d MiB",
-		mean, share(m.was.server, is.server), share(m.was.database, is.database), witnesses, is.server.memory>>20)
+	return join(batch, fmt.Sprintf("CPU server %.0f %%, database %.0f %%%s; server %d MiB",
+		share(m.was.server, is.server), share(m.was.database, is.database), witnesses, is.server.memory>>20))
 }
 
 // The metrics of a server that tell how many appends there were, and of how many

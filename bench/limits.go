@@ -204,23 +204,47 @@ func insertRows(ctx context.Context, db *sql.DB, stmt *sql.Stmt, from int64, sta
 }
 
 func measureCommits(ctx context.Context, b *bench) error {
-	if b.o.engine != "mysql" {
-		return nil
-	}
-	db, err := b.openDatabase(ctx, "bench_commit")
+	m, err := b.commits(ctx, 0)
 	if err != nil {
 		return err
 	}
+	return b.limit(limitCommit, m.result)
+}
+
+// commits changes one row again and again, in a fresh database.
+func (b *bench) commits(ctx context.Context, _ int) (measured, error) {
+	db, err := b.openCommits(ctx)
+	if err != nil {
+		return measured{}, err
+	}
 	defer db.Close()
-	for _, q := range []string{`CREATE TABLE c (id INT PRIMARY KEY, n BIGINT NOT NULL) ENGINE=InnoDB`, `INSERT INTO c VALUES (1, 0)`} {
+	for _, q := range []string{`CREATE TABLE c (id INT PRIMARY KEY, n BIGINT NOT NULL)`, `INSERT INTO c VALUES (1, 0)`} {
 		if _, err := db.ExecContext(ctx, q); err != nil {
-			return err
+			return measured{}, err
 		}
 	}
-	return b.limit(limitCommit, closedLoop(ctx, 1, b.o.duration/2, func(ctx context.Context, _ int, _ int64) error {
+	r := closedLoop(ctx, 1, b.o.duration/2, func(ctx context.Context, _ int, _ int64) error {
 		_, err := db.ExecContext(ctx, `UPDATE c SET n = n + 1 WHERE id = 1`)
 		return err
-	}))
+	})
+	return measured{result: r}, r.err
+}
+
+// openCommits makes a database of the run's engine. SQLite has the settings of
+// logserver and logwitness, with which a commit is on disk when it returns.
+func (b *bench) openCommits(ctx context.Context) (*sql.DB, error) {
+	if b.db != nil {
+		return b.openDatabase(ctx, "bench_commit")
+	}
+	dir, err := os.MkdirTemp(b.dir, "commit")
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "commit.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+	if err == nil {
+		db.SetMaxOpenConns(1)
+	}
+	return db, err
 }
 
 // echoMessage is what the JSON echo carries: 750 bytes make 1,000 characters.
@@ -256,6 +280,14 @@ func echoHandler() http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(m)
+	})
+	mux.HandleFunc("POST /bytes", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Write(body)
 	})
 	mux.Handle("GET /static/tile", static(make([]byte, 8192)))
 	mux.Handle("GET /static/bundle", static(make([]byte, 256*1026)))

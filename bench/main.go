@@ -11,8 +11,8 @@
 //	go run ./bench -binlog              MariaDB with log_bin and sync_binlog=1
 //
 // The groups are limits, adds, replicas, single, batch, guard, tiles, proofs,
-// rekor, search, witness, growth. Most take their limits from the group limits,
-// and print none without it.
+// rekor, search, witness, logwitness, growth. Most take their limits from the group limits,
+// and print none without it; witness and logwitness measure their own.
 //
 // It builds logserver and logwitness, starts a MariaDB of its own and a fresh log for each
 // group of measurements, and removes both. Client, server and database share
@@ -70,7 +70,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,witness,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,witness,logwitness,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
@@ -121,6 +121,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"rekor", measureRekor},
 		{"search", measureSearch},
 		{"witness", measureWitness},
+		{"logwitness", measureLogwitness},
 		{"growth", measureGrowth},
 	}
 	b, err := newBench(ctx, o, stderr)

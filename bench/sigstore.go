@@ -50,8 +50,11 @@ func rekorV1API() api {
 }
 
 // onAllCores calls f for each of count numbers.
-func onAllCores(count int, f func(i int) error) error {
-	errs := make([]error, 4)
+func onAllCores(count int, f func(i int) error) error { return onWorkers(4, count, f) }
+
+// onWorkers has so many goroutines call f for each of count numbers.
+func onWorkers(workers, count int, f func(i int) error) error {
+	errs := make([]error, workers)
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {

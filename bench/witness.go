@@ -185,7 +185,7 @@ func (w *witnessedLogs) ways(b *bench, clients int) []way {
 // none: many clients, of which there are enough that the time of a reply is not
 // what bounds the rate, and one.
 func measureWitness(ctx context.Context, b *bench) error {
-	if b.db != nil && b.table.rate(limitCommit) == 0 {
+	if b.table.rate(limitCommit) == 0 {
 		if err := measureCommits(ctx, b); err != nil {
 			return err
 		}

@@ -301,21 +301,26 @@ func (w *web) do(req *http.Request) (io.ReadCloser, error) {
 }
 
 func (w *web) post(ctx context.Context, url string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := w.do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Close()
-	data, err := io.ReadAll(res)
+	data, err := w.send(ctx, url, "application/json", body)
 	if err != nil || into == nil {
 		return err
 	}
 	return json.Unmarshal(data, into)
+}
+
+// send posts a body, and returns the answer's.
+func (w *web) send(ctx context.Context, url, contentType string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", contentType)
+	res, err := w.do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Close()
+	return io.ReadAll(res)
 }
 
 func (w *web) get(ctx context.Context, url string) error {
@@ -355,6 +360,30 @@ func usageOfAll(all []*process) (sum usage) {
 		sum.cpu, sum.memory = sum.cpu+u.cpu, sum.memory+u.memory
 	}
 	return sum
+}
+
+// peakOf reads how much memory a process had at most, in bytes; where there is
+// no /proc, nothing is known, and it is 0.
+func peakOf(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	return parsePeak(string(status))
+}
+
+// parsePeak finds the line VmHWM, in KiB, of /proc/PID/status.
+func parsePeak(status string) int64 {
+	for line := range strings.Lines(status) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
 }
 
 // usageOf reads /proc; where there is none, nothing is known.
