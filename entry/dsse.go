@@ -8,8 +8,9 @@ import (
 	"slices"
 )
 
-// maxDSSESignatures bounds the work on one envelope, as Rekor v2 does.
-const maxDSSESignatures = 10
+// MaxSignatures is how many signatures an envelope is logged with, and how many
+// verifiers. It bounds the work on one, as Rekor v2 does.
+const MaxSignatures = 10
 
 // DSSE is an envelope, as a client asks for it to be logged.
 type DSSE struct {
@@ -73,8 +74,8 @@ func matchSignatures(e envelope, signers []Signer) ([]Signer, error) {
 }
 
 func envelopeSigners(verifiers []Verifier) ([]Signer, error) {
-	if n := len(verifiers); n == 0 || n > maxDSSESignatures {
-		return nil, fmt.Errorf("there are %d verifiers; give 1 to %d", n, maxDSSESignatures)
+	if n := len(verifiers); n == 0 || n > MaxSignatures {
+		return nil, fmt.Errorf("there are %d verifiers; give 1 to %d", n, MaxSignatures)
 	}
 	var signers []Signer
 	for i, v := range verifiers {

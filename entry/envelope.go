@@ -63,8 +63,8 @@ func (j envelopeJSON) check() error {
 		return errors.New("it has no payload")
 	case n == 0:
 		return errors.New("it has no signature")
-	case n > maxDSSESignatures:
-		return fmt.Errorf("it has more than %d signatures; at most %d are logged", maxDSSESignatures, maxDSSESignatures)
+	case n > MaxSignatures:
+		return fmt.Errorf("it has more than %d signatures; at most %d are logged", MaxSignatures, MaxSignatures)
 	}
 	for i, s := range j.sigs {
 		if s == nil || *s == "" {
@@ -87,7 +87,7 @@ func readEnvelope(data []byte) (j envelopeJSON, err error) {
 		return j, err
 	}
 	err = eachElement(signatures, func(signature json.RawMessage) error {
-		if len(j.sigs) > maxDSSESignatures {
+		if len(j.sigs) > MaxSignatures {
 			return errEnough
 		}
 		var sig, keyID *string

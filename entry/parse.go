@@ -112,8 +112,8 @@ func parseDSSE(canonical []byte) (*DSSEBody, error) {
 	if v.PayloadHash.Algorithm != "SHA2_256" || len(v.PayloadHash.Digest) != 32 {
 		return nil, fmt.Errorf("a payload digest of %d bytes by %q; it has 32 by SHA2_256", len(v.PayloadHash.Digest), v.PayloadHash.Algorithm)
 	}
-	if n := len(v.Signatures); n < 1 || n > maxDSSESignatures {
-		return nil, fmt.Errorf("%d signatures; an entry has 1 to %d", n, maxDSSESignatures)
+	if n := len(v.Signatures); n < 1 || n > MaxSignatures {
+		return nil, fmt.Errorf("%d signatures; an entry has 1 to %d", n, MaxSignatures)
 	}
 	b := &DSSEBody{PayloadAlgorithm: v.PayloadHash.Algorithm, PayloadDigest: v.PayloadHash.Digest}
 	for i, sig := range v.Signatures {

@@ -89,8 +89,8 @@ func (h hashV1) parseSHA256(what string) ([]byte, error) {
 }
 
 func newDSSEBody(payload, envelope hashV1, signatures int) (b DSSEBody, err error) {
-	if signatures < 1 || signatures > maxDSSESignatures {
-		return b, fmt.Errorf("%d signatures; an entry has 1 to %d", signatures, maxDSSESignatures)
+	if signatures < 1 || signatures > MaxSignatures {
+		return b, fmt.Errorf("%d signatures; an entry has 1 to %d", signatures, MaxSignatures)
 	}
 	b.PayloadAlgorithm = hashName(crypto.SHA256)
 	if b.PayloadDigest, err = payload.parseSHA256("payload"); err != nil {

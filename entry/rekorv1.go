@@ -204,8 +204,8 @@ func (r *specReader) list(path string, raw json.RawMessage, read func(path strin
 	}
 	n := 0
 	err := eachElement(raw, func(value json.RawMessage) error {
-		if n++; n > maxDSSESignatures {
-			return fmt.Errorf("it has more than %d; at most %d are taken", maxDSSESignatures, maxDSSESignatures)
+		if n++; n > MaxSignatures {
+			return fmt.Errorf("it has more than %d; at most %d are taken", MaxSignatures, MaxSignatures)
 		}
 		read(fmt.Sprintf("%s[%d]", path, n-1), value)
 		return r.err
@@ -214,7 +214,7 @@ func (r *specReader) list(path string, raw json.RawMessage, read func(path strin
 	case err != nil:
 		r.fail(path, "is wrong: %w", err)
 	case n == 0:
-		r.fail(path, "is empty; give 1 to %d", maxDSSESignatures)
+		r.fail(path, "is empty; give 1 to %d", MaxSignatures)
 	}
 }
 

@@ -144,6 +144,9 @@ func kindOf(e *pb.Entry) (entry.Kind, func() (entry.Entry, error), error) {
 	case *pb.Entry_Dsse:
 		d := k.Dsse
 		return entry.KindDSSE, func() (entry.Entry, error) {
+			if n := len(d.GetVerifiers()); n > entry.MaxSignatures {
+				return entry.Entry{}, fmt.Errorf("%w: there are %d verifiers; give 1 to %d", entry.ErrInvalid, n, entry.MaxSignatures)
+			}
 			verifiers := make([]entry.Verifier, len(d.GetVerifiers()))
 			for i, v := range d.GetVerifiers() {
 				verifiers[i] = verifier(v)

@@ -18,6 +18,13 @@ func newDSSE(spec *rekorpb.CreateEntryRequest_DsseRequestV002) (entry.Entry, err
 	if r.GetEnvelope() == nil {
 		return entry.Entry{}, invalid("envelope is missing")
 	}
+	// Before they are written, and read again.
+	if n := len(r.GetEnvelope().GetSignatures()); n > entry.MaxSignatures {
+		return entry.Entry{}, invalid("envelope: it has %d signatures; at most %d are logged", n, entry.MaxSignatures)
+	}
+	if n := len(r.GetVerifiers()); n > entry.MaxSignatures {
+		return entry.Entry{}, invalid("there are %d verifiers; give 1 to %d", n, entry.MaxSignatures)
+	}
 	envelope, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(r.GetEnvelope())
 	if err != nil {
 		return entry.Entry{}, invalid("envelope: %w", err)

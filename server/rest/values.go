@@ -1,0 +1,60 @@
+package rest
+
+import "bytes"
+
+// A request has some 40 bytes a value. One of many more values than that would
+// cost many times its size, as messages, before anybody can say what is wrong with
+// it.
+const (
+	anyValues     = 4096 // that any request may have: some of 1,024 short raw entries
+	bytesPerValue = 16   // of a larger one
+	mostValues    = 1 << 16
+)
+
+// maxValues is how many values JSON of a length may have.
+func maxValues(length int) int { return min(anyValues+length/bytesPerValue, mostValues) }
+
+// tooManyValues reports whether JSON has more values than limit. It is exact for
+// JSON, and of no meaning for what is none. Where there is no room for so many, it
+// does not look.
+func tooManyValues(data []byte, limit int) bool {
+	if len(data) <= 2*limit { // a value, and a comma or a bracket
+		return false
+	}
+	n := 1
+	last := byte(0) // before what is looked at, without space
+	for i := 0; i < len(data) && n <= limit; i++ {
+		c := data[i]
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			continue
+		case '"':
+			i += stringEnd(data[i:])
+		}
+		if c == ',' || (last == '{' || last == '[') && c != last+2 { // its bracket
+			n++
+		}
+		last = c
+	}
+	return n > limit
+}
+
+// stringEnd finds the quote that closes a string; it returns the length of data
+// if there is none.
+func stringEnd(data []byte) int {
+	for i := 1; ; {
+		at := bytes.IndexByte(data[i:], '"')
+		if at < 0 {
+			return len(data)
+		}
+		end := i + at
+		i = end + 1
+		backslashes := 0
+		for data[end-1-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return end
+		}
+	}
+}
