@@ -247,6 +247,24 @@ func TestObjectOfAnotherLog(t *testing.T) {
 	}
 }
 
+// An object that does not check, under a server that runs and before one starts.
+func TestDamagedObject(t *testing.T) {
+	o := newStore(t)
+	s := newServer(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--origin", origin, "--register", o.where("a"))
+	s.start()
+	s.ready()
+	c, l := s.client(s.vkey()), newLedger(t)
+	l.add(c, "before")
+	own := o.must(http.MethodGet, "a/register", nil)
+	o.must(http.MethodPut, "a/register", own[:len(own)/2])
+	s.says(c, "the register failed: ")
+	s.stop()
+	s.refusesStart("restore the register from its newest copy")
+	o.must(http.MethodPut, "a/register", own)
+	s.refusesNothing(t, l, c)
+	s.stop()
+}
+
 // TestTwoWritersOfAnObject has two servers publish one log whose register is an
 // object, under load through both, while the wire to the store is cut now and then
 // and one server is killed: whoever wins, all heads are of one tree.
