@@ -20,6 +20,7 @@ import (
 type acceptance struct {
 	size          int64
 	root, by, why string
+	without       absences
 }
 
 func (p *program) acceptCommand() *cobra.Command {
@@ -31,7 +32,7 @@ func (p *program) acceptCommand() *cobra.Command {
 			"the newest that was ever signed. If it is not, the log will have forked: compare it with what others have\n" +
 			"seen (witnesses, which it asks with --witness-policy; clients; mirrors) before you give it.\n\n" +
 			"It is refused where there is a register, where the head is not exactly the database's, where a witness\n" +
-			"knows better, and where fsck finds anything. Who, when and why is recorded in the database and in the\n" +
+			"knows better or does not answer, and where fsck finds anything. Who, when and why is recorded in the database and in the\n" +
 			"register. A database that is behind is never accepted: bring it forward. Stop all replicas first.",
 		Args: cobra.NoArgs,
 	}
@@ -39,6 +40,7 @@ func (p *program) acceptCommand() *cobra.Command {
 	cmd.Flags().StringVar(&a.root, "root", "", "its root, in hex (required)")
 	cmd.Flags().StringVar(&a.by, "by", "", "who you are (required)")
 	cmd.Flags().StringVar(&a.why, "why", "", "how the register was lost, and what the head was compared with (required)")
+	a.without.flag(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, v config.Values) error { return p.accept(ctx, v, a) })
 	return cmd
 }
@@ -69,10 +71,10 @@ func (p *program) accept(ctx context.Context, v config.Values, a acceptance) err
 	if err := o.registerIsGone(ctx, path); err != nil {
 		return fmt.Errorf("not accepted: %w", err)
 	}
-	if err := p.mayAccept(ctx, v, o, head); err != nil {
+	if err := p.mayAccept(ctx, v, o, head, a.without); err != nil {
 		return fmt.Errorf("not accepted: %w", err)
 	}
-	if err := o.replaceRegister(ctx, path, head, guard.Word{By: a.by, Why: a.why, Time: head.Time}); err != nil {
+	if err := o.replaceRegister(ctx, path, head, a); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "Made register %s of log %q at size %d.\n", path, o.record.Origin, head.Size)
@@ -96,13 +98,16 @@ func (o *opened) registerIsGone(ctx context.Context, path string) error {
 
 // mayAccept compares the given head with the database, and the database with
 // whatever else is known.
-func (p *program) mayAccept(ctx context.Context, v config.Values, o *opened, head guard.Head) error {
+func (p *program) mayAccept(ctx context.Context, v config.Values, o *opened, head guard.Head, without absences) error {
 	s, err := stand(ctx, v, o)
 	if err != nil {
 		return err
 	}
 	if s.head.Size != head.Size || s.head.Root != head.Root {
 		return fmt.Errorf("the database's tree head has size %d and root %x, and given are size %d and root %x", s.head.Size, s.head.Root, head.Size, head.Root)
+	}
+	if err := errors.Join(s.agree(), s.asked(without)); err != nil { // which takes less time
+		return err
 	}
 	_, err = p.audit(ctx, o, s)
 	return err
@@ -111,16 +116,17 @@ func (p *program) mayAccept(ctx context.Context, v config.Values, o *opened, hea
 // replaceRegister gives the log another register, by an id of its own: the old
 // one is not to be taken for it, should it turn up again. When the process ends
 // in between, the log is without a register as before.
-func (o *opened) replaceRegister(ctx context.Context, path string, head guard.Head, word guard.Word) error {
+func (o *opened) replaceRegister(ctx context.Context, path string, head guard.Head, a acceptance) error {
 	id := guard.NewID()
 	fact, err := json.Marshal(struct {
-		Size      int64  `json:"size"`
-		Root      string `json:"root"`
-		By        string `json:"by"`
-		Why       string `json:"why"`
-		At        string `json:"at"`
-		InsteadOf string `json:"instead_of"` // the old register's id
-	}{head.Size, hex.EncodeToString(head.Root[:]), word.By, word.Why, stamp(word.Time), o.record.Register})
+		Size      int64    `json:"size"`
+		Root      string   `json:"root"`
+		By        string   `json:"by"`
+		Why       string   `json:"why"`
+		At        string   `json:"at"`
+		InsteadOf string   `json:"instead_of"` // the old register's id
+		Without   []string `json:"without_witnesses,omitempty"`
+	}{head.Size, hex.EncodeToString(head.Root[:]), a.by, a.why, stamp(head.Time), o.record.Register, a.without})
 	if err != nil {
 		return err
 	}
@@ -130,6 +136,7 @@ func (o *opened) replaceRegister(ctx context.Context, path string, head guard.He
 	if err := o.store.ReplaceRegister(ctx, o.record.ID, o.record.Register, id); err != nil {
 		return fmt.Errorf("record the new register: %w", err)
 	}
+	word := guard.Word{By: a.by, Why: a.without.note(a.why), Time: head.Time}
 	r, err := registers.Accept(ctx, path, o.record.Origin, id, head, word)
 	if err != nil {
 		return err

@@ -17,13 +17,16 @@ import (
 )
 
 func (p *program) fsckCommand() *cobra.Command {
-	output := ""
+	output, without := "", absences{}
 	cmd := &cobra.Command{
 		Use:   "fsck",
 		Short: "Audit the database: entries, hashes, tiles, tree head, checkpoint, register",
-		Args:  cobra.NoArgs,
+		Long: "Audit the database: entries, hashes, tiles, tree head, checkpoint. It is compared with what the register, and\n" +
+			"the witnesses of --witness-policy, all of whom are asked, know was signed.",
+		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	without.flag(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, v config.Values) error {
 		if output != "text" && output != "json" {
 			return fmt.Errorf("--output %q: it is text or json", output)
@@ -38,7 +41,7 @@ func (p *program) fsckCommand() *cobra.Command {
 			return err
 		}
 		size, err := p.audit(ctx, o, s)
-		return p.verdict(output, o.record.Origin, size, err)
+		return p.verdict(output, o.record.Origin, size, errors.Join(err, s.asked(without)))
 	})
 	return cmd
 }

@@ -3,10 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
 	"indelible/guard"
@@ -45,14 +49,29 @@ func stand(ctx context.Context, v config.Values, o *opened) (s standing, err err
 			return s, err
 		}
 	}
+	s.witnesses, err = recall(ctx, v, o)
+	return s, err
+}
+
+// recall asks the policy's witnesses for what they remember of the log.
+func recall(ctx context.Context, v config.Values, o *opened) (all []memory, err error) {
 	w, err := newWitnesses(v, o.record.Keys, quorum.Config{})
 	if err != nil || w == nil {
-		return s, err
+		return nil, err
 	}
 	for _, m := range w.Recall(ctx, o.record.Origin) {
-		s.witnesses = append(s.witnesses, remembers(o, m))
+		all = append(all, remembers(o, m))
 	}
-	return s, nil
+	policy, err := loadPolicy(v)
+	if err != nil {
+		return nil, err
+	}
+	for _, pw := range policy.Witnesses {
+		if pw.URL == "" {
+			all = append(all, memory{name: pw.Name, err: errors.New("the policy has no URL to ask it at")})
+		}
+	}
+	return all, nil
 }
 
 // remembers verifies what a witness shows: what the log's key did not sign
@@ -73,6 +92,48 @@ func remembers(o *opened, shown quorum.Memory) memory {
 	return m
 }
 
+// unknown is why it is not known what the witness remembers; nil if it is.
+func (m memory) unknown() error {
+	if m.err == nil && m.at == 0 {
+		return errors.New("it shows a checkpoint without its own signature")
+	}
+	return m.err
+}
+
+// absences are the witnesses without which an operator goes on.
+type absences []string
+
+func (a *absences) flag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar((*[]string)(a), "without-witness", nil,
+		"go on without what this witness of --witness-policy knows, which cannot be had; may be given more than once")
+}
+
+// note says what was gone without, for the record.
+func (a absences) note(why string) string {
+	if len(a) == 0 {
+		return why
+	}
+	return fmt.Sprintf("(without asking %s) %s", strings.Join(a, ", "), why)
+}
+
+// asked refuses to go on while it is not known what a witness remembers. Who
+// does not answer may be the only one that knows what was signed.
+func (s standing) asked(without absences) error {
+	var errs []error
+	for _, m := range s.witnesses {
+		if err := m.unknown(); err != nil && !slices.Contains(without, m.name) {
+			errs = append(errs, fmt.Errorf("what witness %s remembers of the log is not known: %w; try again when it answers, or, "+
+				"once the tree head was compared with what it cosigned by other means, give --without-witness %s", m.name, err, m.name))
+		}
+	}
+	for _, name := range without {
+		if !slices.ContainsFunc(s.witnesses, func(m memory) bool { return m.name == name }) {
+			errs = append(errs, fmt.Errorf("--without-witness %s: no witness of --witness-policy has that name", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // signedHead is a tree head that was signed, and who knows that.
 type signedHead struct {
 	where string
@@ -81,13 +142,20 @@ type signedHead struct {
 	at    int64 // when it was known, in Unix milliseconds; 0 if that is not told
 }
 
-// inRegister is where the register's head is known.
-const inRegister = "the register"
+// inRegister is where the register's head is known, and inPoison one that others
+// showed when the log was poisoned.
+const (
+	inRegister = "the register"
+	inPoison   = "the register's poison record"
+)
 
 // signed are the heads that the database must extend, smallest first.
 func (s standing) signed() []signedHead {
 	newest := s.register.Newest
 	all := []signedHead{{inRegister, newest.Size, newest.Root, newest.Time}}
+	if shown := s.register.Shown; shown.Size > 0 {
+		all = append(all, signedHead{inPoison, shown.Size, shown.Root, shown.Time})
+	}
 	for _, m := range s.witnesses {
 		if m.err == nil {
 			all = append(all, signedHead{"witness " + m.name, m.opened.Size, m.opened.Root, m.at * 1000})
@@ -179,6 +247,12 @@ func (s standing) printRegister(w io.Writer, o *opened) {
 	}
 	if a := r.Accepted; a.Time > 0 {
 		fmt.Fprintf(w, "           made on the word of %q at %s: %s\n", a.By, stamp(a.Time), a.Why)
+	}
+	if c := r.Cleared; c.Time > 0 {
+		fmt.Fprintf(w, "           poison cleared on the word of %q at %s: %s\n", c.By, stamp(c.Time), c.Why)
+	}
+	if h := r.Shown; h.Size > 0 {
+		fmt.Fprintf(w, "           poisoned at %s by a signed head that others showed: size %d  root %x\n", stamp(h.Time), h.Size, h.Root)
 	}
 }
 
