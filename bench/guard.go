@@ -19,6 +19,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/entry"
 	"indelible/guard"
+	"indelible/guard/database"
 	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/server/native"
@@ -27,43 +28,93 @@ import (
 	"indelible/storage/sqlite"
 )
 
+// The registers that a log of measureGuard can have.
+const (
+	registerNone     = "none" // and nothing is read back
+	registerFile     = "file"
+	registerDatabase = "database"
+)
+
+// guardedLogs are the logs that are compared. database is nil where the run has
+// no MariaDB.
+type guardedLogs struct{ free, file, database *process }
+
 // measureGuard compares a log with one whose guard costs nothing: entries and
 // tree heads are read back from memory, and the register is there too. The
 // product has no switch for that, so both are served by this program, started as
-// servers: the log, its database and the native API are the product's.
+// servers: the log, its database and the native API are the product's. A log
+// whose register is in a second database is shown beside them.
 func measureGuard(ctx context.Context, b *bench) error {
-	guarded, err := b.startGuard(ctx, "guarded")
+	logs, err := b.startGuards(ctx)
+	defer logs.stop()
 	if err != nil {
 		return err
 	}
-	defer guarded.stop()
-	free, err := b.startGuard(ctx, "unguarded")
-	if err != nil {
-		return err
-	}
-	defer free.stop()
 	hashes, err := b.leafHashes(ctx)
 	if err != nil {
 		return err
 	}
+	raw := func(clients int) func(*process) way {
+		return func(p *process) way { return b.rawWay([]*process{p}, clients) }
+	}
+	few := guardedLogs{free: logs.free, file: logs.file}
 	for _, w := range []struct {
 		name string
 		of   func(*process) way
+		logs guardedLogs
 	}{
-		{rawName(256), func(p *process) way { return b.rawWay([]*process{p}, 256) }},
-		{rawName(1024), func(p *process) way { return b.rawWay([]*process{p}, 1024) }},
-		{batchName, b.batchWay},
+		{rawName(256), raw(256), few},
+		{rawName(1024), raw(1024), logs},
+		{batchName, b.batchWay, few},
 	} {
-		m, err := b.alternate(ctx, w.of(guarded), w.of(free))
-		if err != nil {
+		if err := b.compareGuards(ctx, w.name, w.of, w.logs, hashes); err != nil {
 			return err
 		}
-		b.table.add(m[1].row(w.name + ", no read back, no register"))
-		r := m[0].against(m[1], w.name+", guarded", "unguarded", 0.9)
-		r.note = join(r.note, fmt.Sprintf("both hash what they read, %.1f %% of the CPU", 100*r.rate/hashes))
+	}
+	return nil
+}
+
+// compareGuards adds the rows of one load.
+func (b *bench) compareGuards(ctx context.Context, name string, of func(*process) way, logs guardedLogs, hashes float64) error {
+	ways := []way{of(logs.file), of(logs.free)}
+	if logs.database != nil {
+		ways = append(ways, of(logs.database))
+	}
+	m, err := b.alternate(ctx, ways...)
+	if err != nil {
+		return err
+	}
+	b.table.add(m[1].row(name + ", no read back, no register"))
+	r := m[0].against(m[1], name+", guarded", "unguarded", 0.9)
+	r.note = join(r.note, fmt.Sprintf("both hash what they read, %.1f %% of the CPU", 100*r.rate/hashes))
+	b.table.add(r)
+	if len(m) > 2 {
+		r := m[2].against(m[1], name+", guarded, register in a database", "unguarded", 0)
+		r.note = join(r.note, "the register is in a second schema of the log's own server")
 		b.table.add(r)
 	}
 	return nil
+}
+
+// startGuards starts the logs. Those that did start are to be stopped after an
+// error, too.
+func (b *bench) startGuards(ctx context.Context) (logs guardedLogs, err error) {
+	if logs.file, err = b.startGuard(ctx, registerFile); err != nil {
+		return logs, err
+	}
+	if logs.free, err = b.startGuard(ctx, registerNone); err != nil || b.db == nil {
+		return logs, err
+	}
+	logs.database, err = b.startGuard(ctx, registerDatabase)
+	return logs, err
+}
+
+func (l guardedLogs) stop() {
+	for _, p := range []*process{l.free, l.file, l.database} {
+		if p != nil {
+			p.stop()
+		}
+	}
 }
 
 // leafHashes measures the one part of the guard that both have.
@@ -83,7 +134,7 @@ func (b *bench) leafHashes(ctx context.Context) (float64, error) {
 }
 
 // startGuard starts this program as a server of a fresh log.
-func (b *bench) startGuard(ctx context.Context, kind string) (*process, error) {
+func (b *bench) startGuard(ctx context.Context, register string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -92,28 +143,59 @@ func (b *bench) startGuard(ctx context.Context, kind string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(b.dir, kind)
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	s := servedLog{register: register, engine: b.o.engine, dir: filepath.Join(b.dir, "guard-"+register), admin: ports[0], grpc: ports[1]}
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return nil, err
 	}
-	p := &process{admin: "http://" + ports[0], grpc: ports[1]}
-	database := filepath.Join(dir, "log.db")
-	if b.db != nil {
-		database, p.databasePID = b.db.DSN("bench_"+kind), b.db.PID()
-		if err := b.db.Exec(ctx, "CREATE DATABASE bench_"+kind); err != nil {
-			return nil, err
-		}
+	p := &process{admin: "http://" + s.admin, grpc: s.grpc}
+	if s.database, s.registerDSN, err = b.guardDatabases(ctx, s); err != nil {
+		return nil, err
 	}
-	p.cmd = exec.Command(self, "serve-log", kind, b.o.engine, database, dir, ports[0], ports[1])
+	if b.db != nil {
+		p.databasePID = b.db.PID()
+	}
+	p.cmd = exec.Command(self, s.args()...)
 	p.cmd.Stderr = b.stderr
-	return p, p.start(ctx, p.admin+"/readyz")
+	if err := p.start(ctx, p.admin+"/readyz"); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// guardDatabases makes the databases of a log and of its register.
+func (b *bench) guardDatabases(ctx context.Context, s servedLog) (log, register string, err error) {
+	if b.db == nil {
+		return filepath.Join(s.dir, "log.db"), "", nil
+	}
+	log, register = "bench_guard_"+s.register, "bench_register_"+s.register
+	if err := b.db.Exec(ctx, "CREATE DATABASE "+log, "CREATE DATABASE "+register); err != nil {
+		return "", "", err
+	}
+	return b.db.DSN(log), b.db.DSN(register), nil
 }
 
 // servedLog is what startGuard tells the process that it starts.
 type servedLog struct {
-	guarded          bool
+	register         string // registerNone, registerFile or registerDatabase
 	engine, database string
+	registerDSN      string // for registerDatabase
 	dir, admin, grpc string
+}
+
+const serveLogCommand = "serve-log"
+
+// args are how it is told, and parseServedLog reads them.
+func (s servedLog) args() []string {
+	return []string{serveLogCommand, s.register, s.engine, s.database, s.registerDSN, s.dir, s.admin, s.grpc}
+}
+
+func parseServedLog(args []string) (s servedLog, ok bool) {
+	if len(args) != len(s.args()) || args[0] != serveLogCommand {
+		return s, false
+	}
+	return servedLog{
+		register: args[1], engine: args[2], database: args[3], registerDSN: args[4], dir: args[5], admin: args[6], grpc: args[7],
+	}, true
 }
 
 // serveLog is that process.
@@ -165,9 +247,9 @@ func (s servedLog) create(ctx context.Context, store storage.Store) (translog.Co
 		return translog.Config{}, err
 	}
 	cfg := translog.Config{Store: &trusting{Store: store}, Register: newWeightless(), Signers: []translog.Signer{signer}}
-	if s.guarded {
+	if s.register != registerNone {
 		cfg.Store = store
-		if cfg.Register, err = guard.CreateFile(filepath.Join(s.dir, "register"), origin, guard.NewID()); err != nil {
+		if cfg.Register, err = s.createRegister(ctx, origin); err != nil {
 			return cfg, err
 		}
 	}
@@ -176,6 +258,13 @@ func (s servedLog) create(ctx context.Context, store storage.Store) (translog.Co
 		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}, storage.Head{Root: merkle.EmptyRoot()})
 	return cfg, err
+}
+
+func (s servedLog) createRegister(ctx context.Context, origin string) (guard.Register, error) {
+	if s.register == registerDatabase {
+		return database.Create(ctx, s.registerDSN, guard.NewText(origin, guard.NewID()))
+	}
+	return guard.CreateFile(filepath.Join(s.dir, "register"), origin, guard.NewID())
 }
 
 // appends counts as the product's metrics do.

@@ -31,9 +31,9 @@ func (r *readBacks) Head(ctx context.Context, logID int64) (storage.Head, error)
 // The log without a guard publishes what the guarded one does, and reads nothing
 // back for it. (The first head is read before there is another.)
 func TestUnguarded(t *testing.T) {
-	for _, guarded := range []bool{false, true} {
+	for register, guarded := range map[string]bool{registerNone: false, registerFile: true} {
 		store := &readBacks{Store: memory.New()}
-		cfg, err := servedLog{guarded: guarded, dir: t.TempDir()}.create(t.Context(), store)
+		cfg, err := servedLog{register: register, dir: t.TempDir()}.create(t.Context(), store)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,6 +69,19 @@ func TestUnguarded(t *testing.T) {
 		entries, heads := store.entries.Load(), store.heads.Load()-before
 		if guarded != (entries >= count) || guarded != (heads >= count) {
 			t.Errorf("guarded %v: %d reads of entries and %d of the head for %d entries", guarded, entries, heads, count)
+		}
+	}
+}
+
+// The process that is started understands what it is told.
+func TestServedLogArgs(t *testing.T) {
+	s := servedLog{register: registerFile, engine: "sqlite", database: "log.db", registerDSN: "", dir: "dir", admin: ":1", grpc: ":2"}
+	if got, ok := parseServedLog(s.args()); !ok || got != s {
+		t.Errorf("%q is read as %+v, %v", s.args(), got, ok)
+	}
+	for _, args := range [][]string{nil, {"serve-echo", ":1", ":2"}, s.args()[:7], {"-only", "a", "b", "c", "d", "e", "f", "g"}} {
+		if _, ok := parseServedLog(args); ok {
+			t.Errorf("%q is taken for a log", args)
 		}
 	}
 }

@@ -43,11 +43,11 @@ func main() {
 
 // begin runs the program, or what it starts itself as.
 func begin(ctx context.Context, args []string) error {
-	switch {
-	case len(args) == 3 && args[0] == "serve-echo":
+	if len(args) == 3 && args[0] == "serve-echo" {
 		return serveEcho(ctx, args[1], args[2])
-	case len(args) == 7 && args[0] == "serve-log":
-		return serveLog(ctx, servedLog{guarded: args[1] == "guarded", engine: args[2], database: args[3], dir: args[4], admin: args[5], grpc: args[6]})
+	}
+	if s, ok := parseServedLog(args); ok {
+		return serveLog(ctx, s)
 	}
 	return run(ctx, args, os.Stdout, os.Stderr)
 }

@@ -67,7 +67,7 @@ func rules() map[string]rule {
 		"internal/transport":     {nil, "listeners of any service"},
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
-		"bench":                  {[]string{"merkle", "checkpoint", "entry", "guard", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/mariadb", api}, "measures the program from outside, and the log with and without its guard"},
+		"bench":                  {[]string{"merkle", "checkpoint", "entry", "guard", "guard/database", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/mariadb", api}, "measures the program from outside, and the log with and without its guard"},
 		"cmd/logcli":             {[]string{"client", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logwitness":         {[]string{"feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/transport"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
