@@ -3,11 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +22,7 @@ import (
 // searchFlags say what to search for, and how.
 type searchFlags struct {
 	by     map[entry.IndexBy]*string
+	bundle string
 	limit  int
 	verify bool
 }
@@ -35,11 +33,14 @@ func (p *program) searchCommand() *cobra.Command {
 		Use: "search", Short: "Find entries by artifact, key or identity", Args: args(cobra.NoArgs),
 		Long: "Find the entries that say something: one of the flags says what. Each is proven\n" +
 			"to be in the log.\n\n" +
+			"Of a statement about an artifact only a digest is kept, so it is found by its\n" +
+			"--bundle, its --envelope or its --payload, each a file, and by its signer, but\n" +
+			"not by the artifact.\n\n" +
 			"That none is missing is the log's word, up to the size that it names. With\n" +
 			"--verify that is proven too: every entry of the log is fetched, and looked\n" +
 			"through here. Then --timeout does not apply. Exit code 1 means that the search\n" +
 			"left something out, or found what is not there.",
-		Example: "  logcli search --artifact release.tar.gz\n  logcli search --subject jane@example.com --verify",
+		Example: "  logcli search --artifact release.tar.gz\n  logcli search --bundle release.att.sigstore.json\n  logcli search --subject jane@example.com --verify",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.search(cmd.Context(), flags) },
 	}
 	f := cmd.Flags()
@@ -51,11 +52,12 @@ func (p *program) searchCommand() *cobra.Command {
 		{entry.ByPublicKey, "public-key", "who signed: a file with a public key or certificate, or a fingerprint: `FILE|SHA256:HEX`"},
 		{entry.BySubject, "subject", "who signed: the e-mail address, DNS name or URI in the certificate: `NAME`"},
 		{entry.ByIssuer, "issuer", "who vouched for the signer: the OIDC issuer in the certificate: `URL`"},
-		{entry.ByPayload, "payload", "the payload of a DSSE envelope: `FILE|sha256:HEX`"},
-		{entry.ByEnvelope, "envelope", "a DSSE envelope, as it was sent to Rekor v1's API: `FILE|sha256:HEX`"},
+		{entry.ByPayload, "payload", "the payload of a DSSE envelope, such as an in-toto statement: `FILE|sha256:HEX`"},
+		{entry.ByEnvelope, "envelope", "a DSSE envelope; by its digest only as it was sent to Rekor v1's API: `FILE|sha256:HEX`"},
 	} {
 		flags.by[c.by] = f.String(c.flag, "", c.usage)
 	}
+	f.StringVar(&flags.bundle, "bundle", "", "what was signed, by its Sigstore bundle: `FILE`")
 	f.IntVar(&flags.limit, "limit", 100, "the most entries to print; 0: all")
 	f.BoolVar(&flags.verify, "verify", false, "look through the whole log, to prove that none is missing")
 	return cmd
@@ -69,7 +71,7 @@ func (p *program) search(ctx context.Context, flags searchFlags) error {
 	if flags.limit < 0 {
 		return usagef("--limit %d: it is 0 or more", flags.limit)
 	}
-	s := &searching{p: p, keys: wanted, limit: flags.limit}
+	s := &searching{p: p, keys: wanted, limit: flags.limit, seen: map[int64]bool{}}
 	if flags.verify {
 		c, err := p.reader(ctx)
 		if err != nil {
@@ -80,8 +82,7 @@ func (p *program) search(ctx context.Context, flags searchFlags) error {
 	return p.asking(ctx, s.proven)
 }
 
-// wanted is what to search for. A file may have been signed by its digest of any
-// length, as the signer's key asks, so there may be several keys to it.
+// wanted is what to search for: an entry with any of the keys is one.
 func (p *program) wanted(flags searchFlags) ([]entry.IndexKey, error) {
 	var by entry.IndexBy
 	given := 0
@@ -90,8 +91,14 @@ func (p *program) wanted(flags searchFlags) ([]entry.IndexKey, error) {
 			by, given = b, given+1
 		}
 	}
+	if flags.bundle != "" {
+		given++
+	}
 	if given != 1 {
-		return nil, usagef("give one of --artifact, --public-key, --subject, --issuer, --payload and --envelope")
+		return nil, usagef("give one of --artifact, --public-key, --subject, --issuer, --payload, --envelope and --bundle")
+	}
+	if flags.bundle != "" {
+		return p.keysOfFile("bundle", flags.bundle, errors.New("a bundle has none"))
 	}
 	value := *flags.by[by]
 	if by == entry.ByPublicKey {
@@ -104,7 +111,7 @@ func (p *program) wanted(flags searchFlags) ([]entry.IndexKey, error) {
 	if by == entry.ByPublicKey {
 		return p.keyInFile(value, err)
 	}
-	return p.digestsOfFile(by, value, err)
+	return p.keysOfFile(string(by), value, err)
 }
 
 // trimFingerprint is a fingerprint without what logcli prints before it.
@@ -134,23 +141,6 @@ func (p *program) keyInFile(file string, reason error) ([]entry.IndexKey, error)
 	return []entry.IndexKey{key}, err
 }
 
-func (p *program) digestsOfFile(by entry.IndexBy, file string, reason error) ([]entry.IndexKey, error) {
-	f, err := p.open(file)
-	if err != nil {
-		return nil, usagef("--%s: it is no file that can be read (%w), and no digest: %w", by, err, reason)
-	}
-	defer f.Close()
-	h256, h384, h512 := sha256.New(), sha512.New384(), sha512.New()
-	if _, err := io.Copy(io.MultiWriter(h256, h384, h512), f); err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	found := []entry.IndexKey{{By: by, Value: fmt.Sprintf("sha256:%x", h256.Sum(nil))}}
-	if by == entry.ByArtifact {
-		found = append(found, entry.IndexKey{By: by, Value: fmt.Sprintf("sha384:%x", h384.Sum(nil))}, entry.IndexKey{By: by, Value: fmt.Sprintf("sha512:%x", h512.Sum(nil))})
-	}
-	return found, nil
-}
-
 // foundEntry is an entry as it is printed.
 type foundEntry struct {
 	Index        int64      `json:"index"`
@@ -167,6 +157,7 @@ type searching struct {
 	limit int
 
 	answer searchAnswer
+	seen   map[int64]bool        // hits that were checked: one may have several of the keys
 	found  map[int64]merkle.Hash // leaf hashes of all hits, where they are verified
 }
 
@@ -211,7 +202,7 @@ func (s *searching) ask(ctx context.Context, c *client.Client, check func([]clie
 			}
 			completeTo = page.CompleteTo
 			s.answer.TreeSize = max(s.answer.TreeSize, page.TreeSize)
-			hits := page.Hits
+			hits := s.unseen(page.Hits)
 			if s.found == nil {
 				hits = hits[:s.room(len(hits))]
 			}
@@ -250,6 +241,17 @@ func (s *searching) checkKeys(key entry.IndexKey, hits []client.Hit) error {
 		}
 	}
 	return nil
+}
+
+// unseen are the hits that no other key had.
+func (s *searching) unseen(hits []client.Hit) (fresh []client.Hit) {
+	for _, h := range hits {
+		if !s.seen[h.Index] {
+			s.seen[h.Index] = true
+			fresh = append(fresh, h)
+		}
+	}
+	return fresh
 }
 
 // room is how many of n more entries are printed, and notes if there are more.
