@@ -40,6 +40,7 @@ type authority struct {
 	rootKey     crypto.Signer
 	intermedKey crypto.Signer
 	tsaKey      crypto.Signer
+	ct          crypto.Signer // of the CT log that promises to have its certificates, if there is one
 }
 
 func newAuthority(t *testing.T) *authority {
@@ -144,6 +145,19 @@ func (a *authority) issuePlain(email string, pub crypto.PublicKey, extensions ..
 	c.Subject = pkix.Name{}
 	c.NotBefore, c.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(30*time.Minute)
 	c.EmailAddresses, c.ExtraExtensions = []string{email}, extensions
+	cert, err := a.sign(c, pub)
+	if err != nil || a.ct == nil {
+		return cert, err
+	}
+	promise, err := sct(a.ct, cert, a.chain[0])
+	if err != nil {
+		return nil, err
+	}
+	c.ExtraExtensions = append(c.ExtraExtensions, promise)
+	return a.sign(c, pub)
+}
+
+func (a *authority) sign(c *x509.Certificate, pub crypto.PublicKey) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, c, a.chain[0], pub, a.intermedKey)
 	if err != nil {
 		return nil, err

@@ -67,13 +67,20 @@ func (w *world) authorityFiles(a *authority, issue func(crypto.PublicKey) (*x509
 func (w *world) certificates(a *authority) {
 	w.t.Helper()
 	w.authorityFiles(a, a.issue)
-	w.must(
-		"cosign3", "trusted-root", "create", "--out", "authority.json",
-		"--fulcio", fmt.Sprintf("url=%s,certificate-chain=ca.pem", a.url),
-		"--tsa", fmt.Sprintf("url=%s/api/v1/timestamp,certificate-chain=tsa.pem", a.url),
-		"--rekor", fmt.Sprintf("url=%s,public-key=trust/rekor-v2.pem,start-time=2024-01-01T00:00:00Z,origin=localhost", w.url),
-		"--rekor", fmt.Sprintf("url=%s,public-key=trust/rekor-v1.pem,start-time=2024-01-01T00:00:00Z", w.url),
-	)
+	w.trustedRoot("authority.json", a)
+}
+
+// trustedRoot writes a root of trust with an authority, the log, and more.
+func (w *world) trustedRoot(name string, a *authority, more ...string) {
+	w.t.Helper()
+	w.must(append(
+		[]string{
+			"cosign3", "trusted-root", "create", "--out", name,
+			"--fulcio", fmt.Sprintf("url=%s,certificate-chain=ca.pem", a.url),
+			"--tsa", fmt.Sprintf("url=%s/api/v1/timestamp,certificate-chain=tsa.pem", a.url),
+			"--rekor", fmt.Sprintf("url=%s,public-key=trust/rekor-v2.pem,start-time=2024-01-01T00:00:00Z,origin=localhost", w.url),
+			"--rekor", fmt.Sprintf("url=%s,public-key=trust/rekor-v1.pem,start-time=2024-01-01T00:00:00Z", w.url),
+		}, more...)...)
 }
 
 // services writes signing configurations for either API of the log, with an
