@@ -177,8 +177,14 @@ func (w *Witness) swap(ctx context.Context, c candidate, r Request) ([]checkpoin
 	if err != nil {
 		return nil, err
 	}
-	if err := w.may(c, r, newest); err != nil {
-		w.contradicted(c, have, err)
+	if err := follows(c, r, newest); err != nil {
+		w.contradicted(c, have)
+		return nil, err
+	}
+	if err := w.may(c, newest); err != nil {
+		if signatures := w.cosignedBefore(c, have); len(signatures) > 0 {
+			return signatures, w.cfg.Register.Advance(ctx, c.log.Origin, have)
+		}
 		return nil, err
 	}
 	to, signatures, err := w.cosign(c, have.Time)
@@ -205,33 +211,59 @@ func (w *Witness) remember(ctx context.Context, origin string, have, to Head) er
 	return nil
 }
 
-// contradicted tells of two heads of one size, but for a log that may ask no
-// more today.
-func (w *Witness) contradicted(c candidate, have Head, why error) {
-	if w.cfg.Contradicted == nil || errors.As(why, new(*TooManyError)) {
+// contradictionsPerDay is how often a day the contradictions of one log are told
+// of: one proves it, and any stranger can send it again.
+const contradictionsPerDay = 240
+
+// contradicted tells of two heads of one size.
+func (w *Witness) contradicted(c candidate, have Head) {
+	if have.Size != c.checkpoint.Size || have.Size == 0 || have.Root == c.checkpoint.Root || w.cfg.Contradicted == nil {
 		return
 	}
-	if have.Size == c.checkpoint.Size && have.Size > 0 && have.Root != c.checkpoint.Root {
+	if c.log.told.take(w.cfg.Now(), contradictionsPerDay) {
 		w.cfg.Contradicted(c.log.Log, have, checkpoint.Note{Text: c.text(), Signatures: c.signatures}.Marshal())
 	}
 }
 
-// may says whether a candidate may follow what was cosigned last. Whoever saw a
-// checkpoint can send it again, so that what comes of it is counted apart: only
-// the log itself can use up its budget for a checkpoint that is larger.
-func (w *Witness) may(c candidate, r Request, newest Head) error {
-	err := extends(newest, c.checkpoint, r.Proof)
+// follows says whether a candidate follows what was cosigned last. To be told
+// that it does not costs the log nothing: anybody can send what it signed before.
+func follows(c candidate, r Request, newest Head) error {
 	if r.Old != newest.Size {
-		err = &ConflictError{newest.Size}
+		return &ConflictError{newest.Size}
 	}
-	of := &c.log.rest
-	if err == nil && c.checkpoint.Size > newest.Size {
+	return extends(newest, c.checkpoint, r.Proof)
+}
+
+// may says whether the log may have another checkpoint cosigned today. Only the
+// log can make one that is larger; the newest one can be sent again by anybody
+// who saw it, and is counted apart.
+func (w *Witness) may(c candidate, newest Head) error {
+	of := &c.log.repeats
+	if c.checkpoint.Size > newest.Size {
 		of = &c.log.growth
 	}
 	if !of.take(w.cfg.Now(), c.log.PerDay) {
 		return &TooManyError{Origin: c.log.Origin, PerDay: c.log.PerDay}
 	}
-	return err
+	return nil
+}
+
+// cosignedBefore returns the cosignatures that a checkpoint has already, for who
+// comes when repeating has used up its budget: that made them no older than the
+// time after which it has room again.
+func (w *Witness) cosignedBefore(c candidate, have Head) (ours []checkpoint.Signature) {
+	note, err := checkpoint.ParseNote(have.Note)
+	if err != nil || !bytes.Equal(note.Text, c.text()) {
+		return nil
+	}
+	for _, s := range note.Signatures {
+		if slices.ContainsFunc(w.cfg.Cosigners, func(c *checkpoint.Cosigner) bool {
+			return s.Name == c.Verifier().Name() && s.KeyID == c.Verifier().KeyHash()
+		}) {
+			ours = append(ours, s)
+		}
+	}
+	return ours
 }
 
 // newest returns what the database has, and what counts: the larger of that

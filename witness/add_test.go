@@ -71,7 +71,7 @@ func TestExtensionLines(t *testing.T) {
 		t.Errorf("%s %v", opened.Note, err)
 	}
 	sub := checkpoint.Subtree{Start: 4, End: 6, Root: merkle.NodeHash(w.tree.leaves[4], w.tree.leaves[5])}
-	if _, err := w.SignSubtree(SubtreeRequest{sub, w.tree.proof(4, 6, 9), opened.Note}); err != nil {
+	if _, err := w.SignSubtree(t.Context(), SubtreeRequest{sub, w.tree.proof(4, 6, 9), opened.Note}); err != nil {
 		t.Error(err)
 	}
 	false0 := w.tree.sign(t, testOrigin+"\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nmore\n")
@@ -347,23 +347,64 @@ func TestTimeNeverGoesBack(t *testing.T) {
 	}
 }
 
-// Who repeats what the log signed uses up no more than what repeating may.
-func TestBudget(t *testing.T) {
+// Strangers who send again what the log signed before cost it nothing: neither
+// its larger checkpoint, nor the 409 that it starts with, nor its refresh.
+func TestStrangersUseUpNothing(t *testing.T) {
 	w := newWorld(t)
 	w.logs[testOrigin].PerDay = 24
-	for range minBurst {
+	w.add(t, 0, 5)
+	for range 5 * minBurst {
 		if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 3, 5)); !errors.As(err, new(*ConflictError)) {
 			t.Fatal(err)
 		}
+		if _, err := w.AddCheckpoint(t.Context(), Request{5, []merkle.Hash{{}}, w.tree.note(t, 5)}); !errors.Is(err, ErrInconsistent) {
+			t.Fatal(err)
+		}
 	}
-	tooMany := (*TooManyError)(nil)
-	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 3, 5)); !errors.As(err, &tooMany) || tooMany.RetryAfter() != time.Hour {
-		t.Fatal(err)
+	for range 5 * minBurst {
+		w.add(t, 5, 5) // cosigned anew, and then what was
 	}
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, 0, 7)); !errors.As(err, new(*ConflictError)) {
+		t.Error(err)
+	}
+	before := w.mem.swaps
+	*w.now = w.now.Add(10 * time.Minute)
+	w.add(t, 5, 5)
+	if w.mem.swaps != before {
+		t.Error("a checkpoint that is repeated without end is stored each time")
+	}
+	*w.now = w.now.Add(time.Hour)
+	w.add(t, 5, 5)
+	if got := w.mem.snapshot(testOrigin).Time; got != w.now.Unix() {
+		t.Errorf("once the budget has room again, the time is %d of %d", got, w.now.Unix())
+	}
+	w.add(t, 5, 7)
+}
+
+// What is answered without being stored anew is in the register too.
+func TestRepeatedIsRegistered(t *testing.T) {
+	w := newWorld(t)
+	w.logs[testOrigin].PerDay = 24
+	for range minBurst + 1 {
+		w.add(t, int(w.mem.snapshot(testOrigin).Size), 5)
+	}
+	swaps := w.mem.swaps
+	w.mem.registered[testOrigin] = Head{} // killed between the two
+	w.add(t, 5, 5)
+	if known, _ := w.mem.Newest(testOrigin); known.Size != 5 || w.mem.swaps != swaps {
+		t.Errorf("answered at size 5, registered at %d, %d swaps of %d", known.Size, w.mem.swaps, swaps)
+	}
+}
+
+// A log that grows more often than it may waits.
+func TestBudget(t *testing.T) {
+	w := newWorld(t)
+	w.logs[testOrigin].PerDay = 24
 	for i := range minBurst {
 		w.add(t, i, i+1)
 	}
-	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, minBurst, minBurst+1)); !errors.As(err, &tooMany) {
+	tooMany := (*TooManyError)(nil)
+	if _, err := w.AddCheckpoint(t.Context(), w.tree.request(t, minBurst, minBurst+1)); !errors.As(err, &tooMany) || tooMany.RetryAfter() != time.Hour {
 		t.Fatal(err)
 	}
 	if got := w.mem.snapshot(testOrigin).Size; got != minBurst {
@@ -372,6 +413,23 @@ func TestBudget(t *testing.T) {
 	*w.now = w.now.Add(time.Hour)
 	w.add(t, minBurst, minBurst+1)
 	w.add(t, minBurst+1, minBurst+1)
+}
+
+// A contradiction that is sent again and again is told of some times.
+func TestContradictionsAreTold(t *testing.T) {
+	w := newWorld(t)
+	told := 0
+	w.cfg.Contradicted = func(Log, Head, []byte) { told++ }
+	w.add(t, 0, 7)
+	fork := newTree(t, 9, 40)
+	for range 5 * minBurst {
+		if _, err := w.AddCheckpoint(t.Context(), Request{7, nil, fork.note(t, 7)}); !errors.Is(err, ErrInconsistent) {
+			t.Fatal(err)
+		}
+	}
+	if told != minBurst {
+		t.Errorf("told of %d times", told)
+	}
 }
 
 func TestAddLogs(t *testing.T) {
@@ -441,7 +499,7 @@ func TestSignSubtree(t *testing.T) {
 	}
 	for _, s := range [][2]int{{0, 14}, {8, 13}, {4, 8}, {13, 14}, {0, 5}} {
 		r := request(s[0], s[1])
-		signatures, err := w.SignSubtree(r)
+		signatures, err := w.SignSubtree(t.Context(), r)
 		if err != nil || len(signatures) != 1 {
 			t.Fatalf("[%d, %d): %v", s[0], s[1], err)
 		}
@@ -467,7 +525,7 @@ func TestSignSubtree(t *testing.T) {
 		"another subtree": {with(func(r *SubtreeRequest) { r.Subtree.Root[0]++ }), ErrInconsistent},
 		"no proof":        {with(func(r *SubtreeRequest) { r.Proof = nil }), ErrInconsistent},
 	} {
-		if _, err := w.SignSubtree(test.r); !errors.Is(err, test.want) {
+		if _, err := w.SignSubtree(t.Context(), test.r); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

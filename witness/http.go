@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"indelible/checkpoint"
 )
@@ -24,23 +27,34 @@ func OriginHash(origin string) string {
 // Handler answers requests at the submission and the monitoring prefix, which
 // are one.
 func (w *Witness) Handler(fault func(error)) http.Handler {
-	return &handler{w: w, fault: fault, large: make(chan struct{}, maxLarge)}
+	return &handler{w: w, fault: fault, bodies: newPlaces(maxBodies), large: newPlaces(maxLarge), shown: newPlaces(maxShown)}
 }
 
 type handler struct {
-	w     *Witness
-	fault func(error)   // told of what clients are not shown
-	large chan struct{} // holds a value for each large body
+	w             *Witness
+	fault         func(error) // told of what clients are not shown
+	bodies, large *places     // of requests with a body, and those of them that are large
+	shown         *places     // of checkpoints that are being sent
 }
 
+// Many clients together cannot use up the memory: this is what is held of their
+// requests at one time, some 16 MiB.
 const (
-	// smallBody is what most requests fit into: a proof, and a checkpoint with a
-	// handful of signatures.
+	// smallBody is what most requests fit into, in bytes: a proof, and a checkpoint
+	// with a handful of signatures.
 	smallBody = 16 << 10
-	// maxLarge is how many bodies may be larger at one time, so that many clients
-	// together cannot use up the memory.
-	maxLarge = 32
+	maxBodies = 256
+	maxLarge  = 16 // of these, that have more than smallBody
+	maxShown  = 32
+
+	// bodyTimeout is how long a body may take to come, and sendTimeout a
+	// checkpoint to be read, even while nobody else wants the place.
+	bodyTimeout = 5 * time.Second
+	sendTimeout = 10 * time.Second
 )
+
+// errSlow: the client let others wait.
+var errSlow = errors.New("the body came too slowly while others waited; send it again, at once")
 
 // ServeHTTP routes by the path as it was sent: nothing has two names.
 func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -65,16 +79,16 @@ func (h *handler) post(rw http.ResponseWriter, r *http.Request, answer func(cont
 		refuse(rw, http.StatusMethodNotAllowed, "this takes POST alone")
 		return
 	}
-	body, done, err := h.read(rw, r)
-	defer done()
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		refuse(rw, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody))
-		return
-	}
+	client := http.NewResponseController(rw)
+	client.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, leave, err := h.read(rw, r, client)
+	defer leave()
 	if err != nil {
-		refuse(rw, http.StatusBadRequest, "the body could not be read")
+		h.unread(rw, err)
 		return
 	}
+	// What follows may take longer, and the connection is watched meanwhile.
+	client.SetReadDeadline(time.Time{})
 	signatures, err := answer(r.Context(), body)
 	if err != nil {
 		h.failed(rw, err)
@@ -84,20 +98,50 @@ func (h *handler) post(rw http.ResponseWriter, r *http.Request, answer func(cont
 	rw.Write(checkpoint.MarshalSignatures(signatures))
 }
 
-// read reads a body. done ends its use.
-func (h *handler) read(rw http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
+// unread answers a request whose body was not read to its end.
+func (h *handler) unread(rw http.ResponseWriter, err error) {
+	tooLarge := (*http.MaxBytesError)(nil)
+	switch {
+	case errors.As(err, &tooLarge):
+		refuse(rw, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody))
+	case errors.Is(err, errBusy), errors.Is(err, errSlow):
+		h.failed(rw, err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		refuse(rw, http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %s", bodyTimeout))
+	default:
+		refuse(rw, http.StatusBadRequest, "the body could not be read")
+	}
+}
+
+// read reads a body. leave ends its use.
+func (h *handler) read(rw http.ResponseWriter, r *http.Request, client *http.ResponseController) (body []byte, leave func(), err error) {
+	small, err := h.bodies.take(r.Context())
+	if err != nil {
+		return nil, func() {}, err
+	}
 	all := http.MaxBytesReader(rw, r.Body, maxBody)
-	body, err = io.ReadAll(io.LimitReader(all, smallBody))
-	if err != nil || len(body) < smallBody {
-		return body, func() {}, err
+	b := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(r.ContentLength, 0), smallBody)))
+	if err := readFrom(b, io.LimitReader(all, smallBody), client, small); err != nil || b.Len() < smallBody {
+		return b.Bytes(), small.leave, err
 	}
-	select {
-	case h.large <- struct{}{}:
-	case <-r.Context().Done():
-		return nil, func() {}, r.Context().Err()
+	large, err := h.large.take(r.Context())
+	if err != nil {
+		return nil, small.leave, err
 	}
-	rest, err := io.ReadAll(all)
-	return append(body, rest...), func() { <-h.large }, err
+	b.Grow(int(min(max(r.ContentLength-smallBody, 0), maxBody)) + bytes.MinRead)
+	err = readFrom(b, all, client, large)
+	return b.Bytes(), func() { large.leave(); small.leave() }, err
+}
+
+// readFrom reads what a client sends, until it is there or the place is wanted
+// by somebody else.
+func readFrom(b *bytes.Buffer, from io.Reader, client *http.ResponseController, l *place) error {
+	l.waits(func() { client.SetReadDeadline(time.Now()) })
+	_, err := b.ReadFrom(from)
+	if l.settled() && errors.Is(err, os.ErrDeadlineExceeded) {
+		return errSlow
+	}
+	return err
 }
 
 func (h *handler) add(ctx context.Context, body []byte) ([]checkpoint.Signature, error) {
@@ -108,12 +152,12 @@ func (h *handler) add(ctx context.Context, body []byte) ([]checkpoint.Signature,
 	return h.w.AddCheckpoint(ctx, r)
 }
 
-func (h *handler) subtree(_ context.Context, body []byte) ([]checkpoint.Signature, error) {
+func (h *handler) subtree(ctx context.Context, body []byte) ([]checkpoint.Signature, error) {
 	r, err := ParseSubtreeRequest(body)
 	if err != nil {
 		return nil, err
 	}
-	return h.w.SignSubtree(r)
+	return h.w.SignSubtree(ctx, r)
 }
 
 // failed answers an error. What is none of the request's is not shown.
@@ -128,6 +172,11 @@ func (h *handler) failed(rw http.ResponseWriter, err error) {
 	if tooMany := (*TooManyError)(nil); errors.As(err, &tooMany) {
 		rw.Header().Set("Retry-After", strconv.Itoa(int(tooMany.RetryAfter().Seconds())))
 		refuse(rw, http.StatusTooManyRequests, err.Error())
+		return
+	}
+	if errors.Is(err, errBusy) || errors.Is(err, errSlow) {
+		rw.Header().Set("Retry-After", "1")
+		refuse(rw, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	for _, is := range []struct {
@@ -157,17 +206,36 @@ func (h *handler) checkpoint(rw http.ResponseWriter, r *http.Request, hash strin
 		refuse(rw, http.StatusMethodNotAllowed, "this takes GET and HEAD")
 		return
 	}
-	head, err := h.w.Cosigned(r.Context(), hash)
-	switch {
-	case errors.Is(err, ErrUnknownLog):
-		refuse(rw, http.StatusNotFound, err.Error())
-	case err != nil:
+	l, err := h.shown.take(r.Context())
+	if err != nil {
 		h.failed(rw, err)
-	default:
-		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		rw.Header().Set("Cache-Control", "no-cache")
-		rw.Header().Set("Access-Control-Allow-Origin", "*")
-		rw.Write(head.Note)
+		return
+	}
+	defer l.leave()
+	head, err := h.w.Cosigned(r.Context(), hash)
+	if err != nil {
+		h.failed(rw, err)
+		return
+	}
+	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	rw.Header().Set("Cache-Control", "no-cache")
+	rw.Header().Set("Access-Control-Allow-Origin", "*")
+	rw.Header().Set("Content-Length", strconv.Itoa(len(head.Note)))
+	send(rw, head.Note, l)
+}
+
+// send sends an answer to a client until it has it, or the place is wanted by
+// somebody else.
+func send(rw http.ResponseWriter, answer []byte, l *place) {
+	client := http.NewResponseController(rw)
+	client.SetWriteDeadline(time.Now().Add(sendTimeout))
+	l.waits(func() { client.SetWriteDeadline(time.Now()) })
+	_, err := rw.Write(answer)
+	if err == nil {
+		err = client.Flush()
+	}
+	if !l.settled() && err == nil {
+		client.SetWriteDeadline(time.Time{})
 	}
 }
 

@@ -2,10 +2,8 @@ package witness
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -125,54 +123,6 @@ func TestHTTPRefusals(t *testing.T) {
 	}
 	if w.mem.snapshot(testOrigin).Size != 7 {
 		t.Error("the state changed")
-	}
-}
-
-// Many large bodies at once wait for each other, and small ones do not wait.
-func TestLargeBodies(t *testing.T) {
-	w := newWorld(t)
-	h := w.Handler(nil)
-	line := checkpoint.MarshalSignatures([]checkpoint.Signature{{Name: "other.example", KeyID: 1, Blob: make([]byte, 20<<10)}})
-	large := append(body(w.tree.request(t, 0, 0)), line...)
-	post := func(from io.Reader) int {
-		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, httptest.NewRequest("POST", "/add-checkpoint", from))
-		return rec.Code
-	}
-	codes := make(chan int)
-	var writers []*io.PipeWriter
-	for range maxLarge {
-		r, pw := io.Pipe()
-		writers = append(writers, pw)
-		go func() { codes <- post(r) }()
-		pw.Write(large[:smallBody+1]) // it has come so far
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, httptest.NewRequest("POST", "/add-checkpoint", bytes.NewReader(large)).WithContext(ctx))
-		codes <- rec.Code
-	}()
-	if code := post(bytes.NewReader(body(w.tree.request(t, 0, 0)))); code != 200 {
-		t.Errorf("a small one: %d", code)
-	}
-	cancel()
-	if code := <-codes; code != 400 {
-		t.Errorf("one that was given up: %d", code)
-	}
-	for _, pw := range writers {
-		go func() {
-			pw.Write(large[smallBody+1:])
-			pw.Close()
-		}()
-	}
-	for range writers {
-		if code := <-codes; code != 200 {
-			t.Errorf("a large one: %d", code)
-		}
-	}
-	if code := post(bytes.NewReader(large)); code != 200 {
-		t.Errorf("after them: %d", code)
 	}
 }
 

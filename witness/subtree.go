@@ -1,8 +1,10 @@
 package witness
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"indelible/checkpoint"
 	"indelible/merkle"
@@ -18,7 +20,7 @@ type SubtreeRequest struct {
 // SignSubtree cosigns a subtree of a tree that the witness cosigned. It needs no
 // state: its own cosignature says that the tree was consistent.
 // SPEC: tlog-witness, sign-subtree: in this order 400, 404, 403, 422.
-func (w *Witness) SignSubtree(r SubtreeRequest) ([]checkpoint.Signature, error) {
+func (w *Witness) SignSubtree(ctx context.Context, r SubtreeRequest) ([]checkpoint.Signature, error) {
 	note, err := checkpoint.ParseNote(r.Note)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -34,6 +36,11 @@ func (w *Witness) SignSubtree(r SubtreeRequest) ([]checkpoint.Signature, error) 
 	if w.log(c.Origin) == nil {
 		return nil, fmt.Errorf("%w: %.100q", ErrUnknownLog, c.Origin)
 	}
+	done, err := w.subtreeTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	able, err := w.cosignedBy(note)
 	if err != nil {
 		return nil, err
@@ -50,6 +57,26 @@ func (w *Witness) SignSubtree(r SubtreeRequest) ([]checkpoint.Signature, error) 
 		made = append(made, sig)
 	}
 	return made, nil
+}
+
+// subtreeWait is how long a request to sign a subtree waits for its turn.
+const subtreeWait = 5 * time.Second
+
+// subtreeTurn waits until the signing of another subtree leaves at least half of
+// the processors to checkpoints. Anybody may ask for a subtree of any log, and
+// nobody can tell who asks: so none is counted against a log, and all come in
+// turn.
+func (w *Witness) subtreeTurn(ctx context.Context) (done func(), err error) {
+	end := time.NewTimer(subtreeWait)
+	defer end.Stop()
+	select {
+	case w.subtrees <- struct{}{}:
+		return func() { <-w.subtrees }, nil
+	case <-end.C:
+		return nil, errBusy
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // cosignedBy returns those of our keys that signed a note and can sign subtrees.

@@ -33,6 +33,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -111,7 +112,8 @@ type Config struct {
 
 // Witness cosigns.
 type Witness struct {
-	cfg Config
+	cfg      Config
+	subtrees chan struct{} // one in it for each subtree that is being signed
 
 	mu     sync.RWMutex
 	logs   map[string]*known // by origin
@@ -121,9 +123,10 @@ type Witness struct {
 // known is a log with what is kept of it in memory.
 type known struct {
 	Log
-	turn   chan struct{} // holds one value while the log's head is changed
-	growth budget        // of checkpoints that are larger than the last
-	rest   budget        // of all else that the log signed, and anybody can send again
+	turn    chan struct{} // holds one value while the log's head is changed
+	growth  budget        // of checkpoints that are larger than the last
+	repeats budget        // of the last one, which anybody can send again
+	told    budget        // of contradictions that are told of
 }
 
 // lock waits for the turn to change the log's head, and returns how to end it.
@@ -144,7 +147,7 @@ func New(ctx context.Context, cfg Config) (*Witness, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	w := &Witness{cfg: cfg, logs: make(map[string]*known), hashes: make(map[string]string)}
+	w := &Witness{cfg: cfg, subtrees: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), logs: make(map[string]*known), hashes: make(map[string]string)}
 	return w, w.reload(ctx)
 }
 

@@ -162,6 +162,7 @@ func (r *running) listen(ctx context.Context, v config.Values) (s transport.Serv
 	}
 	handler := r.witness.Handler(r.failed)
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, r.metrics.request), longest, r.logger)
+	limit(s.HTTP, maxConnections)
 	s.Admin = transport.HTTPServer(transport.AdminHandler(r.readiness(ctx), r.metrics.registry), 0, r.logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
 	return s, nil
