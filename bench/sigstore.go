@@ -2,17 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -190,149 +185,4 @@ func (b *bench) rekorReads(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// measureSearch compares a search with one SELECT by an index, in a log of
-// signed entries.
-func measureSearch(ctx context.Context, b *bench) error {
-	p, err := b.startLog(ctx)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	if err := b.preloadSigned(ctx, p); err != nil {
-		return err
-	}
-	ways := []way{b.searches(p)}
-	if b.db != nil {
-		db, err := b.lastDatabase()
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		ways = append(ways, b.selects(db))
-	}
-	m, err := b.alternate(ctx, ways...)
-	if err != nil {
-		return err
-	}
-	b.table.add(m[0].row(fmt.Sprintf("searches for an artifact, REST, %d clients", searchClients)))
-	if len(m) > 1 {
-		b.table.add(m[1].row(fmt.Sprintf("SELECTs by an index, %d clients", searchClients)))
-		b.table.add(row{
-			what: "1/p99 of the searches", rate: m[0].times.perSecond(0.99), limit: m[1].times.perSecond(0.99), goal: 1. / 20,
-			note: "limit: 1/p99 of the SELECTs",
-		})
-	}
-	return nil
-}
-
-// preloadSigned fills a log with signed entries, and waits for its index.
-func (b *bench) preloadSigned(ctx context.Context, p *process) error {
-	start := time.Now()
-	if err := fillSigned(ctx, p, b.o.preload); err != nil {
-		return err
-	}
-	filled := time.Now()
-	if err := awaitIndex(ctx, p, b.o.preload); err != nil {
-		return err
-	}
-	b.table.add(row{
-		what: "signed entries in batches of 512, until they are found", rate: float64(b.o.preload) / time.Since(start).Seconds(),
-		note: fmt.Sprintf("%d entries in %.0f s; the index was %.2f s behind", b.o.preload, time.Since(start).Seconds(), time.Since(filled).Seconds()),
-	})
-	return nil
-}
-
-const searchClients = 8
-
-func (b *bench) searches(p *process) way {
-	return func(ctx context.Context, _ int) (measured, error) {
-		web := newWeb(searchClients)
-		defer web.close()
-		r := closedLoop(ctx, searchClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
-			digest := digestOf(rand.Int64N(b.o.preload))
-			return web.get(ctx, p.http+"/v1/entries:search?artifact=sha256:"+hex.EncodeToString(digest[:]))
-		})
-		return measured{result: r}, r.err
-	}
-}
-
-// selects measures single SELECTs by an index, of the log's own rows.
-func (b *bench) selects(db *sql.DB) way {
-	return func(ctx context.Context, _ int) (measured, error) {
-		db.SetMaxIdleConns(searchClients)
-		stmt, err := db.PrepareContext(ctx, `SELECT COUNT(*) FROM entries WHERE log_id = 1 AND leaf_key = ?`)
-		if err != nil {
-			return measured{}, err
-		}
-		defer stmt.Close()
-		r := closedLoop(ctx, searchClients, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
-			var n int64
-			return stmt.QueryRowContext(ctx, rand.Int64()).Scan(&n)
-		})
-		return measured{result: r}, r.err
-	}
-}
-
-func digestOf(n int64) [32]byte { return sha256.Sum256(fmt.Appendf(nil, "artifact %d", n)) }
-
-// fillSigned adds signed entries in batches.
-func fillSigned(ctx context.Context, p *process, count int64) error {
-	cs, err := dial(p.grpc, 1)
-	if err != nil {
-		return err
-	}
-	defer cs.close()
-	s, err := newSigned()
-	if err != nil {
-		return err
-	}
-	const size = 512
-	client := pb.NewLogClient(cs[0])
-	return onAllCores(int((count+size-1)/size), func(batch int) error {
-		req := &pb.AddEntriesRequest{}
-		for n := int64(batch) * size; n < min(count, int64(batch+1)*size); n++ {
-			digest := digestOf(n)
-			e, err := s.sign(digest[:])
-			if err != nil {
-				return err
-			}
-			req.Entries = append(req.Entries, e)
-		}
-		res, err := client.AddEntries(ctx, req)
-		if err != nil {
-			return err
-		}
-		if i := slices.IndexFunc(res.GetOutcomes(), func(o *pb.AddOutcome) bool { return o.GetError() != nil }); i >= 0 {
-			return fmt.Errorf("entry %d: %s", i, res.GetOutcomes()[i].GetError().GetMessage())
-		}
-		return nil
-	})
-}
-
-// awaitIndex waits until the index knows so many entries.
-func awaitIndex(ctx context.Context, p *process, size int64) error {
-	web := newWeb(1)
-	defer web.close()
-	for {
-		var answer struct {
-			CompleteTo int64 `json:"completeTo,string"`
-		}
-		body, err := web.body(ctx, p.http+"/v1/entries:search?artifact=sha256:"+hex.EncodeToString(make([]byte, 32)))
-		if err == nil {
-			err = json.Unmarshal(body, &answer)
-		}
-		if err != nil {
-			return err
-		}
-		if answer.CompleteTo >= size {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }

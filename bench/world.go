@@ -91,9 +91,13 @@ func (b *bench) openDatabase(ctx context.Context, name string) (*sql.DB, error) 
 	return sql.Open("mysql", b.db.DSN(name))
 }
 
-// lastDatabase connects to the database of the log that was made last.
+// lastDatabase connects to the database of the log that was made last, to read.
 func (b *bench) lastDatabase() (*sql.DB, error) {
-	return sql.Open("mysql", b.db.DSN("bench_log"+strconv.Itoa(b.logs)))
+	name := "bench_log" + strconv.Itoa(b.logs)
+	if b.db == nil {
+		return sql.Open("sqlite", "file:"+filepath.Join(b.dir, name, "log.db")+"?mode=ro&_pragma=busy_timeout(10000)")
+	}
+	return sql.Open("mysql", b.db.DSN(name))
 }
 
 // process is a server under measurement.
