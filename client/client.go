@@ -77,6 +77,8 @@ type Config struct {
 	// Policy stands in for Keys where it is set, and asks for witnesses as well:
 	// a checkpoint without its quorum is not believed.
 	Policy *checkpoint.Policy
+	// Origin is the log's name, where Keys are used that have another.
+	Origin string
 	// Extended takes checkpoints with extension lines, where Keys are used.
 	Extended bool
 	// HTTP does the requests; one with a timeout of a minute.

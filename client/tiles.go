@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,9 @@ func (c *Client) Open(note []byte) (checkpoint.Opened, error) {
 	case c.cfg.Policy != nil:
 		o, err = c.cfg.Policy.Open(note)
 	case c.cfg.Extended && len(c.cfg.Keys) > 0:
-		o, err = checkpoint.OpenExtended(c.cfg.Keys[0].Name(), note, c.cfg.Keys)
+		o, err = checkpoint.OpenExtended(cmp.Or(c.cfg.Origin, c.cfg.Keys[0].Name()), note, c.cfg.Keys)
+	case c.cfg.Origin != "":
+		o, err = checkpoint.OpenAs(c.cfg.Origin, note, c.cfg.Keys)
 	default:
 		o, err = checkpoint.Open(note, c.cfg.Keys)
 	}

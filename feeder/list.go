@@ -9,7 +9,7 @@ import (
 // Log is a log that is polled.
 type Log struct {
 	Origin string
-	Keys   []checkpoint.Verifier // one of which must have signed; their name is Origin
+	Keys   []checkpoint.Verifier // one of which must have signed; a list's have the name Origin
 	URL    string
 }
 

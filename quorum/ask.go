@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -123,6 +124,11 @@ func (l *lane) accept(r *round, data []byte) ([]checkpoint.Signature, error) {
 		}
 		if !key.Verify(r.opened.Text(), s.Blob) {
 			return nil, fmt.Errorf("its signature by %s does not verify", key.Name())
+		}
+		// SPEC: tlog-witness: the timestamp, the first eight bytes, is not zero: such a
+		// cosignature does not say that the checkpoint is the newest it saw.
+		if binary.BigEndian.Uint64(s.Blob) == 0 {
+			return nil, fmt.Errorf("its signature by %s has no time, and so does not say that it saw nothing newer", key.Name())
 		}
 		l.size = r.opened.Size
 		return []checkpoint.Signature{s}, nil

@@ -310,10 +310,20 @@ func TestRefusals(t *testing.T) {
 			return true
 		}
 	}
+	log := newTree(t, 5)
+	timeless := func(w http.ResponseWriter) bool {
+		key := newFake(t, log, 1).key.Verifier()
+		text := checkpoint.Checkpoint{Origin: origin, Size: 5, Root: root(log.leaves)}.Text()
+		signed := ed25519.Sign(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{101}, 32)), append([]byte("cosignature/v1\ntime 0\n"), text...))
+		line := checkpoint.Signature{Name: key.Name(), KeyID: key.KeyHash(), Blob: append(make([]byte, 8), signed...)}
+		w.Write(checkpoint.MarshalSignatures([]checkpoint.Signature{line}))
+		return true
+	}
 	for name, test := range map[string]struct {
 		answer func(http.ResponseWriter) bool
 		says   string
 	}{
+		"no time":         {timeless, "has no time"},
 		"unknown log":     {status(404, "who?"), "have its operator add the log's vkey"},
 		"other key":       {status(403, "no"), "by another key"},
 		"bad proof":       {status(422, "no"), "consistency proof from size 0"},
@@ -342,7 +352,6 @@ func TestRefusals(t *testing.T) {
 		}, "no signature by the policy's key w1.example"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := newTree(t, 5)
 			f := newFake(t, log, 1)
 			f.answer = test.answer
 			w := newWitnesses(t, log, Config{Policy: policy(t, 1, f)})

@@ -116,6 +116,30 @@ func TestAcceptAfterContradiction(t *testing.T) {
 	s.stop()
 }
 
+// A log whose key has another name than the log has: its tiles are read all the same.
+func TestAcceptAnotherName(t *testing.T) {
+	key, err := checkpoint.NewSigner("operator.example", keyOf("operator"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &tree{origin: "log.example/2026", key: key}
+	s := newServer(t, []*tree{log})
+	s.start()
+	s.want(log.with("a", "b"), 0, 200, "")
+	s.stop()
+	var shows atomic.Pointer[tree]
+	shows.Store(log.with("a", "b", "c"))
+	url := tiled(t, &shows)
+	if out, code := s.accept(log.origin, "--url", url); code != 0 || !strings.Contains(out, "goes on from size 3") {
+		t.Errorf("%d %s", code, out)
+	}
+	// Its key alone does not make another log of it.
+	shows.Store(&tree{origin: "log.example/2027", key: key, leaves: log.with("a", "b", "c", "d").leaves})
+	if out, code := s.accept(log.origin, "--url", url); code != 1 || !strings.Contains(out, "log.example/2027") {
+		t.Errorf("%d %s", code, out)
+	}
+}
+
 // putInRegister makes a register of these trees alone in the place of the one
 // that is there, with its id.
 func putInRegister(t *testing.T, s *server, trees map[*tree]bool) {

@@ -123,7 +123,7 @@ func (s *server) writeList(logs []*tree) {
 	s.t.Helper()
 	text := "logs/v0\n"
 	for _, l := range logs {
-		text += fmt.Sprintf("vkey %s\nqpd 2000000000\n", l.key.Verifier())
+		text += fmt.Sprintf("vkey %s\norigin %s\nqpd 2000000000\n", l.key.Verifier(), l.origin)
 	}
 	// At once, so that half a list is never read.
 	if err := errors.Join(os.WriteFile(s.path("logs.new"), []byte(text), 0o600), os.Rename(s.path("logs.new"), s.path("logs"))); err != nil {
@@ -280,11 +280,13 @@ func root(leaves []merkle.Hash) merkle.Hash {
 
 func (tr *tree) note(t testing.TB) []byte {
 	t.Helper()
-	note, err := checkpoint.Sign(checkpoint.Checkpoint{Origin: tr.origin, Size: tr.size(), Root: root(tr.leaves)}, tr.key)
+	text := checkpoint.Checkpoint{Origin: tr.origin, Size: tr.size(), Root: root(tr.leaves)}.Text()
+	blob, err := tr.key.Sign(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return note
+	line := checkpoint.Signature{Name: tr.key.Name(), KeyID: tr.key.KeyHash(), Blob: blob}
+	return checkpoint.Note{Text: text, Signatures: []checkpoint.Signature{line}}.Marshal()
 }
 
 // proof is RFC 6962's PROOF(m, D[n]).
