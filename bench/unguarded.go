@@ -79,6 +79,7 @@ func (a *trustingAppend) Commit(ctx context.Context) error {
 	defer a.to.mu.Unlock()
 	a.to.appended = append(a.to.appended, a.wrote.Entries...)
 	a.to.head = a.wrote.Head
+	a.to.head.Register = a.Appender.Head().Register
 	return nil
 }
 

@@ -81,11 +81,13 @@ func (l *Log) newest(ctx context.Context, verified, enough int64) (guard.State, 
 
 // headFrom returns a tree head of at least a size that must be there, and a
 // durable one where it is larger. A database that seems behind is asked again by
-// a read that cannot be stale, and only that is believed.
+// a read that cannot be stale, and only that is believed. Each head says which
+// register the log has: what is beyond the head at which another took our
+// register's place is not ours to sign.
 func (l *Log) headFrom(ctx context.Context, least int64, durable func() (storage.Head, error)) (storage.Head, error) {
-	head, err := l.cfg.Store.Head(ctx, l.cfg.Record.ID)
+	head, err := l.ours(l.cfg.Store.Head(ctx, l.cfg.Record.ID))
 	if err == nil && head.Size < least {
-		head, err = l.cfg.Store.LockedHead(ctx, l.cfg.Record.ID)
+		head, err = l.ours(l.lockedHead(ctx))
 	}
 	if err != nil || head.Size <= least {
 		return head, err
@@ -98,13 +100,38 @@ func (l *Log) headFrom(ctx context.Context, least int64, durable func() (storage
 	return again, err
 }
 
+// lockedHead reads the head when it is locked, and after that the register.
+func (l *Log) lockedHead(ctx context.Context) (storage.Head, error) {
+	head, err := l.cfg.Store.LockedHead(ctx, l.cfg.Record.ID)
+	if err != nil {
+		return head, err
+	}
+	record, err := l.cfg.Store.FindLog(ctx, l.cfg.Record.Origin)
+	head.Register = record.Register
+	return head, err
+}
+
+// ours refuses a head of a log that has another register now. That is no
+// contradiction: the log is well, and another replica may go on with it.
+func (l *Log) ours(head storage.Head, err error) (storage.Head, error) {
+	if want := l.cfg.Record.Register; err == nil && head.Register != want {
+		err = fmt.Errorf("%w: it has the one with id %s since, and this server has that with id %s; start it anew, with the log's own given by --register",
+			errRegisterReplaced, head.Register, want)
+	}
+	return head, err
+}
+
+// errRegisterReplaced: an operator accepted another register while this server
+// ran.
+var errRegisterReplaced = errors.New("the log's register was replaced (logserver guard accept)")
+
 // durable returns a head that no crash takes back: our own last commit, if that
 // is enough, or one that the database was made to write down.
 func (l *Log) durable(ctx context.Context, committed storage.Head, enough int64) (storage.Head, error) {
 	if committed.Size > 0 && committed.Size >= enough {
 		return committed, nil
 	}
-	return l.cfg.Store.DurableHead(ctx, l.cfg.Record.ID)
+	return l.ours(l.cfg.Store.DurableHead(ctx, l.cfg.Record.ID))
 }
 
 // forward is the guard's rule as far as sizes tell.

@@ -96,9 +96,12 @@ func (l *Log) checkRecord(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find log %q in the database: %w", want.Origin, err)
 	}
-	if got.ID != want.ID || got.Instance != want.Instance || got.Register != want.Register {
+	if got.ID != want.ID || got.Instance != want.Instance {
 		return contradictf("the database holds another log by the name %q: instance %s with register %s, not %s with %s",
 			want.Origin, got.Instance, got.Register, want.Instance, want.Register)
+	}
+	if _, err := l.ours(storage.Head{Register: got.Register}, nil); err != nil {
+		return err
 	}
 	state, err := l.cfg.Register.Read(ctx)
 	if err != nil {

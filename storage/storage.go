@@ -82,6 +82,10 @@ type Head struct {
 	Root         Hash
 	Range        []Hash // compact range [0, Size): perfect subtree roots, largest first
 	IntegratedAt int64  // of the last entry: Unix time in milliseconds, 0 for the empty log
+	// Register is the id of the log's register, as reads tell it: of the same
+	// moment as the head, or where the head was locked, maybe of one before. It is
+	// not written.
+	Register string
 }
 
 // Entry is one row of the log.
@@ -136,9 +140,10 @@ type Published struct {
 
 // Lease is the outcome of asking for a lease.
 type Lease struct {
-	Held   bool   // the asker holds it now
-	Holder string // who does
-	Epoch  int64  // grows by one each time the holder changes
+	Held   bool          // the asker holds it now
+	Holder string        // who does
+	Epoch  int64         // grows by one each time the holder changes
+	Left   time.Duration // for how long, unless it is renewed or given up
 }
 
 // IndexState says how far the search index of a log is. Its zero value is that
@@ -174,8 +179,9 @@ type Store interface {
 	// them is no change.
 	AddKey(ctx context.Context, logID int64, vkey string) error
 	// ReplaceRegister gives a log another register, if it still has the one with
-	// the id was. ErrConflict if it has not.
-	ReplaceRegister(ctx context.Context, logID int64, was, id string) error
+	// the id was, and its tree head still is at; else ErrConflict. Whoever sees a
+	// later head, by Head or DurableHead, sees the new register in it.
+	ReplaceRegister(ctx context.Context, logID int64, was, id string, at Head) error
 
 	// BeginAppend opens a transaction and locks the log's tree-head row.
 	BeginAppend(ctx context.Context, logID int64) (Appender, error)

@@ -14,6 +14,7 @@ import (
 	"indelible/guard/registers"
 	"indelible/internal/config"
 	"indelible/merkle"
+	"indelible/storage"
 )
 
 // acceptance is what an operator says of a log whose register is lost.
@@ -133,7 +134,8 @@ func (o *opened) replaceRegister(ctx context.Context, path string, head guard.He
 	if _, err := o.store.SetOnce(ctx, o.record.ID, "register-accepted-"+id, string(fact)); err != nil {
 		return fmt.Errorf("record who accepted the register: %w", err)
 	}
-	if err := o.store.ReplaceRegister(ctx, o.record.ID, o.record.Register, id); err != nil {
+	at := storage.Head{Size: head.Size, Root: head.Root}
+	if err := o.store.ReplaceRegister(ctx, o.record.ID, o.record.Register, id, at); err != nil {
 		return fmt.Errorf("record the new register: %w", err)
 	}
 	word := guard.Word{By: a.by, Why: a.without.note(a.why), Time: head.Time}

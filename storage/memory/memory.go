@@ -164,8 +164,16 @@ func (s *Store) AddKey(ctx context.Context, logID int64, vkey string) error {
 	})
 }
 
-func (s *Store) ReplaceRegister(ctx context.Context, logID int64, was, id string) error {
+func (s *Store) ReplaceRegister(ctx context.Context, logID int64, was, id string, at storage.Head) error {
+	tx, err := s.BeginAppend(ctx, logID)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // the head's lock
 	return s.with(ctx, logID, func(l *log) error {
+		if l.head.Size != at.Size || l.head.Root != at.Root {
+			return fmt.Errorf("log %d went on from size %d to %d: %w", logID, at.Size, l.head.Size, storage.ErrConflict)
+		}
 		if l.record.Register != was {
 			return fmt.Errorf("log %d no longer has register %s: %w", logID, was, storage.ErrConflict)
 		}
@@ -176,10 +184,16 @@ func (s *Store) ReplaceRegister(ctx context.Context, logID int64, was, id string
 
 func (s *Store) Head(ctx context.Context, logID int64) (h storage.Head, err error) {
 	err = s.with(ctx, logID, func(l *log) error {
-		h = copyHead(l.head)
+		h = l.readHead()
 		return nil
 	})
 	return h, err
+}
+
+func (l *log) readHead() storage.Head {
+	h := copyHead(l.head)
+	h.Register = l.record.Register
+	return h
 }
 
 func copyHead(h storage.Head) storage.Head {
@@ -377,7 +391,7 @@ func (s *Store) Lease(ctx context.Context, logID int64, name, holder string, ttl
 			have = lease{holder: holder, epoch: have.epoch + 1, until: now.Add(ttl)}
 		}
 		l.leases[name] = have
-		out = storage.Lease{Held: have.holder == holder, Holder: have.holder, Epoch: have.epoch}
+		out = storage.Lease{Held: have.holder == holder, Holder: have.holder, Epoch: have.epoch, Left: have.until.Sub(now)}
 		return nil
 	})
 	return out, err
@@ -422,7 +436,7 @@ func (s *Store) BeginAppend(ctx context.Context, logID int64) (storage.Appender,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &appender{s: s, l: l, head: copyHead(l.head)}, nil
+	return &appender{s: s, l: l, head: l.readHead()}, nil
 }
 
 func (a *appender) Head() storage.Head { return copyHead(a.head) }

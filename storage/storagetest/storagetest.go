@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"logs are found as they were created", (*suite).logs},
 		{"poison stays until it is cleared", (*suite).poison},
 		{"keys are added, and a register is replaced once", (*suite).identity},
+		{"a register is replaced between two appends", (*suite).replaced},
 		{"an append is read back", (*suite).appendAndRead},
 		{"a rollback leaves nothing", (*suite).rollback},
 		{"big and many entries", (*suite).bigAppend},
@@ -174,15 +175,74 @@ func (s *suite) identity() {
 	if n := s.outcomes(func(i int) error { return s.store.AddKey(ctx, l.ID, fmt.Sprint("key ", i)) }, nil); n != 4 {
 		s.Fatalf("%d of 4 keys were added", n)
 	}
-	n := s.outcomes(func(i int) error { return s.store.ReplaceRegister(ctx, l.ID, l.Register, fmt.Sprint("register ", i)) }, storage.ErrConflict)
-	s.is(s.store.ReplaceRegister(ctx, 999, "x", "y"), storage.ErrNotFound)
+	at := s.append(l.ID, 3, 20).Head
+	n := s.outcomes(func(i int) error {
+		return s.store.ReplaceRegister(ctx, l.ID, l.Register, fmt.Sprint("register ", i), at)
+	}, storage.ErrConflict)
+	s.is(s.store.ReplaceRegister(ctx, 999, "x", "y", at), storage.ErrNotFound)
 	got, err := s.store.FindLog(ctx, "a")
 	s.ok(err)
 	if n != 1 || len(got.Keys) != len(l.Keys)+5 || got.Keys[len(l.Keys)] != "a+00000001+third" || !strings.HasPrefix(got.Register, "register ") {
 		s.Fatalf("%d replaced the register: %+v", n, got)
 	}
+	// Not of a log that has grown, or has another tree; and the head is as it was.
+	for _, head := range []storage.Head{{Size: 2, Root: at.Root}, {Size: 3}, {}} {
+		s.is(s.store.ReplaceRegister(ctx, l.ID, got.Register, "another", head), storage.ErrConflict)
+	}
+	at.Register = got.Register
+	for _, read := range []func(context.Context, int64) (storage.Head, error){s.store.Head, s.store.LockedHead, s.store.DurableHead} {
+		if h, err := read(ctx, l.ID); err != nil || fmt.Sprint(h) != fmt.Sprint(at) {
+			s.Fatalf("%+v, %v; it was %+v", h, err, at)
+		}
+	}
 	if got, err = s.store.FindLog(ctx, "b"); err != nil || fmt.Sprint(got) != fmt.Sprint(other) {
 		s.Fatalf("%+v, %v", got, err)
+	}
+}
+
+// replaced has the register replaced while the log grows. A head beyond the one
+// it was replaced at is seen with the new one.
+func (s *suite) replaced() {
+	ctx, l := s.Context(), s.create("a")
+	s.append(l.ID, 1, 20)
+	done, seen := make(chan struct{}), []storage.Head{}
+	var work sync.WaitGroup
+	work.Go(func() {
+		defer close(done)
+		for range 30 {
+			s.append(l.ID, 1, 20)
+		}
+	})
+	work.Go(func() {
+		for i := 0; ; i++ {
+			h, err := []func(context.Context, int64) (storage.Head, error){s.store.Head, s.store.DurableHead}[i%2](ctx, l.ID)
+			if err != nil {
+				s.Error(err)
+				return
+			}
+			seen = append(seen, h)
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	var at storage.Head
+	for {
+		var err error
+		at, err = s.store.Head(ctx, l.ID)
+		s.ok(err)
+		if err = s.store.ReplaceRegister(ctx, l.ID, l.Register, "new", at); err == nil {
+			break
+		}
+		s.is(err, storage.ErrConflict)
+	}
+	work.Wait()
+	for _, h := range seen {
+		if h.Size > at.Size && h.Register != "new" || h.Size < at.Size && h.Register != l.Register {
+			s.Fatalf("replaced at size %d; a head of size %d has %q", at.Size, h.Size, h.Register)
+		}
 	}
 }
 
@@ -193,6 +253,7 @@ func (s *suite) appendAndRead() {
 	for _, read := range []func(context.Context, int64) (storage.Head, error){s.store.Head, s.store.LockedHead, s.store.DurableHead, s.store.DurableHead} {
 		h, err := read(ctx, l.ID)
 		s.ok(err)
+		second.Head.Register = l.Register
 		if fmt.Sprint(h) != fmt.Sprint(second.Head) {
 			s.Fatalf("head %+v, written %+v", h, second.Head)
 		}
@@ -505,11 +566,11 @@ func (s *suite) lease() {
 		s.ok(err)
 		return lease
 	}
-	if got := take("one", time.Minute); !got.Held || got.Holder != "one" {
+	if got := take("one", time.Minute); !got.Held || got.Holder != "one" || got.Left <= 50*time.Second || got.Left > time.Minute {
 		s.Fatalf("%+v", got)
 	}
 	first := take("one", time.Minute)
-	if got := take("two", time.Minute); got.Held || got.Holder != "one" || got.Epoch != first.Epoch {
+	if got := take("two", time.Hour); got.Held || got.Holder != "one" || got.Epoch != first.Epoch || got.Left <= 0 || got.Left > time.Minute {
 		s.Fatalf("%+v", got)
 	}
 	s.ok(s.store.Unlease(ctx, l.ID, "publish", "two")) // not its own

@@ -8,11 +8,14 @@ import (
 	"indelible/storage"
 )
 
-const headColumns = `SELECT size, root, compact_range, integrated_at FROM tree_heads WHERE log_id = ?`
+// The register is of the head's moment, as long as the statement does not wait
+// for the row's lock.
+const headColumns = `SELECT size, root, compact_range, integrated_at,
+	(SELECT register_id FROM logs WHERE logs.id = tree_heads.log_id) FROM tree_heads WHERE log_id = ?`
 
 func (r runner) head(ctx context.Context, logID int64, lock string) (h storage.Head, err error) {
 	var root, rng []byte
-	if err := r.row(ctx, headColumns+lock, []any{logID}, &h.Size, &root, &rng, &h.IntegratedAt); err != nil {
+	if err := r.row(ctx, headColumns+lock, []any{logID}, &h.Size, &root, &rng, &h.IntegratedAt, &h.Register); err != nil {
 		return h, found(err, "tree head of log %d", logID)
 	}
 	if h.Root, err = toHash(root); err == nil {

@@ -147,13 +147,27 @@ func (s *Store) AddKey(ctx context.Context, logID int64, vkey string) error {
 	})
 }
 
-// ReplaceRegister implements storage.Store.
-func (s *Store) ReplaceRegister(ctx context.Context, logID int64, was, id string) error {
-	n, err := s.alone().exec(ctx, `UPDATE logs SET register_id = ? WHERE id = ? AND register_id = ?`, id, logID, was)
-	if err == nil && n == 0 {
-		if err = s.alone().exists(ctx, logID); err == nil {
+// ReplaceRegister implements storage.Store. Each append comes before it, or after
+// it: it has the head's lock, and it changes the head's row, which is what keeps
+// the servers of a cluster apart. What it changes it changes back.
+func (s *Store) ReplaceRegister(ctx context.Context, logID int64, was, id string, at storage.Head) error {
+	return s.transact(ctx, func(r runner) error {
+		head, err := r.head(ctx, logID, s.dialect.ForUpdate)
+		if err != nil {
+			return err
+		}
+		if head.Size != at.Size || head.Root != at.Root {
+			return fmt.Errorf("log %d went on from size %d to %d: %w", logID, at.Size, head.Size, storage.ErrConflict)
+		}
+		for _, step := range []int{1, -1} {
+			if _, err := r.exec(ctx, `UPDATE tree_heads SET integrated_at = integrated_at + ? WHERE log_id = ?`, step, logID); err != nil {
+				return err
+			}
+		}
+		n, err := r.exec(ctx, `UPDATE logs SET register_id = ? WHERE id = ? AND register_id = ?`, id, logID, was)
+		if err == nil && n == 0 {
 			err = fmt.Errorf("log %d no longer has register %s: %w", logID, was, storage.ErrConflict)
 		}
-	}
-	return err
+		return err
+	})
 }

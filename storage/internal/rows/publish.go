@@ -102,8 +102,8 @@ func (s *Store) Lease(ctx context.Context, logID int64, name, holder string, ttl
 	if err != nil {
 		return l, err
 	}
-	query := `SELECT holder, epoch FROM leases WHERE log_id = ? AND name = ?`
-	err = s.alone().row(ctx, query, []any{logID, name}, &l.Holder, &l.Epoch)
+	query, left := `SELECT holder, epoch, expires_at - `+now+` FROM leases WHERE log_id = ? AND name = ?`, int64(0)
+	err = s.alone().row(ctx, query, []any{logID, name}, &l.Holder, &l.Epoch, &left)
 	if errors.Is(err, sql.ErrNoRows) {
 		if err = s.alone().exists(ctx, logID); err != nil {
 			return l, err
@@ -111,10 +111,10 @@ func (s *Store) Lease(ctx context.Context, logID int64, name, holder string, ttl
 		_, err = s.alone().exec(ctx, `INSERT INTO leases (log_id, name, holder, epoch, expires_at) VALUES (?, ?, ?, 1, `+now+` + ?)`,
 			logID, name, holder, ttl.Milliseconds())
 		if err == nil || s.dialect.Duplicate(err) {
-			err = s.alone().row(ctx, query, []any{logID, name}, &l.Holder, &l.Epoch)
+			err = s.alone().row(ctx, query, []any{logID, name}, &l.Holder, &l.Epoch, &left)
 		}
 	}
-	l.Held = l.Holder == holder
+	l.Held, l.Left = l.Holder == holder, time.Duration(left)*time.Millisecond
 	return l, err
 }
 
