@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/json"
@@ -103,8 +104,9 @@ func envelopeKeys(data []byte) ([]entry.IndexKey, error) {
 // signedBundle is what a bundle says of entries, be it Sigstore's or the older
 // one of cosign's own.
 type signedBundle struct {
-	Envelope *dsseEnvelope `json:"dsseEnvelope"`
-	Material struct {
+	dsseEnvelope              // bare
+	Envelope     dsseEnvelope `json:"dsseEnvelope"`
+	Material     struct {
 		Entries []struct {
 			Body []byte `json:"canonicalizedBody"`
 		} `json:"tlogEntries"`
@@ -116,16 +118,34 @@ type signedBundle struct {
 	} `json:"rekorBundle"`
 }
 
-// bundleKeys are of what a bundle's entries are about, in whatever log they
-// are, and of its envelope.
-func bundleKeys(data []byte) ([]entry.IndexKey, error) {
-	var b signedBundle
-	if err := json.Unmarshal(data, &b); err != nil {
-		return nil, fmt.Errorf("it is no bundle: %w", err)
+// bundleKeys are of what the entries of bundles are about, in whatever log those
+// are, and of the envelopes in them. There may be several, one after the other,
+// and bare envelopes among them: that is how cosign downloads what is beside an
+// image.
+func bundleKeys(data []byte) (keys []entry.IndexKey, err error) {
+	for d := json.NewDecoder(bytes.NewReader(data)); ; {
+		var b signedBundle
+		switch err := d.Decode(&b); {
+		case errors.Is(err, io.EOF) && len(keys) > 0:
+			return keys, nil
+		case errors.Is(err, io.EOF):
+			return nil, errors.New("it is no bundle with an envelope, or with an entry of a kind that this log has")
+		case err != nil:
+			return nil, fmt.Errorf("it is no bundle: %w", err)
+		}
+		for _, k := range b.keys() {
+			if !slices.Contains(keys, k) {
+				keys = append(keys, k)
+			}
+		}
 	}
-	var keys []entry.IndexKey
-	if b.Envelope != nil {
-		keys = payloadKeys(b.Envelope.PayloadType, b.Envelope.Payload)
+}
+
+func (b signedBundle) keys() (keys []entry.IndexKey) {
+	for _, e := range []dsseEnvelope{b.Envelope, b.dsseEnvelope} {
+		if e.PayloadType != "" {
+			keys = append(keys, payloadKeys(e.PayloadType, e.Payload)...)
+		}
 	}
 	bodies := [][]byte{b.Rekor.Payload.Body}
 	for _, e := range b.Material.Entries {
@@ -137,14 +157,10 @@ func bundleKeys(data []byte) ([]entry.IndexKey, error) {
 			continue // of another log, which has other kinds
 		}
 		for _, k := range said {
-			about := k.By == entry.ByArtifact || k.By == entry.ByPayload || k.By == entry.ByEnvelope
-			if about && !slices.Contains(keys, k) {
+			if k.By == entry.ByArtifact || k.By == entry.ByPayload || k.By == entry.ByEnvelope {
 				keys = append(keys, k)
 			}
 		}
 	}
-	if len(keys) == 0 {
-		return nil, errors.New("it is no bundle with an envelope, or with an entry of a kind that this log has")
-	}
-	return keys, nil
+	return keys
 }

@@ -90,6 +90,18 @@ func TestSearchSigned(t *testing.T) {
 			}
 		}
 	}
+	// All of them in one file, and an envelope behind them.
+	var joined strings.Builder
+	for _, file := range files[1:] {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		joined.Write(data)
+	}
+	if found := w.indexes("--bundle", w.file("all", joined.String()+envelopes[0]+"\n")); len(found) != len(files) {
+		t.Errorf("by all bundles: found %v", found)
+	}
 	if statements < 6 || statements == len(files) {
 		t.Errorf("%d statements in %v", statements, files)
 	}
@@ -142,6 +154,8 @@ func TestSearchSignedUsage(t *testing.T) {
 	for _, c := range []struct{ flag, file, says string }{
 		{"--bundle", w.file("text", "not JSON"), "it is no bundle: invalid"},
 		{"--bundle", w.file("empty", "{}"), "no bundle with an envelope"},
+		{"--bundle", w.file("nothing", ""), "no bundle with an envelope"},
+		{"--bundle", w.file("after", `{"payloadType":"t","payload":""} x`), "it is no bundle: invalid"},
 		{"--bundle", w.file("other", `{"rekorBundle":{"Payload":{"body":"e30="}}}`), "no bundle with an envelope"},
 		{"--bundle", "sha256:" + strings.Repeat("ab", 32), "no file that can be read"},
 		{"--bundle", large, "more than 64 MiB"},
