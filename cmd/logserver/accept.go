@@ -72,7 +72,15 @@ func (p *program) accept(ctx context.Context, v config.Values, a acceptance) err
 	if err := o.registerIsGone(ctx, path); err != nil {
 		return fmt.Errorf("not accepted: %w", err)
 	}
+	release, err := p.alone(ctx, o, "guard accept")
+	if err != nil {
+		return fmt.Errorf("not accepted: %w", err)
+	}
+	defer release()
 	if err := p.mayAccept(ctx, v, o, head, a.without); err != nil {
+		return fmt.Errorf("not accepted: %w", err)
+	}
+	if _, err := p.alone(ctx, o, "guard accept"); err != nil { // the audit may have taken long
 		return fmt.Errorf("not accepted: %w", err)
 	}
 	if err := o.replaceRegister(ctx, path, head, a); err != nil {

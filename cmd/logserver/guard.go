@@ -85,12 +85,20 @@ func (p *program) clearPoison(ctx context.Context, v config.Values, c clearance)
 		return err
 	}
 	defer o.close()
+	release, err := p.alone(ctx, o, "guard clear")
+	if err != nil {
+		return fmt.Errorf("not cleared: %w", err)
+	}
+	defer release()
 	s, err := stand(ctx, v, o)
 	if err == nil {
 		err = errors.Join(s.agree(), s.asked(c.without)) // which takes less time
 	}
 	if err == nil {
 		_, err = p.audit(ctx, o, s)
+	}
+	if err == nil {
+		_, err = p.alone(ctx, o, "guard clear") // the audit may have taken long
 	}
 	if err != nil {
 		return fmt.Errorf("not cleared: %w", err)

@@ -266,6 +266,68 @@ func TestAcceptWhileTheWitnessIsAway(t *testing.T) {
 	}
 }
 
+// leased makes a log's publishing lease that of a replica, for so long.
+func leased(t *testing.T, db *sql.DB, d time.Duration) {
+	t.Helper()
+	_, err := db.Exec(`INSERT INTO leases (log_id, name, holder, epoch, expires_at) VALUES (1, 'publish', 'replica a', 1, ?)
+		ON CONFLICT (log_id, name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at`, time.Now().Add(d).UnixMilli())
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCommandsWhileAReplicaPublishes: who changes a log does it alone. A replica
+// that ended is waited for.
+func TestCommandsWhileAReplicaPublishes(t *testing.T) {
+	dir, older := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "older")
+	newest := grows(t, dir, "a", "b")
+	copyDir(t, dir, older)
+	mirror := start(t, older)
+	accept := []string{"guard", "accept", "--size", "2", "--root", hex.EncodeToString(newest.Root[:]), "--by", "ada", "--why", "test", "--register", filepath.Join(t.TempDir(), "register")}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "log.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, args := range [][]string{{"guard", "clear", "--reason", "x"}, {"restore", "--from", mirror.url}, accept} {
+		leased(t, db, time.Hour)
+		_, err := command(t, dir, args...)
+		refusedBy(t, err, `replica "replica a" publishes at present: stop it, and all others`, "its lease runs out in 59m")
+
+		// One that renews its lease.
+		leased(t, db, 400*time.Millisecond)
+		ended, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				select {
+				case <-ended:
+					return
+				case <-time.After(20 * time.Millisecond):
+					leased(t, db, time.Second)
+				}
+			}
+		}()
+		out, err := command(t, dir, args...)
+		close(ended)
+		<-done
+		refusedBy(t, err, `replica "replica a" publishes at present`)
+		if !strings.Contains(out, `Replica "replica a" may be publishing. If it has ended, its lease runs out in `) {
+			t.Errorf("%s", out)
+		}
+
+		// One that has ended.
+		leased(t, db, 300*time.Millisecond)
+		if out, err := command(t, dir, args...); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		holder := ""
+		if err := db.QueryRow(`SELECT holder FROM leases WHERE name = 'publish'`).Scan(&holder); err != nil || holder != "" {
+			t.Errorf("%q keeps the lease: %v", holder, err)
+		}
+	}
+}
+
 func poll(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(60 * time.Second); !done(); {

@@ -51,6 +51,11 @@ func (p *program) restore(ctx context.Context, v config.Values, from string) err
 			return fmt.Errorf("nothing was written: %w", err)
 		}
 	}
+	release, err := p.alone(ctx, o, "restore")
+	if err != nil {
+		return fmt.Errorf("nothing was written: %w", err)
+	}
+	defer release()
 	s, err := stand(ctx, v, o)
 	if err != nil {
 		return err
