@@ -40,16 +40,24 @@ func (p *publisher) advance(ctx context.Context) error {
 		if err := p.readBack(ctx, head.Size, head.Root); err != nil {
 			return err
 		}
-		next := guard.Head{Size: p.edge.Size(), Root: p.edge.Root(), Time: p.l.cfg.Now().UnixMilli()}
+		next := guard.Head{Size: p.edge.Size(), Root: p.edge.Root(), Time: max(p.l.cfg.Now().UnixMilli(), p.l.timeOf(registered))}
 		if next.Same(registered) {
+			p.registered = registered
 			return nil
 		}
 		err = p.l.cfg.Register.Advance(ctx, registered, next)
+		if err == nil {
+			p.registered = next
+		}
 		if !errors.Is(err, guard.ErrMoved) {
 			return err
 		}
 	}
 }
+
+// timeOf is the time that a registered head is signed with, in Unix milliseconds.
+// A register begins without one: then the log was made.
+func (l *Log) timeOf(h guard.Head) int64 { return max(h.Time, l.cfg.Record.CreatedAt.UnixMilli()) }
 
 // newest returns what the register knows and a durable head of the database, not
 // behind it nor behind a size that was verified. A head of at least enough need

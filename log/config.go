@@ -22,11 +22,16 @@ type Signer interface {
 // Config is what a Log is made from. A field's zero value means the default
 // that its comment names.
 type Config struct {
-	Store    storage.Store  // required
-	Record   storage.Log    // required: the log's row, as FindLog returned it
-	Signers  []Signer       // required: at least one, each of a key in Record.Keys
-	Register guard.Register // required: the one that Record names
-	Witness  Witness        // nil: nobody is asked
+	Store   storage.Store // required
+	Record  storage.Log   // required: the log's row, as FindLog returned it
+	Signers []Signer      // required: at least one, each of a key in Record.Keys
+	// Cosigners are keys of the log that sign with a time, as an ML-DSA-44 key
+	// does; each in Record.Keys. The time is the one that the register has of the
+	// tree head: it never goes back as the tree grows, whatever clocks do, and so
+	// never says that a smaller tree was the largest later.
+	Cosigners []*checkpoint.Cosigner
+	Register  guard.Register // required: the one that Record names
+	Witness   Witness        // nil: nobody is asked
 	// Remembered returns notes of this log's checkpoints that others keep, as
 	// far as they can be had. It is asked at the start; nil: nobody is.
 	Remembered func(ctx context.Context) [][]byte
@@ -97,12 +102,24 @@ func (c Config) Validate() error {
 		return fmt.Errorf("log %q belongs to register %s, and this is register %s: give the log's own, since another knows nothing of what was signed",
 			c.Record.Origin, c.Record.Register, c.Register.ID())
 	}
-	for _, s := range c.Signers {
-		if vkey := s.Verifier().String(); !slices.Contains(c.Record.Keys, vkey) {
+	for _, k := range c.verifiers() {
+		if vkey := k.String(); !slices.Contains(c.Record.Keys, vkey) {
 			return fmt.Errorf("key %s is not a key of log %q, whose keys are %q", vkey, c.Record.Origin, c.Record.Keys)
 		}
 	}
 	return nil
+}
+
+// verifiers are the keys that checkpoints are signed with.
+func (c Config) verifiers() []checkpoint.Verifier {
+	var keys []checkpoint.Verifier
+	for _, s := range c.Signers {
+		keys = append(keys, s.Verifier())
+	}
+	for _, s := range c.Cosigners {
+		keys = append(keys, s.Verifier())
+	}
+	return keys
 }
 
 // Events are called when something happened; each may be nil. They are called

@@ -22,8 +22,7 @@ func (p *publisher) follow(ctx context.Context) error {
 		// An older row is a stale read; or the newer one was seen before it was
 		// durable, and was lost in a crash. The next swap will tell.
 		p.version = pub.Version
-		p.l.failing(stagePublish, nil)
-		return nil
+		return p.followed()
 	}
 	seen, known := int64(-1), merkle.Edge{}
 	if v := p.l.view.Load(); v != nil {
@@ -41,9 +40,20 @@ func (p *publisher) follow(ctx context.Context) error {
 	if v.Size > p.edge.Size() {
 		p.edge = v.edge
 	}
-	p.l.show(v)
+	p.uncosigned = !p.l.enough(v.Note)
+	if !p.uncosigned {
+		p.l.show(v)
+		p.l.cfg.Events.followed(pub.Size)
+	}
+	return p.followed()
+}
+
+// followed is what following comes to when nothing failed.
+func (p *publisher) followed() error {
+	if p.uncosigned {
+		return errUncosigned
+	}
 	p.l.failing(stagePublish, nil)
-	p.l.cfg.Events.followed(pub.Size)
 	return nil
 }
 

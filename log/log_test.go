@@ -369,6 +369,8 @@ func (g gate) Cosign(ctx context.Context, note []byte, _ ProveConsistency) ([]by
 	}
 }
 
+func (gate) Enough([]byte) bool { return true }
+
 func TestNothingIsShownBeforeItIsPublished(t *testing.T) {
 	w := newWorld(t, memory.New())
 	cfg := w.config(t)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/guard"
 	"indelible/merkle"
 	"indelible/storage"
 )
@@ -35,10 +36,14 @@ type publisher struct {
 	// edge is the right edge of the verified tree: it begins at the register's
 	// head, and was carried forward over entries read back and hashed.
 	edge merkle.Edge
+	// registered is the edge's head, as the register has it.
+	registered guard.Head
 	// began is when the edge was last carried forward.
 	began time.Time
-	// version is the row version of the published checkpoint as last seen.
-	version int64
+	// version is the row version of the published checkpoint as last seen, and
+	// uncosigned whether that one must not be shown.
+	version    int64
+	uncosigned bool
 	// kept is when a checkpoint was last put into the history.
 	kept time.Time
 
@@ -298,6 +303,9 @@ func (p *publisher) publish(ctx context.Context) error {
 		more, err = p.publishEdge(ctx)
 		more = more && p.l.refusal() == nil && p.leased(time.Now())
 	}
+	if errors.Is(err, errLeaseLost) {
+		return p.watch(ctx)
+	}
 	return err
 }
 
@@ -347,7 +355,7 @@ func (p *publisher) write(ctx context.Context, v *view, began time.Time) error {
 	if pub.Keep {
 		p.kept = began
 	}
-	p.version = version
+	p.version, p.uncosigned = version, false
 	p.l.show(v)
 	p.settle(v.Size)
 	p.l.failing(stagePublish, nil)
@@ -358,9 +366,12 @@ func (p *publisher) write(ctx context.Context, v *view, began time.Time) error {
 // sign makes the checkpoint of the verified edge, which the register holds.
 func (p *publisher) sign(ctx context.Context) ([]byte, error) {
 	c := checkpoint.Checkpoint{Origin: p.l.Origin(), Size: p.edge.Size(), Root: p.edge.Root()}
-	signers := make([]checkpoint.Signer, len(p.l.cfg.Signers))
-	for i, s := range p.l.cfg.Signers {
-		signers[i] = s
+	var signers []checkpoint.Signer
+	for _, s := range p.l.cfg.Signers {
+		signers = append(signers, s)
+	}
+	for _, s := range p.l.cfg.Cosigners {
+		signers = append(signers, s.Signer(func() int64 { return p.l.timeOf(p.registered) / 1000 }))
 	}
 	note, err := checkpoint.Sign(c, signers...)
 	if err != nil {

@@ -130,7 +130,8 @@ func (l *Log) edgeOf(ctx context.Context, registered guard.Head) (merkle.Edge, e
 	return edge, nil
 }
 
-// checkPublished shows the published checkpoint, if there is one. Nothing is
+// checkPublished shows the published checkpoint, if there is one and it may be
+// shown. Nothing is
 // published that is not registered first, so a checkpoint beyond the register
 // means that the register is not what it was, or not the log's only one.
 func (l *Log) checkPublished(ctx context.Context, p *publisher, registered guard.Head) error {
@@ -176,7 +177,9 @@ func (l *Log) showPublished(ctx context.Context, p *publisher, pub storage.Publi
 		return err
 	}
 	p.version = pub.Version
-	l.show(v)
+	if p.uncosigned = !l.enough(v.Note); !p.uncosigned {
+		l.show(v)
+	}
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"indelible/checkpoint"
 	"indelible/guard"
@@ -19,8 +21,12 @@ type ProveConsistency = func(ctx context.Context, from int64) ([]merkle.Hash, er
 // Witness has a checkpoint cosigned. Cosign returns the note with the
 // cosignatures that suffice added, or why there are not enough. It is asked for
 // one checkpoint at a time.
+//
+// Enough reports whether a note, which the log's key signed, has the
+// cosignatures that suffice. Nothing else is shown, whoever published it.
 type Witness interface {
 	Cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error)
+	Enough(note []byte) bool
 }
 
 // witnessed has the signed checkpoint of the verified edge cosigned.
@@ -38,15 +44,49 @@ func (p *publisher) witnessed(ctx context.Context, note []byte) ([]byte, error) 
 		return p.l.compute(ctx, v, plan)
 	}
 	p.l.witnessing.Store(true)
-	cosigned, err := p.l.cfg.Witness.Cosign(ctx, note, prove)
+	cosigned, err := p.cosign(ctx, note, prove)
 	p.l.witnessing.Store(false)
 	if err := p.judgeRemembered(ctx); err != nil {
 		return nil, err
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errLeaseLost):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnwitnessed, err)
 	}
 	return cosigned, nil
+}
+
+// errLeaseLost: another replica publishes now.
+var errLeaseLost = errors.New("the lease was lost while witnesses were waited for")
+
+// cosign asks the witness for as long as the lease is ours: of two replicas that
+// ask at once, each makes the other's proofs wrong.
+func (p *publisher) cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { p.keepLease(ctx, cancel) })
+	cosigned, err := p.l.cfg.Witness.Cosign(ctx, note, prove)
+	lost := context.Cause(ctx) == errLeaseLost
+	cancel(nil)
+	keeper.Wait()
+	if err != nil && lost {
+		return nil, errLeaseLost
+	}
+	return cosigned, err
+}
+
+// keepLease renews the lease until ctx ends, or ends it when the lease is lost.
+// Until it returns, the lease is its own.
+func (p *publisher) keepLease(ctx context.Context, end context.CancelCauseFunc) {
+	for pause(ctx, p.l.cfg.LeaseTTL/6) {
+		held, err := p.holdLease(ctx)
+		if !held && (err == nil || time.Now().After(p.leaseUntil)) {
+			end(errLeaseLost)
+			return
+		}
+	}
 }
 
 // Remembered tells the log of a checkpoint of its own that somebody else keeps,
@@ -136,7 +176,7 @@ type lateNote struct {
 // since.
 func (p *publisher) mergeLate(ctx context.Context) error {
 	v := p.l.view.Load()
-	if v == nil {
+	if v == nil || p.uncosigned { // what is published is not what we show
 		return nil
 	}
 	note := v.Note
@@ -178,8 +218,15 @@ func (l *Log) merge(v *view, note []byte, late lateNote) []byte {
 }
 
 // stale reports whether the published checkpoint of an idle log is to be
-// witnessed anew, so that its cosignatures' times stay fresh.
+// witnessed anew: so that its cosignatures' times stay fresh, or because it has
+// too few.
 func (p *publisher) stale() bool {
 	v := p.l.view.Load()
-	return p.l.cfg.Witness != nil && v != nil && p.l.cfg.Now().Sub(v.At) >= p.l.cfg.Rewitness
+	return p.l.cfg.Witness != nil && (p.uncosigned || v != nil && p.l.cfg.Now().Sub(v.At) >= p.l.cfg.Rewitness)
 }
+
+// errUncosigned: what is published has too few cosignatures to be shown.
+var errUncosigned = fmt.Errorf("%w: the checkpoint in the database lacks the quorum: it was published under another policy, or without one", ErrUnwitnessed)
+
+// enough reports whether a note may be shown.
+func (l *Log) enough(note []byte) bool { return l.cfg.Witness == nil || l.cfg.Witness.Enough(note) }

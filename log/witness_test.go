@@ -3,7 +3,6 @@ package log
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,11 +30,7 @@ type cosigning struct {
 
 func newCosigning(t *testing.T, w *world) *cosigning {
 	t.Helper()
-	key, err := checkpoint.NewCosigner("witness.example/w1", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &cosigning{key: key, log: []checkpoint.Verifier{w.key.Verifier()}}
+	return &cosigning{key: cosignerOf(t, "witness.example/w1", 9), log: []checkpoint.Verifier{w.key.Verifier()}}
 }
 
 func (c *cosigning) Cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error) {
@@ -65,6 +60,13 @@ func (c *cosigning) Cosign(ctx context.Context, note []byte, prove ProveConsiste
 		return note, nil
 	}
 	return c.cosigned(note, time.Now().Unix())
+}
+
+func (c *cosigning) Enough(note []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, err := checkpoint.Open(note, c.log, c.key.Verifier())
+	return err == nil && (c.late || o.VerifiedBy(c.key.Verifier()))
 }
 
 func (c *cosigning) cosigned(note []byte, at int64) ([]byte, error) {

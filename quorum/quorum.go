@@ -145,6 +145,16 @@ func (w *Witnesses) Cosign(ctx context.Context, note []byte, prove Prove) ([]byt
 	return g.wait(ctx)
 }
 
+// Enough reports whether a checkpoint has cosignatures that meet the policy's
+// quorum, or needs none since it may be published without.
+func (w *Witnesses) Enough(note []byte) bool {
+	if w.cfg.FailOpen {
+		return true
+	}
+	opened, err := checkpoint.Open(note, w.cfg.Log, w.cosigners...)
+	return err == nil && w.cfg.Policy.MetBy(opened.Verified)
+}
+
 // gathering is the waiting for the answers of a round.
 type gathering struct {
 	w       *Witnesses

@@ -284,6 +284,8 @@ func TestWatchCheckpoints(t *testing.T) {
 // holdingWitness lets the first checkpoint through, and holds the others up.
 type holdingWitness struct{ free chan struct{} }
 
+func (holdingWitness) Enough([]byte) bool { return true }
+
 func (h holdingWitness) Cosign(ctx context.Context, note []byte, _ translog.ProveConsistency) ([]byte, error) {
 	n, err := checkpoint.ParseNote(note)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"indelible/checkpoint"
 	"indelible/internal/config"
@@ -41,7 +40,7 @@ func (o *opened) mldsaKey(ctx context.Context, v config.Values) error {
 	if err := o.recordMLDSA(ctx, path, vkey, made); err != nil {
 		return err
 	}
-	o.mldsa = cosigner.Signer(func() int64 { return time.Now().Unix() })
+	o.mldsa = cosigner
 	return nil
 }
 

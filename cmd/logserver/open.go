@@ -15,7 +15,6 @@ import (
 	"indelible/guard/registers"
 	"indelible/internal/config"
 	"indelible/keys"
-	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/storage"
 	"indelible/storage/mysql"
@@ -157,18 +156,18 @@ type opened struct {
 	store    storage.Store
 	record   storage.Log
 	signer   *checkpoint.KeySigner
-	mldsa    *checkpoint.CosigningSigner // nil: the log signs with signer alone
+	mldsa    *checkpoint.Cosigner // nil: the log signs with signer alone
 	register registers.Register
 	created  bool
 	lost     error // why register is nil, where that is allowed
 }
 
-// signers are what every checkpoint is signed by.
-func (o *opened) signers() []translog.Signer {
+// cosigners are the log's keys that sign with a time.
+func (o *opened) cosigners() []*checkpoint.Cosigner {
 	if o.mldsa == nil {
-		return []translog.Signer{o.signer}
+		return nil
 	}
-	return []translog.Signer{o.signer, o.mldsa}
+	return []*checkpoint.Cosigner{o.mldsa}
 }
 
 func (o *opened) close() error {

@@ -101,7 +101,7 @@ func logConfig(v config.Values, parts *opened, events translog.Events) translog.
 	}
 	return translog.Config{
 		RecentBytes: kept,
-		Store:       parts.store, Record: parts.record, Signers: parts.signers(), Register: parts.register,
+		Store:       parts.store, Record: parts.record, Signers: []translog.Signer{parts.signer}, Cosigners: parts.cosigners(), Register: parts.register,
 		MaxBatch: v.Number("max-batch"), MaxQueue: v.Number("max-queue"), MaxQueueBytes: v.Size("max-queue-bytes"),
 		Linger: v.Duration("linger"), CacheBytes: v.Size("tile-cache"), MaxClockStep: v.Duration("max-clock-step"),
 		DrainTimeout: v.Duration("shutdown-timeout"), Events: events,
