@@ -11,12 +11,13 @@
 //	go run ./bench -binlog              MariaDB with log_bin and sync_binlog=1
 //
 // The groups are limits, adds, replicas, single, batch, guard, tiles, proofs,
-// rekor, search, witness, logwitness, growth. Most take their limits from the group limits,
-// and print none without it; witness and logwitness measure their own.
+// rekor, search, witness (a log that asks witnesses), logwitness (a witness that
+// logs ask), growth. Most take their limits from the group limits, and print
+// none without it; those that compare, and logwitness, measure their own.
 //
-// It builds logserver and logwitness, starts a MariaDB of its own and a fresh log for each
-// group of measurements, and removes both. Client, server and database share
-// the machine.
+// It builds logserver and logwitness, starts a MariaDB of its own and a fresh
+// log for each group of measurements, and removes both. Client, server and
+// database share the machine.
 package main
 
 import (
