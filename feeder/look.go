@@ -33,20 +33,31 @@ func (l *feed) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var last error
 	for range races {
-		head, known := l.cfg.Witness.Cosigned(ctx, witness.OriginHash(l.Origin))
-		if known != nil && !errors.Is(known, witness.ErrUnknownLog) {
-			return known
+		head, err := l.cosigned(ctx)
+		if err != nil {
+			return err
 		}
 		var conflict *witness.ConflictError
-		if err = l.offer(ctx, head, newest); !errors.As(err, &conflict) {
-			return err
+		if last = l.offer(ctx, head, newest); !errors.As(last, &conflict) {
+			return last
 		}
-		if err = l.afterConflict(ctx, conflict.Size, head, newest); !errors.As(err, &conflict) {
-			return err
+		if last = l.afterConflict(ctx, conflict.Size, head, newest); !errors.As(last, &conflict) {
+			return last
 		}
 	}
-	return err
+	return last
+}
+
+// cosigned returns what the witness's database has of the log: nothing, or less
+// than its register knows, is no error.
+func (l *feed) cosigned(ctx context.Context) (witness.Head, error) {
+	head, err := l.cfg.Witness.Cosigned(ctx, witness.OriginHash(l.Origin))
+	if errors.Is(err, witness.ErrUnknownLog) || errors.Is(err, witness.ErrRestored) {
+		err = nil
+	}
+	return head, err
 }
 
 // offer feeds a checkpoint to the witness, if it says anything new.
@@ -107,8 +118,8 @@ func (l *feed) behind(ctx context.Context, head witness.Head, newest checkpoint.
 // afterConflict is for a head that is not the one the witness counts from.
 func (l *feed) afterConflict(ctx context.Context, size int64, head witness.Head, newest checkpoint.Opened) error {
 	conflict := &witness.ConflictError{Size: size}
-	now, err := l.cfg.Witness.Cosigned(ctx, witness.OriginHash(l.Origin))
-	if err != nil && !errors.Is(err, witness.ErrUnknownLog) {
+	now, err := l.cosigned(ctx)
+	if err != nil {
 		return err
 	}
 	if now.Size != head.Size || now.Root != head.Root {

@@ -62,11 +62,11 @@ func (w *Witness) Accept(ctx context.Context, a Acceptance) (Head, error) {
 			return Head{}, err
 		}
 	}
-	have, _, err := w.memories(ctx, a.Origin)
+	have, registered, err := w.memories(ctx, a.Origin)
 	if err != nil {
 		return Head{}, err
 	}
-	to, _, err := w.cosign(c, have.Time)
+	to, _, err := w.cosign(c, max(have.Time, registered.Time))
 	if err != nil {
 		return Head{}, err
 	}

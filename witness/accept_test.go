@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,26 @@ func TestShownIsRegistered(t *testing.T) {
 	w.mem.failRegister = errors.New("no space left")
 	if _, err := w.Cosigned(t.Context(), OriginHash(testOrigin)); !errors.Is(err, w.mem.failRegister) {
 		t.Errorf("it is shown, and the register does not have it: %v", err)
+	}
+}
+
+// What the database forgot is not shown as less than it was.
+func TestRestoredIsNotShown(t *testing.T) {
+	w := newWorld(t)
+	path := "/" + OriginHash(testOrigin) + "/checkpoint"
+	w.add(t, 0, 5)
+	for name, head := range map[string]Head{"an older copy": w.mem.snapshot(testOrigin), "an empty one": {}} {
+		size := int(w.mem.snapshot(testOrigin).Size)
+		w.add(t, size, size+2)
+		w.mem.heads[testOrigin] = head
+		rec := ask(t, w, "GET", path, nil)
+		if rec.Code != 503 || !strings.Contains(rec.Body.String(), fmt.Sprintf("cosigned size %d", size+2)) {
+			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
+		}
+		w.add(t, size+2, size+2)
+		if rec := ask(t, w, "GET", path, nil); rec.Code != 200 || !bytes.Equal(rec.Body.Bytes(), w.mem.snapshot(testOrigin).Note) {
+			t.Errorf("%s, after the log came: %d %s", name, rec.Code, rec.Body)
+		}
 	}
 }
 

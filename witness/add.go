@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"indelible/checkpoint"
 	"indelible/merkle"
@@ -173,7 +174,7 @@ func (w *Witness) swap(ctx context.Context, c candidate, r Request) ([]checkpoin
 		return nil, err
 	}
 	defer unlock()
-	have, newest, err := w.newest(ctx, c.log.Origin)
+	have, newest, last, err := w.newest(ctx, c.log.Origin)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +188,7 @@ func (w *Witness) swap(ctx context.Context, c candidate, r Request) ([]checkpoin
 		}
 		return nil, err
 	}
-	to, signatures, err := w.cosign(c, have.Time)
+	to, signatures, err := w.cosign(c, last)
 	if err != nil {
 		return nil, err
 	}
@@ -266,19 +267,20 @@ func (w *Witness) cosignedBefore(c candidate, have Head) (ours []checkpoint.Sign
 	return ours
 }
 
-// newest returns what the database has, and what counts: the larger of that
-// and what the register knows.
-func (w *Witness) newest(ctx context.Context, origin string) (have, newest Head, err error) {
+// newest returns what the database has, what counts, which is the larger of that
+// and what the register knows, and the time of the last cosignature.
+func (w *Witness) newest(ctx context.Context, origin string) (have, newest Head, last int64, err error) {
 	have, registered, err := w.memories(ctx, origin)
+	last = max(have.Time, registered.Time)
 	switch {
 	case err != nil:
-		return have, have, err
+		return have, have, last, err
 	case contradict(have, registered):
-		return have, have, fmt.Errorf("%w: of %s at size %d", ErrTwoMemories, origin, have.Size)
+		return have, have, last, fmt.Errorf("%w: of %s at size %d", ErrTwoMemories, origin, have.Size)
 	case registered.Size > have.Size:
-		return have, registered, nil
+		return have, registered, last, nil
 	}
-	return have, have, nil
+	return have, have, last, nil
 }
 
 // memories returns what the database and the register know of a log.
@@ -298,7 +300,7 @@ func contradict(have, registered Head) bool {
 
 // movedOn is the answer to who came second among several processes.
 func (w *Witness) movedOn(ctx context.Context, origin string) error {
-	_, newest, err := w.newest(ctx, origin)
+	_, newest, _, err := w.newest(ctx, origin)
 	if err != nil {
 		return err
 	}
@@ -318,9 +320,19 @@ func extends(newest Head, c checkpoint.Checkpoint, proof []merkle.Hash) error {
 	return nil
 }
 
-// cosign signs a candidate. Times never go back, so that none of them is untrue.
+// clockTolerance is how many seconds the clock may be behind the last cosignature
+// before that is told of: clocks are corrected by less, and several processes
+// differ.
+const clockTolerance = 60
+
+// cosign signs a candidate. Times never go back: two cosignatures of which the
+// later one is of the smaller tree would be evidence against the log.
 func (w *Witness) cosign(c candidate, last int64) (Head, []checkpoint.Signature, error) {
-	now := max(w.cfg.Now().Unix(), last)
+	now := w.cfg.Now().Unix()
+	if behind := last - now; behind > clockTolerance && w.cfg.ClockBehind != nil {
+		w.cfg.ClockBehind(c.log.Origin, time.Unix(last, 0))
+	}
+	now = max(now, last)
 	var made []checkpoint.Signature
 	for _, s := range w.cfg.Cosigners {
 		sig, err := s.CosignExtended(c.checkpoint, c.extension, now)

@@ -336,14 +336,28 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// Times never go back, whatever the clock does and the database forgets: a later
+// cosignature of a smaller tree would be evidence against the log.
 func TestTimeNeverGoesBack(t *testing.T) {
 	w := newWorld(t)
+	var told []time.Time
+	w.cfg.ClockBehind = func(_ string, last time.Time) { told = append(told, last) }
 	w.add(t, 0, 5)
-	at := w.now.Unix()
-	*w.now = w.now.Add(-time.Hour)
-	w.add(t, 5, 9)
-	if got := w.mem.snapshot(testOrigin).Time; got != at {
-		t.Errorf("time %d after %d", got, at)
+	old := w.mem.snapshot(testOrigin)
+	*w.now = w.now.Add(time.Hour)
+	w.add(t, 5, 5)
+	at := *w.now
+	for _, back := range []time.Duration{clockTolerance * time.Second, 30 * time.Minute} {
+		w.mem.heads[testOrigin] = old
+		*w.now = at.Add(-back)
+		w.add(t, 5, 9)
+		if got := w.mem.snapshot(testOrigin).Time; got != at.Unix() {
+			t.Errorf("the clock %s back: time %d after %d", back, got, at.Unix())
+		}
+		w.mem.registered[testOrigin] = Head{Size: 5, Root: old.Root, Time: at.Unix()}
+	}
+	if len(told) != 1 || !told[0].Equal(at) {
+		t.Errorf("told of %v", told)
 	}
 }
 

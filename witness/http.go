@@ -187,6 +187,7 @@ func (h *handler) failed(rw http.ResponseWriter, err error) {
 		{ErrUnknownLog, http.StatusNotFound},
 		{ErrNotSigned, http.StatusForbidden},
 		{ErrInconsistent, http.StatusUnprocessableEntity},
+		{ErrRestored, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, is.err) {
 			refuse(rw, is.status, err.Error())
@@ -240,7 +241,8 @@ func send(rw http.ResponseWriter, answer []byte, l *place) {
 }
 
 // Cosigned returns what was cosigned last of the log whose origin has this hash;
-// ErrUnknownLog if nothing was.
+// ErrUnknownLog if nothing was; ErrRestored, and the older one, if the database
+// does not have it.
 func (w *Witness) Cosigned(ctx context.Context, originHash string) (Head, error) {
 	w.mu.RLock()
 	origin, ok := w.hashes[originHash]
@@ -271,8 +273,11 @@ func (w *Witness) shown(ctx context.Context, k *known) (Head, error) {
 		}
 		return have, w.cfg.Register.Advance(ctx, k.Origin, have)
 	}
-	if err == nil && contradict(have, registered) {
+	switch {
+	case err == nil && contradict(have, registered):
 		err = fmt.Errorf("%w: of %s at size %d", ErrTwoMemories, k.Origin, have.Size)
+	case err == nil && registered.Size > have.Size:
+		err = fmt.Errorf("%w: of %s it cosigned size %d, and shows the next one that the log has cosigned", ErrRestored, k.Origin, registered.Size)
 	}
 	return have, err
 }

@@ -18,8 +18,11 @@
 //	                                      413 a body of more than 192 KiB
 //	                                      422 the consistency proof does not hold
 //	                                      429 more than the log may ask a day; Retry-After says when
-//	POST /sign-subtree                    the same, without 409
+//	POST /sign-subtree                    the same, without 409 and 429
+//	                                      408 a body that does not come within seconds
+//	                                      503 too much to do, or others waited for a slow body; Retry-After
 //	GET  /<SHA-256(origin)>/checkpoint    the newest checkpoint cosigned, with the log's signatures and ours
+//	                                      503 it was cosigned, and the database that had it was restored
 //
 // # Restored from an older copy
 //
@@ -63,6 +66,9 @@ var (
 	// ErrTwoMemories: database and register contradict each other, so that nothing
 	// is cosigned until Accept ends it.
 	ErrTwoMemories = errors.New("the database and the register hold two checkpoints of one size")
+	// ErrRestored: the database knows less than the register, and so the checkpoint
+	// that was cosigned last cannot be shown.
+	ErrRestored = errors.New("the witness's database was restored from an older copy")
 	// ErrLogRefused: some of the logs of a list were not added.
 	ErrLogRefused = errors.New("refused")
 )
@@ -86,10 +92,10 @@ type State interface {
 // Register is the witness's memory outside of its database.
 type Register interface {
 	// Newest returns the largest head that was registered for a log; the zero
-	// Head if none was. Only Size and Root are kept.
+	// Head if none was. Size, Root and Time are kept.
 	Newest(origin string) (Head, error)
-	// Advance registers a head, durably. One that is not larger than what is
-	// registered is no change.
+	// Advance registers a head, durably. One that is neither larger than what is
+	// registered nor the same at a later time is no change.
 	Advance(ctx context.Context, origin string, to Head) error
 }
 
@@ -108,6 +114,9 @@ type Config struct {
 	// another root than what was cosigned at the same size: together they are
 	// evidence. The log waits meanwhile. It may be nil.
 	Contradicted func(l Log, cosigned Head, note []byte)
+	// ClockBehind is called when a checkpoint is cosigned with the time of the last
+	// cosignature, since the clock is more than a minute behind it; it may be nil.
+	ClockBehind func(origin string, last time.Time)
 }
 
 // Witness cosigns.

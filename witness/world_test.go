@@ -82,7 +82,7 @@ func (m *memory) Advance(_ context.Context, origin string, to Head) error {
 	if m.failRegister != nil {
 		return m.failRegister
 	}
-	if to.Size > m.registered[origin].Size {
+	if was := m.registered[origin]; to.Size > was.Size || to.Size == was.Size && to.Time > was.Time {
 		m.registered[origin] = to
 	}
 	return nil

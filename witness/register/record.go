@@ -25,6 +25,13 @@ type key [32]byte
 type head struct {
 	size int64
 	root merkle.Hash
+	time int64 // of the last cosignature, in POSIX seconds; 0 if it is not known
+}
+
+// newer reports whether a head may follow another: it is larger, or the same one
+// cosigned later. No time is before that of the other.
+func (h head) newer(was head) bool {
+	return h.time >= was.time && (h.size > was.size || h.size == was.size && h.root == was.root && h.time > was.time)
 }
 
 // record is a line after the first.
@@ -48,7 +55,11 @@ func parseHeader(line string) (id string, err error) {
 }
 
 func (r record) line() []byte {
-	return withSum(fmt.Sprintf("%x %d %s", r.log, r.size, base64.StdEncoding.EncodeToString(r.root[:])))
+	body := fmt.Sprintf("%x %d %s", r.log, r.size, base64.StdEncoding.EncodeToString(r.root[:]))
+	if r.time > 0 {
+		body += fmt.Sprintf(" %d", r.time)
+	}
+	return withSum(body)
 }
 
 // parseRecord accepts exactly what line makes.
@@ -58,16 +69,20 @@ func parseRecord(line string) (r record, err error) {
 		return r, err
 	}
 	fields := strings.Split(body, " ")
-	if len(fields) != 3 {
-		return r, fmt.Errorf("%w: a record of %d fields, not 3", ErrCorrupt, len(fields))
+	if len(fields) == 3 {
+		fields = append(fields, "0") // as it was once written, without a time
+	}
+	if len(fields) != 4 {
+		return r, fmt.Errorf("%w: a record of %d fields, not 4", ErrCorrupt, len(fields))
 	}
 	log, errLog := hex.DecodeString(fields[0])
 	size, errSize := strconv.ParseInt(fields[1], 10, 64)
 	root, errRoot := base64.StdEncoding.DecodeString(fields[2])
-	if errors.Join(errLog, errSize, errRoot) != nil || len(log) != len(r.log) || len(root) != len(r.root) || size < 1 {
-		return r, fmt.Errorf("%w: a record must be a SHA-256, a size from 1 up, and a root", ErrCorrupt)
+	at, errTime := strconv.ParseInt(fields[3], 10, 64)
+	if errors.Join(errLog, errSize, errRoot, errTime) != nil || len(log) != len(r.log) || len(root) != len(r.root) || size < 1 || at < 0 {
+		return r, fmt.Errorf("%w: a record must be a SHA-256, a size from 1 up, a root, and a time", ErrCorrupt)
 	}
-	r = record{key(log), head{size, merkle.Hash(root)}}
+	r = record{key(log), head{size, merkle.Hash(root), at}}
 	if string(r.line()) != line+"\n" {
 		return r, fmt.Errorf("%w: a record is not in the form that this program writes", ErrCorrupt)
 	}

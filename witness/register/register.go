@@ -4,12 +4,14 @@
 // kept on another disk, with the largest head that was cosigned of each log.
 //
 //	indelible-witness-register-v1 7c3b…e1 5a0d2c11
-//	5fd2dc0beb4c…4fe4 20852163 zyuMk1Pd1cbW7bVpAm+WJrEuVZ2j+rZgyy5yWzSbb3s= 0f7c2a35
+//	5fd2dc0beb4c…4fe4 20852163 zyuMk1Pd1cbW7bVpAm+WJrEuVZ2j+rZgyy5yWzSbb3s= 1679315147 0f7c2a35
 //	…
 //
 // After the first line, which says the register's id, each line is a head: the
-// SHA-256 of the log's origin, size, root. Every line ends in the CRC-32C of
-// what is before it. Of one log, sizes only grow.
+// SHA-256 of the log's origin, size, root, and when it was cosigned last, in
+// POSIX seconds; a line without a time, as older files have them, says that it is
+// not known. Every line ends in the CRC-32C of what is before it. Of one log,
+// sizes and times only grow; a head that is cosigned again is there again.
 //
 // Heads are added at the end and fsynced, those of many logs together. What is
 // after the last end of a line is the trace of a crash in the middle of a write,
@@ -101,7 +103,7 @@ func Create(path, id string, each func(add func(origin string, h witness.Head)) 
 	heads := make(map[key]head)
 	if err := each(func(origin string, h witness.Head) {
 		if h.Size > 0 {
-			heads[sha256.Sum256([]byte(origin))] = head{h.Size, h.Root}
+			heads[sha256.Sum256([]byte(origin))] = head{h.Size, h.Root, max(0, h.Time)}
 		}
 	}); err != nil {
 		return nil, err
@@ -189,7 +191,7 @@ func (r *File) Err() error {
 // Newest implements witness.Register.
 func (r *File) Newest(origin string) (witness.Head, error) {
 	h := r.newest(sha256.Sum256([]byte(origin)))
-	return witness.Head{Size: h.size, Root: h.root}, nil
+	return witness.Head{Size: h.size, Root: h.root, Time: h.time}, nil
 }
 
 func (r *File) newest(log key) head {
@@ -201,7 +203,7 @@ func (r *File) newest(log key) head {
 // Advance implements witness.Register. It is not given up with ctx: the fsync
 // that it waits for is that of others too.
 func (r *File) Advance(_ context.Context, origin string, to witness.Head) error {
-	return r.queue.Do(record{sha256.Sum256([]byte(origin)), head{to.Size, to.Root}})
+	return r.queue.Do(record{sha256.Sum256([]byte(origin)), head{to.Size, to.Root, max(0, to.Time)}})
 }
 
 // read reads the file, and cuts off what a crash left at its end.
@@ -238,8 +240,8 @@ func (r *File) line(n int, line string) (err error) {
 	if err != nil {
 		return err
 	}
-	if was := r.heads[rec.log]; rec.size <= was.size {
-		return fmt.Errorf("%w: size %d after size %d of one log", ErrCorrupt, rec.size, was.size)
+	if was := r.heads[rec.log]; !rec.newer(was) {
+		return fmt.Errorf("%w: size %d and time %d after size %d and time %d of one log", ErrCorrupt, rec.size, rec.time, was.size, was.time)
 	}
 	r.heads[rec.log] = rec.head
 	return nil
@@ -259,7 +261,7 @@ func (r *File) cutOff(n int, size int64) error {
 	return errors.Join(r.file.Truncate(r.end), r.file.Sync())
 }
 
-// advance adds the heads that are larger than what is known, with one fsync.
+// advance adds the heads that are newer than what is known, with one fsync.
 func (r *File) advance(records []record) []error {
 	errs := make([]error, len(records))
 	added := make(map[key]head)
@@ -269,8 +271,9 @@ func (r *File) advance(records []record) []error {
 		if !ok {
 			was = r.newest(rec.log)
 		}
+		rec.time = max(rec.time, was.time)
 		switch {
-		case rec.size > was.size:
+		case rec.newer(was):
 			added[rec.log] = rec.head
 			text = append(text, rec.line()...)
 		case rec.size == was.size && rec.size > 0 && rec.root != was.root:

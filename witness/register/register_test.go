@@ -4,6 +4,7 @@ package register
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -82,6 +83,38 @@ func TestRegister(t *testing.T) {
 	}
 	if info, err := os.Stat(r.path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Error(info.Mode(), err)
+	}
+}
+
+// The time of the last cosignature is kept, and never goes back; files without
+// times are read, and go on with them.
+func TestTimes(t *testing.T) {
+	r := create(t)
+	at := func(size, seconds int64) witness.Head {
+		h := newHead(size)
+		h.Time = seconds
+		return h
+	}
+	advance(t, r, "a", 5) // as an older program did
+	for _, step := range []struct {
+		h    witness.Head
+		want int64
+	}{{at(5, 100), 100}, {at(5, 90), 100}, {at(5, 120), 120}, {at(9, 110), 120}, {at(4, 500), 120}, {at(9, 130), 130}} {
+		if err := r.Advance(t.Context(), "a", step.h); err != nil {
+			t.Fatal(err)
+		}
+		if h, err := r.Newest("a"); err != nil || h.Time != step.want {
+			t.Errorf("after size %d at %d: %+v, %v", step.h.Size, step.h.Time, h, err)
+		}
+		r = reopen(t, r)
+	}
+	if err := r.Advance(t.Context(), "a", witness.Head{Size: 9, Time: 140}); err == nil || !strings.Contains(err.Error(), "another root at size 9") {
+		t.Error(err)
+	}
+	for _, wrong := range []head{{9, newHead(9).Root, 130}, {9, newHead(8).Root, 140}, {12, newHead(12).Root, 129}, {8, newHead(8).Root, 150}, {12, newHead(12).Root, 0}} {
+		if wrong.newer(r.newest(sha256.Sum256([]byte("a")))) {
+			t.Errorf("size %d at %d is read after size 9 at 130", wrong.size, wrong.time)
+		}
 	}
 }
 
