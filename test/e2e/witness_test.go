@@ -380,6 +380,56 @@ func TestNoQuorum(t *testing.T) {
 	l.settle(c)
 }
 
+// TestPolicyComesLater: what a log published before it had a policy, it does not
+// go on showing without the quorum, by any of its APIs.
+func TestPolicyComesLater(t *testing.T) {
+	t.Parallel()
+	args := sqliteArgs(t)
+	w := newWatched(t, args, "--add-timeout", "2s")
+	before := newServer(t, args...)
+	before.start()
+	before.ready()
+	if _, err := before.client(w.keys).Add(t.Context(), rawEntry(t, "entry")); err != nil {
+		t.Fatal(err)
+	}
+	before.stop()
+	for _, wa := range w.witnesses {
+		wa.is(down)
+	}
+	w.start()
+	for _, path := range []string{"/checkpoint", "/v1/checkpoint", "/v1/entries/0", "/tile/entries/000.p/1", "/api/v2/checkpoint", "/api/v1/log", "/api/v1/log/entries?logIndex=0"} {
+		eventually(t, path+" is not shown", func() error {
+			res, err := http.Get("http://" + w.http + path)
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			if res.StatusCode == http.StatusOK {
+				t.Fatalf("%s answers\n%s", path, body)
+			}
+			if res.StatusCode != http.StatusServiceUnavailable {
+				return fmt.Errorf("%s: %s: %s", path, res.Status, body)
+			}
+			return err
+		})
+	}
+	if got, err := w.client(w.keys).Add(t.Context(), rawEntry(t, "entry")); err == nil {
+		t.Fatalf("the entry is answered with\n%s", got.Checkpoint.Note)
+	}
+	for _, wa := range w.witnesses {
+		wa.is(nil)
+	}
+	w.ready()
+	got, err := w.demanding().Add(t.Context(), rawEntry(t, "entry"))
+	if err != nil || got.Index != 0 {
+		t.Fatalf("index %d, %v", got.Index, err)
+	}
+	if names, _, err := w.cosigners(); err != nil || len(names) < 2 {
+		t.Errorf("cosigned by %v, %v", names, err)
+	}
+}
+
 func TestFailOpen(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, sqliteArgs(t), "--witness-fail-open")
