@@ -26,10 +26,10 @@ func (l *Log) VKey() string { return l.signer.Verifier().String() }
 // Origin returns the log's name.
 func (l *Log) Origin() string { return l.signer.Name() }
 
-// LogList returns the lines that tell a witness of the log, in the form of the
-// witness network's lists. A run makes some hundreds of requests.
+// LogList returns the lines that tell a witness of the log, to be appended to a
+// list in the form of the witness network. A run makes some hundreds of requests.
 func (l *Log) LogList() string {
-	return fmt.Sprintf("logs/v0\n\nvkey %s\nqpd 1000000\ncontact whoever runs the conformance suite\n", l.VKey())
+	return fmt.Sprintf("\nvkey %s\nqpd 1000000\ncontact whoever runs the conformance suite\n", l.VKey())
 }
 
 // originOf names a log after its key.

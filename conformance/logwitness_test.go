@@ -88,7 +88,7 @@ func TestLogwitness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(p.dir, "logs"), []byte(log.LogList()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(p.dir, "logs"), []byte("logs/v0\n"+log.LogList()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	size := int64(0)

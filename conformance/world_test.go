@@ -74,7 +74,7 @@ func newWorld(t testing.TB) *world {
 	if w.cosigners, err = cosignersOf("witness.example/w1", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{5}, 32)), ml); err != nil {
 		t.Fatal(err)
 	}
-	logs, err := witness.ParseLogList([]byte(w.log.LogList()))
+	logs, err := witness.ParseLogList([]byte("logs/v0\n" + w.log.LogList()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func (p *program) conformanceWitnessCommand() *cobra.Command {
 		Long: "Try a witness by the rules of c2sp.org/tlog-witness, and say of each whether it\n" +
 			"keeps it. It acts as a log that the witness must know beforehand:\n\n" +
 			"  logcli conformance witness --new-log FILE\n" +
-			"      makes the log's key, and prints what to tell the witness\n" +
+			"      makes the log's key, and prints the lines for the witness's list of logs\n" +
 			"  logcli conformance witness --log-key FILE --witness-key VKEY URL\n" +
 			"      tries the witness whose submission prefix is URL\n\n" +
 			"The log signs checkpoints that contradict each other, to see them refused: never\n" +
@@ -48,7 +48,7 @@ func (p *program) conformanceWitnessCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.logKey, "log-key", "", "the private key of the log that is played: `FILE`")
-	f.StringVar(&o.newLog, "new-log", "", "make such a key in `FILE`, and print what to tell the witness")
+	f.StringVar(&o.newLog, "new-log", "", "make such a key in `FILE`, and print the lines for the witness's list of logs")
 	f.StringVar(&o.origin, "origin", "", "the log's `NAME` (default: one that follows from the key)")
 	f.StringArrayVar(&o.witnessKeys, "witness-key", nil, "a key of the witness: `VKEY` of type 0x04 or 0x06 (can be repeated)")
 	f.StringVar(&o.monitoring, "monitoring", "", "the witness's monitoring prefix: `URL` (default: the submission prefix)")
@@ -92,9 +92,10 @@ func (p *program) newPlayedLog(o conformanceOptions) error {
 	if o.origin != "" {
 		again = " --origin " + o.origin
 	}
-	out := map[string]string{"file": o.newLog, "origin": log.Origin(), "vkey": log.VKey(), "logList": log.LogList()}
-	return p.print(out, "vkey    %s\norigin  %s\n\nIn the witness's list of logs, in the form of the witness network:\n\n%s\nThen: logcli conformance witness --log-key %s%s --witness-key VKEY URL\n",
-		log.VKey(), log.Origin(), log.LogList(), o.newLog, again)
+	p.say("vkey    %s\norigin  %s", log.VKey(), log.Origin())
+	p.say("The lines below go at the end of the witness's list of logs (logs/v0).")
+	p.say("Then: logcli conformance witness --log-key %s%s --witness-key VKEY URL", o.newLog, again)
+	return p.print(map[string]string{"file": o.newLog, "origin": log.Origin(), "vkey": log.VKey(), "logList": log.LogList()}, "%s", log.LogList())
 }
 
 func playedConfig(a []string, o conformanceOptions) (cfg conformance.Config, err error) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"indelible/checkpoint"
+	"indelible/witness"
 )
 
 // refusing is no witness: it says 409 to everything.
@@ -34,13 +35,26 @@ func cosignerKey(t *testing.T) string {
 	return c.Verifier().String()
 }
 
+func logKey(t *testing.T) string {
+	t.Helper()
+	s, err := checkpoint.NewSigner("log.example", ed25519.NewKeyFromSeed(make([]byte, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Verifier().String()
+}
+
 const someWitness = "w.example+2c4ce2c5+BA=="
 
 func TestConformanceNewLog(t *testing.T) {
 	w := newWorld(t)
 	file := filepath.Join(t.TempDir(), "log.key")
-	out, _ := w.run(exitDone, "conformance", "witness", "--new-log", file)
-	says(t, out, "vkey    conformance.invalid/", "\nlogs/v0\n\nvkey conformance.invalid/", "\nqpd ", "logcli conformance witness --log-key "+file)
+	out, said := w.run(exitDone, "conformance", "witness", "--new-log", file)
+	says(t, said, "vkey    conformance.invalid/", "logcli conformance witness --log-key "+file)
+	// What is printed is appended to a list as it is.
+	if logs, err := witness.ParseLogList([]byte("logs/v0\n\nvkey " + logKey(t) + "\n" + out)); err != nil || len(logs) != 2 || !strings.HasPrefix(logs[1].Origin, "conformance.invalid/") {
+		t.Errorf("%v, of\n%s", err, out)
+	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key file: %v, %v", info, err)
 	}

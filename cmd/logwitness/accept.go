@@ -58,7 +58,7 @@ func (p *program) accept(ctx context.Context, v config.Values, d decision) (err 
 	if err != nil {
 		return err
 	}
-	r := &running{metrics: newMetrics(), logger: newLogger(p.stderr, v.Text("log-level"))}
+	r := p.running(v)
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(ctx, v); err != nil {
 		return err

@@ -23,7 +23,7 @@ import (
 
 // memoryLimit is from where on the Go runtime collects more often: a witness of
 // 10,000 logs fits into 64 MiB, the database driver's own memory included.
-const memoryLimit = 32 << 20
+const memoryLimit = 28 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {

@@ -46,11 +46,20 @@ type running struct {
 	witness  *witness.Witness
 	metrics  *metrics
 	logger   *slog.Logger
+
+	inconsistent, behind seldom
+}
+
+func (p *program) running(v config.Values) *running {
+	return &running{
+		metrics: newMetrics(), logger: newLogger(p.stderr, v.Text("log-level")),
+		inconsistent: seldom{interval: time.Second}, behind: seldom{interval: time.Minute},
+	}
 }
 
 // serve runs the witness until ctx ends.
 func (p *program) serve(ctx context.Context, v config.Values) (err error) {
-	r := &running{metrics: newMetrics(), logger: newLogger(p.stderr, v.Text("log-level"))}
+	r := p.running(v)
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(ctx, v); err != nil {
 		return err
@@ -101,7 +110,7 @@ func (r *running) open(ctx context.Context, v config.Values) (err error) {
 	}
 	r.witness, err = witness.New(ctx, witness.Config{
 		State: r.state, Register: r.register, Cosigners: keys,
-		Cosigned: func(string, int64) { r.metrics.cosigned.Inc() }, Refused: r.refused,
+		Cosigned: func(string, int64) { r.metrics.cosigned.Inc() }, Refused: r.refused, ClockBehind: r.clockBehind,
 		Contradicted: func(l witness.Log, cosigned witness.Head, note []byte) {
 			r.contradicted(evidencePath(v), l, cosigned, note)
 		},
@@ -126,11 +135,18 @@ func (r *running) close() error {
 // refused counts, and tells of what may be a log that forked.
 func (r *running) refused(origin string, err error) {
 	r.metrics.refused.WithLabelValues(reason(err)).Inc()
-	level := slog.LevelDebug
-	if errors.Is(err, witness.ErrInconsistent) {
-		level = slog.LevelWarn
+	if !errors.Is(err, witness.ErrInconsistent) {
+		r.logger.Debug("refused", "log", origin, "why", err)
+	} else if unsaid, ok := r.inconsistent.may(time.Now()); ok {
+		r.logger.Warn("refused", "log", origin, "why", err, "not told of since the last", unsaid)
 	}
-	r.logger.Log(context.Background(), level, "refused", "log", origin, "why", err)
+}
+
+// clockBehind tells of times that are not those of the clock.
+func (r *running) clockBehind(origin string, last time.Time) {
+	if _, ok := r.behind.may(time.Now()); ok {
+		r.logger.Warn("the clock is behind the last cosignature, whose time is repeated until the clock is past it: is the clock right?", "log", origin, "last", last.UTC())
+	}
 }
 
 // failed tells of a fault of ours.

@@ -33,7 +33,10 @@ func OpenMySQL(ctx context.Context, dsn string) (*Store, error) {
 	s := &Store{read: read, write: write, dialect: dialect{
 		schema: mysqlSchema(), ignore: "INSERT IGNORE", isolation: sql.LevelReadCommitted, warnings: mysqlWarnings,
 	}}
-	if err := open(ctx, s); err != nil {
+	if err = durable(ctx, read); err == nil {
+		err = open(ctx, s)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s@%s/%s: %w", cfg.User, cfg.Addr, cfg.DBName, err), s.Close())
 	}
 	return s, nil
@@ -75,15 +78,22 @@ func mysqlPool(cfg *mysql.Config, connections int) (*sql.DB, error) {
 	return db, nil
 }
 
-func mysqlWarnings(ctx context.Context, db *sql.DB) ([]string, error) {
-	var flush, readOnly int
-	err := db.QueryRowContext(ctx, `SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.read_only`).Scan(&flush, &readOnly)
-	var w []string
+// durable refuses a server that acknowledges commits before they are on disk.
+func durable(ctx context.Context, db *sql.DB) error {
+	var flush int
+	err := db.QueryRowContext(ctx, `SELECT @@GLOBAL.innodb_flush_log_at_trx_commit`).Scan(&flush)
 	if err == nil && flush != 1 {
-		w = append(w, fmt.Sprintf("innodb_flush_log_at_trx_commit is %d, not 1: a crash of the server can lose what was cosigned; the register alone would know", flush))
+		err = fmt.Errorf("innodb_flush_log_at_trx_commit is %d: a crash of the server could lose what was cosigned. "+
+			"It must be 1: SET GLOBAL innodb_flush_log_at_trx_commit = 1, and the same in the server's configuration", flush)
 	}
+	return err
+}
+
+func mysqlWarnings(ctx context.Context, db *sql.DB) ([]string, error) {
+	var readOnly int
+	err := db.QueryRowContext(ctx, `SELECT @@GLOBAL.read_only`).Scan(&readOnly)
 	if err == nil && readOnly != 0 {
-		w = append(w, "read_only is on: nothing can be cosigned")
+		return []string{"read_only is on: nothing can be cosigned"}, nil
 	}
-	return w, err
+	return nil, err
 }

@@ -70,6 +70,30 @@ func database(t *testing.T) string {
 	return server.DSN("w")
 }
 
+// A server that acknowledges what it can lose is refused, with the way out.
+func TestNotDurable(t *testing.T) {
+	dsn := database(t)
+	if err := server.Exec(t.Context(), "SET GLOBAL innodb_flush_log_at_trx_commit = 2"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := OpenMySQL(t.Context(), dsn)
+	if err == nil || !strings.Contains(err.Error(), "innodb_flush_log_at_trx_commit is 2") {
+		t.Fatal(err)
+	}
+	_, way, _ := strings.Cut(err.Error(), "It must be 1: ")
+	mend, _, _ := strings.Cut(way, ",")
+	if err := server.Exec(t.Context(), mend); err != nil {
+		t.Fatal(mend, err)
+	}
+	s, err := OpenMySQL(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func newLog(t *testing.T, origin string, seed byte) witness.Log {
 	t.Helper()
 	s, err := checkpoint.NewSigner("log.example", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)))
