@@ -336,6 +336,45 @@ func TestExtensionLines(t *testing.T) {
 	}
 }
 
+// Two notes that are as large as a witness cosigns fit into a file.
+func TestLargestNotes(t *testing.T) {
+	key := ed25519Key(t, origin, 1)
+	note := func(name string, size int) []byte {
+		t.Helper()
+		text := newHistory(name, size, 5).at(size).Text()
+		made := func(n int) []byte {
+			text := append(bytes.Clone(text), strings.Repeat("x", n)+"\n"...)
+			sig, err := key.Sign(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return checkpoint.Note{Text: text, Signatures: []checkpoint.Signature{{Name: key.Name(), KeyID: key.KeyHash(), Blob: sig}}}.Marshal()
+		}
+		return made(1 + checkpoint.MaxNoteSize - len(made(1)))
+	}
+	a, b := note("a", 14), note("b", 14)
+	if len(a) != checkpoint.MaxNoteSize || len(b) != checkpoint.MaxNoteSize {
+		t.Fatalf("notes of %d and %d bytes", len(a), len(b))
+	}
+	file, err := evidence.OfTwoHeads(keysOf(key), a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := evidence.Verify(file, keysOf(key)); err != nil || e.Kind != evidence.TwoHeads || len(file) < 2*checkpoint.MaxNoteSize {
+		t.Fatalf("a file of %d bytes, at most %d: %v", len(file), evidence.MaxSize, err)
+	}
+	h := newHistory("c", 20, 5)
+	if file, err = evidence.OfFork(keysOf(key), a, note("c", 20), h.at(14).Root, h.proof(14, 20)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := evidence.Verify(file, keysOf(key)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := evidence.Verify(make([]byte, evidence.MaxSize+1), keysOf(key)); !errors.Is(err, evidence.ErrMalformed) || !strings.Contains(err.Error(), "at most") {
+		t.Error(err)
+	}
+}
+
 // A file with any byte changed, left out or added proves nothing.
 func TestEveryByte(t *testing.T) {
 	key := ed25519Key(t, origin, 1)

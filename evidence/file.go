@@ -13,9 +13,10 @@ import (
 const (
 	header = "log-evidence/v1 "
 
-	// MaxSize bounds a file, in bytes: two ML-DSA-44 keys and signatures, 63
-	// hashes and the statement leave room to spare.
-	MaxSize = 64 << 10
+	// MaxSize bounds a file, in bytes: two notes as large as a witness cosigns,
+	// with all their extension lines, and two ML-DSA-44 keys, 63 hashes and the
+	// statement, which leave room to spare.
+	MaxSize = 2*checkpoint.MaxNoteSize + 16<<10
 
 	// maxProofHashes is the height of a tree of 2^63-1 leaves.
 	maxProofHashes = 63
@@ -47,9 +48,9 @@ func parse(file []byte) (e Evidence, err error) {
 	if len(file) > MaxSize {
 		return e, malformed("%d bytes; at most %d are accepted", len(file), MaxSize)
 	}
-	b := strings.Split(string(file), "\n\n")
+	b := strings.SplitN(string(file), "\n\n", blocks+1)
 	if len(b) != blocks {
-		return e, malformed("%d blocks between empty lines; it has %d", len(b), blocks)
+		return e, malformed("%d blocks between empty lines, or more; it has %d", len(b), blocks)
 	}
 	kind, ok := strings.CutPrefix(b[0], header)
 	if !ok {
