@@ -34,8 +34,8 @@ const (
 
 // connections makes room for a new connection when there are too many: it closes
 // the one that is idle for the longest, or, where none is, the one whose client
-// has been too slow for the longest. So no number of such clients keeps others
-// out, and who is answered is not cut off.
+// has been without a finished request for the longest, if that is too long. So no
+// number of slow clients keeps others out.
 type connections struct {
 	most  int
 	freed chan struct{} // holds one value when there may be room

@@ -21,13 +21,15 @@ import (
 // race with themselves, never cosigns two heads that contradict each other, and
 // never forgets one that it answered with.
 func TestKillSQLite(t *testing.T) {
+	t.Parallel() // with the other: both wait most of the time
 	logs := manyTrees(t, 8)
 	killed(t, newServer(t, logs), logs, 200)
 }
 
 func TestKillMariaDB(t *testing.T) {
+	t.Parallel()
 	logs := manyTrees(t, 8)
-	killed(t, onMariaDB(t, logs, startMariaDB(t)), logs, 40)
+	killed(t, onMariaDB(t, logs, startMariaDB(t)), logs, 200)
 }
 
 // While its database is gone, nothing is cosigned; afterwards it goes on by itself.
@@ -102,7 +104,7 @@ func killed(t *testing.T, s *server, logs []*tree, kills int) {
 	stop()
 	all.Wait()
 	t.Logf("%d kills: %d requests cosigned and answered, %d cosigned and not answered, %d cut off", kills, sum.answered.Load(), sum.unanswered.Load(), sum.cut.Load())
-	if int(sum.answered.Load()) < kills || int(sum.cut.Load()) < kills || sum.unanswered.Load() == 0 {
+	if int(sum.answered.Load()) < kills/4 || int(sum.cut.Load()) < kills || sum.unanswered.Load() == 0 {
 		t.Error("too few for this to be a test")
 	}
 	s.stop()

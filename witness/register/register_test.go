@@ -326,12 +326,37 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A record has one form: what is read is what would be written.
+func FuzzParseRecord(f *testing.F) {
+	for _, rec := range []record{{key{1}, head{size: 7}}, {key{2}, head{size: 9, time: 1_700_000_000}}} {
+		line := string(rec.line())
+		f.Add(line[:strings.LastIndexByte(line, ' ')])
+	}
+	f.Add(strings.Repeat("0", 64) + " 7 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= 0")
+	f.Fuzz(func(t *testing.T, body string) {
+		line := strings.TrimSuffix(string(withSum(body)), "\n")
+		rec, err := parseRecord(line)
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Error(err)
+			}
+			return
+		}
+		if string(rec.line()) != line+"\n" || rec.size < 1 || rec.time < 0 {
+			t.Errorf("%q is read as %+v", line, rec)
+		}
+	})
+}
+
 // Whatever a register holds, it is read or refused; what was read is written the
 // same way.
 func FuzzOpen(f *testing.F) {
 	r := create(f)
 	advance(f, r, "a", 1)
 	advance(f, r, "b", 2)
+	if err := r.Advance(f.Context(), "b", witness.Head{Size: 3, Time: 1_700_000_000}); err != nil {
+		f.Fatal(err)
+	}
 	whole, err := os.ReadFile(r.path)
 	if err != nil {
 		f.Fatal(err)
