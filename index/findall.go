@@ -48,7 +48,7 @@ type Leaves struct {
 }
 
 // FindAll returns all entries that answer to a query, or ErrTooMany. It counts
-// rows before it reads an entry, reads no entry twice, and rests as long as it
+// rows before it reads an entry, reads no entry twice, and rests longer than it
 // works. Few such searches are under way at the same time: ErrBusy.
 func (x *Index) FindAll(ctx context.Context, q Query) (Leaves, error) {
 	published, err := x.cfg.Log.Published()
@@ -78,9 +78,9 @@ type sifting struct {
 	rest      time.Duration // before the next step
 }
 
-// step reads something in its turn, after a rest as long as the step before.
+// step reads something in its turn, after a rest.
 func (s *sifting) step(ctx context.Context, read func() error) error {
-	pause(ctx, min(s.rest, longestRest))
+	pause(ctx, s.rest)
 	leave, err := s.x.steps.take(ctx)
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s *sifting) step(ctx context.Context, read func() error) error {
 	defer leave()
 	begin := time.Now()
 	err = read()
-	s.rest = time.Since(begin)
+	s.rest = min(restFactor*time.Since(begin), longestRest)
 	if err != nil {
 		return readError(ctx, err)
 	}

@@ -16,8 +16,9 @@ const (
 	maxWide = 2
 	// patience is how long a search waits for its turn.
 	patience = 2 * time.Second
-	// longestRest is the most that a search rests between two steps.
-	longestRest = 100 * time.Millisecond
+	// A search by FindAll rests between its steps so many times as long as the
+	// step before took, but not for ever.
+	restFactor, longestRest = 3, 300 * time.Millisecond
 )
 
 // turns are the places of those who search at the same time.
