@@ -81,6 +81,34 @@ func summary(p *Policy) string {
 	return fmt.Sprintf("%s %d %d %d %s", p.Quorum, len(p.Logs), len(p.Witnesses), len(p.Groups), urls)
 }
 
+func TestPolicyWarnings(t *testing.T) {
+	keys := policyKeys(t)
+	same := newWitness(t, "w1.example", CosignatureV1Ed25519, 99).v.String()
+	for policy, want := range map[string]string{
+		threeWitnesses: "",
+		"witness a KEY1 https://a.example\nwitness b KEY2 https://b.example/\n": "",
+		"witness a KEY1\nwitness b KEY2\n":                                      "",
+		"witness a KEY1 https://w.example\nwitness b KEY2 https://w.example/\n": `witnesses "a" and "b" have one URL, "https://w.example/"`,
+		"witness a KEY1\nwitness b " + same + "\n":                              `witnesses "a" and "b" have keys of one name, "w1.example"`,
+		"witness a KEY1 u:x\nwitness b KEY2\nwitness c " + same + " u:x\n":      `witnesses "a" and "c" have keys of one name`,
+		"witness a KEY1 u:x\nwitness b KEY2 u:x\nwitness c KEY3 u:x\n":          `"a" and "b" have one URL "a" and "c" have one URL "b" and "c" have one URL`,
+	} {
+		p, err := ParsePolicy([]byte(keys.Replace(policy + "quorum none\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, rest := p.Warnings(), strings.Split(want, ` "`)
+		if want == "" && len(got) > 0 {
+			t.Errorf("%s: %q", policy, got)
+		}
+		for _, part := range rest {
+			if !strings.Contains(strings.Join(got, "\n"), part) {
+				t.Errorf("%s: %q does not say %s", policy, got, want)
+			}
+		}
+	}
+}
+
 func TestParsePolicyRefuses(t *testing.T) {
 	keys := policyKeys(t)
 	for name, test := range map[string][2]string{

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -132,6 +134,30 @@ func TestPolicy(t *testing.T) {
 	w.log.entries = w.log.entries[:1]
 	for _, args := range [][]string{{"get", "0"}, {"prove", "0"}, {"checkpoint"}, {"fsck"}, {"verify", f}, {"add", f}} {
 		w.run(exitDone, append(args, "--policy", none)...)
+	}
+}
+
+// A policy that may count one witness twice is warned of.
+func TestPolicyWarnings(t *testing.T) {
+	w := newWorld(t)
+	f := w.file("f", "artifact")
+	w.run(exitDone, "add", f)
+	const key = "witness.example+82bca4dd+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea" // RFC 8032, test 1
+	two, err := checkpoint.NewCosigner("witness.example", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := "log " + w.log.signer.Verifier().String() + "\nwitness a " + key + "\n"
+	const words = `witnesses \"a\" and \"b\" have keys of one name, \"witness.example\": if they are one witness, the quorum counts it twice`
+	for policy, warns := range map[string]bool{lines + "quorum none\n": false, lines + "witness b " + two.Verifier().String() + "\nquorum none\n": true} {
+		path := w.file("policy", policy)
+		_, stderr := w.run(exitDone, "verify", f, "--policy", path)
+		if strings.Contains(stderr, "warning: --policy: "+strings.ReplaceAll(words, `\"`, `"`)) != warns {
+			t.Errorf("%s", stderr)
+		}
+		if out, _ := w.run(exitDone, "verify", f, "--policy", path, "-o", "json"); strings.Contains(out, `"warnings"`) != warns || strings.Contains(out, words) != warns {
+			t.Errorf("%s", out)
+		}
 	}
 }
 

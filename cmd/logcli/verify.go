@@ -113,7 +113,7 @@ func (p *program) verify(file string, from proofFlags, whom trustFlags) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", file, err)
 	}
-	return p.verdict(file, result)
+	return p.verdict(file, result, trust.Policy)
 }
 
 // proofData is a proof file, or a bundle.
@@ -301,8 +301,15 @@ func (p *program) open(file string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// verdict prints what was found.
-func (p *program) verdict(file string, r verify.Result) error {
+// verdict prints what was found, and what a policy is weaker in than it looks.
+func (p *program) verdict(file string, r verify.Result, policy *checkpoint.Policy) error {
+	var warnings []string
+	if policy != nil {
+		warnings = policy.Warnings()
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(p.stderr, "warning: --policy: %s\n", harmless(w))
+	}
 	if p.output == "json" {
 		exit := exitDone
 		if !r.Verified {
@@ -311,8 +318,9 @@ func (p *program) verdict(file string, r verify.Result) error {
 		if err := p.print(struct {
 			File string `json:"file"`
 			verify.Result
-			Exit int `json:"exit"`
-		}{file, r, exit}, ""); err != nil {
+			Warnings []string `json:"warnings,omitempty"`
+			Exit     int      `json:"exit"`
+		}{file, r, warnings, exit}, ""); err != nil {
 			return err
 		}
 	} else {

@@ -73,7 +73,7 @@ func (p *program) configCommand() *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "check", Short: "Check the configuration, and print what is in effect and where it came from", Args: cobra.NoArgs,
-			RunE: p.with(func(_ context.Context, v config.Values) error { return printConfig(p.stdout, v) }),
+			RunE: p.with(func(_ context.Context, v config.Values) error { return p.checkConfig(v) }),
 		},
 		&cobra.Command{
 			Use: "doc", Short: "Print the documentation of the settings", Args: cobra.NoArgs, Hidden: true,
@@ -84,6 +84,21 @@ func (p *program) configCommand() *cobra.Command {
 		},
 	)
 	return cmd
+}
+
+// checkConfig prints the configuration, and reads what it names of a policy.
+func (p *program) checkConfig(v config.Values) error {
+	policy, err := loadPolicy(v)
+	if err != nil {
+		return err
+	}
+	if err := printConfig(p.stdout, v); err != nil || policy == nil {
+		return err
+	}
+	for _, w := range policy.Warnings() {
+		fmt.Fprintf(p.stderr, "warning: --witness-policy: %s\n", w)
+	}
+	return nil
 }
 
 func printConfig(w io.Writer, v config.Values) error {

@@ -113,6 +113,9 @@ func warnWitnesses(v config.Values, parts *opened, logger *slog.Logger) {
 	if err != nil || policy == nil {
 		return
 	}
+	for _, w := range policy.Warnings() {
+		logger.Warn("--witness-policy: " + w)
+	}
 	if v.Bool("witness-fail-open") {
 		logger.Warn("--witness-fail-open: checkpoints are published without witnesses that do not answer; only those that carry the quorum's cosignatures were seen by it")
 	}

@@ -158,6 +158,33 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 	}
 }
 
+// Two witnesses that may be one are warned of, where the configuration is checked
+// and where the server starts.
+func TestPolicyThatMayCountOneTwice(t *testing.T) {
+	two, err := checkpoint.NewCosigner("witness.example/w", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "policy")
+	policy := fmt.Sprintf("witness a %s http://127.0.0.1:1\nwitness b %s http://127.0.0.1:1\ngroup g 2 a b\nquorum g\n", witnessKey(t), two.Verifier())
+	if err := os.WriteFile(path, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const says = "have keys of one name, "
+	out, log := &printed{}, &printed{}
+	none := func(string) (string, bool) { return "", false }
+	if err := run(t.Context(), []string{"config", "check", "--witness-policy", path}, none, out, log); err != nil || strings.Count(log.String(), "warning: --witness-policy: ") != 1 || !strings.Contains(log.String(), says) {
+		t.Errorf("%v: %s", err, log)
+	}
+	if err := run(t.Context(), []string{"config", "check", "--witness-policy", path + "x"}, none, out, log); err == nil {
+		t.Error("a policy that is not there was not missed")
+	}
+	s := start(t, filepath.Join(t.TempDir(), "data"), "--witness-policy", path, "--witness-fail-open")
+	if !strings.Contains(s.log.String(), says) {
+		t.Errorf("%s", s.log)
+	}
+}
+
 // A witness that fails is complained of once a minute, and praised once.
 func TestWitnessEvents(t *testing.T) {
 	var lines bytes.Buffer
