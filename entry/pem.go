@@ -57,21 +57,21 @@ func wrongBlock(label string, i, n int) error {
 	return fmt.Errorf("its PEM block %d is %q; give one %q, or a chain of %q alone", i, label, labelKey, labelCertificate)
 }
 
-// pemBlocks reads a text that has PEM blocks and nothing else.
+// pemBlocks reads a text that ends with a PEM block. Text before blocks is passed
+// over, as what openssl writes has it; what looks like a part of another block is
+// not: pem.Decode would leave out a block that it cannot read.
 func pemBlocks(text []byte) ([]*pem.Block, error) {
 	if len(text) > MaxCanonical { // bounds the work
 		return nil, fmt.Errorf("%w: this alone has %d bytes, and an entry at most %d", ErrTooLarge, len(text), MaxCanonical)
 	}
 	var blocks []*pem.Block
-	begin := []byte("-----BEGIN ")
-	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
-		if !bytes.HasPrefix(rest, begin) {
-			return nil, fmt.Errorf("after %d PEM blocks it goes on with %.20q; give PEM and nothing else", len(blocks), rest)
-		}
+	for rest := bytes.TrimSpace(text); len(rest) > 0; {
 		block, after := pem.Decode(rest)
-		// pem.Decode leaves out a block that it cannot read, and goes on.
-		if block == nil || bytes.Count(rest[:len(rest)-len(after)], begin) != 1 {
-			return nil, fmt.Errorf("its PEM block %d is damaged", len(blocks))
+		switch begins, ends := pemMarks(rest[:len(rest)-len(after)]); {
+		case block == nil:
+			return nil, noBlock(rest, len(blocks))
+		case begins != 1 || ends != 1:
+			return nil, damagedBlock(len(blocks))
 		}
 		if blocks, rest = append(blocks, block), after; len(blocks) > maxChain {
 			return nil, fmt.Errorf("it has more than %d PEM blocks; give a key, or a chain of at most %d certificates", maxChain, maxChain)
@@ -81,6 +81,28 @@ func pemBlocks(text []byte) ([]*pem.Block, error) {
 		return nil, errors.New("it is empty; give a PEM public key or certificate")
 	}
 	return blocks, nil
+}
+
+// pemMarks counts what begins and ends blocks, in a text. One dash is enough:
+// others may be what is damaged.
+func pemMarks(text []byte) (begins, ends int) {
+	return bytes.Count(text, []byte("-BEGIN ")), bytes.Count(text, []byte("-END "))
+}
+
+// noBlock says what is wrong with a text in which n blocks were found, and in
+// the rest none.
+func noBlock(rest []byte, n int) error {
+	switch begins, ends := pemMarks(rest); {
+	case begins+ends > 0:
+		return damagedBlock(n)
+	case n == 0:
+		return fmt.Errorf("it has no PEM block, and begins with %.20q; give a PEM public key or certificate", rest)
+	}
+	return fmt.Errorf("after its last PEM block, of %d, it goes on with %.20q; text may stand before blocks only", n, rest)
+}
+
+func damagedBlock(i int) error {
+	return fmt.Errorf("its PEM block %d is damaged, or begins within a line", i)
 }
 
 // complete fills in what follows from the key, which was parsed from der.

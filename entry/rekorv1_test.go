@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -246,7 +247,7 @@ func TestRefusedRekorV1(t *testing.T) {
 		{swap(edit(hashed, "sha256", "sha384"), "value", `"`+strings.Repeat("ab", 48)+`"`), ErrAlgorithm, `spec.data.hash.algorithm is "sha384", and the key in spec.signature.publicKey, PKIX_ECDSA_P256_SHA_256, signs digests by "sha256"`},
 		{swap(hashed, "signature\":{\"content", `"?"`), nil, "spec.signature.content is not standard base64 with padding: illegal base64 data at input byte 0"},
 		{swap(hashed, "signature\":{\"content", `"\n"`), nil, "spec.signature.content is empty"},
-		{swap(hashed, key, `"eA=="`), nil, `spec.signature.publicKey.content is wrong: after 0 PEM blocks it goes on with "x"; give PEM and nothing else`},
+		{swap(hashed, key, `"eA=="`), nil, `spec.signature.publicKey.content is wrong: it has no PEM block, and begins with "x"; give a PEM public key or certificate`},
 		{swap(hashed, key, `"Cg=="`), nil, "spec.signature.publicKey.content is wrong: it is empty; give a PEM public key or certificate"},
 		{swap(hashed, key, `"`+private+`"`), nil, `its PEM block is "PRIVATE KEY"; give a "PUBLIC KEY" or a "CERTIFICATE"`},
 		{swap(hashed, key, `"`+pkcs1+`"`), nil, "an RSA key in PKCS#1; give it as \"PUBLIC KEY\""},
@@ -273,12 +274,49 @@ func TestRefusedRekorV1(t *testing.T) {
 	}
 }
 
+// What openssl x509 -text and openssl ca write before a certificate is no part of
+// an entry, but in an intoto, which has the key as the client wrote it.
+func TestTextBeforePEM(t *testing.T) {
+	key := ecKey(t, elliptic.P256())
+	bare := keyPEM(t, key)
+	about := []byte("Certificate:\n    Data:\n        Version: 3 (0x2)\n")
+	logged := func(text []byte) (string, error) {
+		e, err := NewRekorV1(proposalOf(t, KindHashedRekord, "0.0.1", hashedRekordV1(t, key, ECDSAP256SHA256, text, "x")))
+		return string(e.Canonical()), err
+	}
+	signer := func(canonical string) []byte { return must(Parse([]byte(canonical)))(t).Signers()[0].SPKI }
+	// Each has another signature, and so only the keys are compared.
+	want := signer(must(logged(bare))(t))
+	got := must(logged(slices.Concat(about, bare)))(t)
+	if !bytes.Equal(signer(got), want) || strings.Contains(got, base64.StdEncoding.EncodeToString(about)[:30]) {
+		t.Errorf("logged with the text: %s", got)
+	}
+	env := signedEnvelope(t, "payload", keyAnd{key, ECDSAP256SHA256})
+	text := slices.Concat(about, bare)
+	e := must(NewRekorV1(proposalOf(t, KindIntoto, "0.0.2", intotoSpec(t, env, text))))(t)
+	if !strings.Contains(string(e.Canonical()), base64.StdEncoding.EncodeToString(text)) || !bytes.Equal(signer(string(e.Canonical())), want) {
+		t.Errorf("an intoto without the text: %s", e.Canonical())
+	}
+	for says, text := range map[string][]byte{
+		"its PEM block 0 is damaged":                  slices.Concat(about, bare[1:], bare),
+		"its PEM block 1 is damaged":                  slices.Concat(bare, bare[:len(bare)-2]),
+		"it has no PEM block, and begins with \"Cert": about,
+		"after its last PEM block, of 1, it goes on":  slices.Concat(bare, about),
+	} {
+		if _, err := logged(text); !errors.Is(err, ErrInvalid) || !strings.Contains(fmt.Sprint(err), says) {
+			t.Errorf("%q: %v, and not %q", text, err, says)
+		}
+	}
+}
+
 // Whatever a client sends: no panic, an error of this package's, or an entry
 // that reads back.
 func FuzzNewRekorV1(f *testing.F) {
 	for _, p := range proposalsV1(f) {
 		f.Add(p)
 	}
+	key := ecKey(f, elliptic.P256())
+	f.Add(proposalOf(f, KindHashedRekord, "0.0.1", hashedRekordV1(f, key, ECDSAP256SHA256, append([]byte("a key:\n"), keyPEM(f, key)...), "x")))
 	f.Fuzz(func(t *testing.T, proposed []byte) {
 		e, err := NewRekorV1(proposed)
 		if err != nil {

@@ -443,6 +443,18 @@ func chain(t testing.TB, key crypto.Signer, n int) (text []byte) {
 	return text
 }
 
+// asOpenSSL is how openssl x509 -text describes a certificate before it writes it.
+const asOpenSSL = `Certificate:
+    Data:
+        Version: 3 (0x2)
+        Signature Algorithm: ecdsa-with-SHA256
+        Subject: CN=builder, emailAddress=builder@example.com
+            X509v3 Key Usage: critical
+                Digital Signature
+    Signature Value:
+        30:45:02:21:00:da:69:f2:86:f0:3c:0d:21:31:b3:f9:5a:fe
+`
+
 // Ways to write a key.
 func testPEM(t *testing.T, all []keyV1) {
 	ec, rs := keyOfDetails(t, all, "PKIX_ECDSA_P256_SHA_256"), keyOfDetails(t, all, "PKIX_RSA_PKCS1V15_2048_SHA256")
@@ -481,8 +493,17 @@ func testPEM(t *testing.T, all []keyV1) {
 		{"a certificate and a key", "", ec, slices.Concat(cert.text, ec.text)},
 		{"a certificate and more", "", ec, slices.Concat(cert.text, []byte("more"))},
 		{"a damaged block", "", ec, bytes.Replace(ec.text, []byte("END"), []byte("DNE"), 1)},
-		{"text before", "after 0 PEM blocks it goes on with", ec, slices.Concat([]byte("a key:\n"), ec.text)},
+		{"text before", "", ec, slices.Concat([]byte("a key:\n"), ec.text)},
+		{"text before a certificate", "", cert, slices.Concat([]byte(asOpenSSL), cert.text)},
+		{"text before, and white space around", "", cert, slices.Concat([]byte("\n\t "), []byte(asOpenSSL), cert.text, []byte(" \n"))},
+		{"text and more before, in CRLF", "", cert, crlf(slices.Concat([]byte(asOpenSSL), []byte("\n"), cert.text))},
+		{"text alone", "", ec, []byte(asOpenSSL)},
+		{"text after", "", cert, slices.Concat(cert.text, []byte(asOpenSSL))},
+		{"a key that does not begin a line", "", ec, slices.Concat([]byte("a key: "), ec.text)},
 		{"a damaged block before", "damaged", ec, slices.Concat([]byte("-----BEGIN X-----\n!\n-----END X-----\n"), ec.text)},
+		{"a block before whose beginning is damaged", "damaged", ec, slices.Concat(ec.text[1:], ec.text)},
+		{"a block before whose end is damaged", "damaged", ec, slices.Concat(bytes.Replace(ec.text, []byte("-END"), []byte("END"), 1), ec.text)},
+		{"a block before that does not begin a line", "damaged", ec, slices.Concat([]byte("another: "), ec.text, ec.text)},
 		{"a chain", "", ec, three},
 		{"a chain in CRLF", "", ec, crlf(three)},
 		{"a chain of ten", "", ec, chain(t, ec.Signer, 10)},
@@ -490,7 +511,12 @@ func testPEM(t *testing.T, all []keyV1) {
 		{"a chain without its middle", "", ec, slices.Concat(leaf, root)},
 		{"a chain in another order", "", ec, slices.Concat(root, leaf)},
 		{"a certificate twice", "", cert, slices.Concat(cert.text, cert.text)},
-		{"text in a chain", "after 1 PEM blocks it goes on with", ec, slices.Concat(leaf, []byte("and\n"), rest)},
+		{"text in a chain", "", ec, slices.Concat([]byte(asOpenSSL), leaf, []byte(asOpenSSL), rest)},
+		{"text after a chain", "", ec, slices.Concat(three, []byte(asOpenSSL))},
+		{"white space in a chain", "", ec, slices.Concat(leaf, []byte("\n \n"), rest)},
+		{"a certificate in a chain that is indented", "damaged", ec, slices.Concat(leaf, []byte(" "), leaf, rest)},
+		{"a damaged block in a chain", "damaged", ec, slices.Concat(leaf, []byte("-----BEGIN X-----\n!\n-----END X-----\n"), rest)},
+		{"a damaged certificate in a chain", "damaged", ec, slices.Concat(leaf, leaf[1:], rest)},
 		{"another's chain", "", rs, three},
 		{"empty", "", ec, nil},
 		{"white space", "", ec, []byte(" \n")},
