@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -71,8 +72,12 @@ func TestPages(t *testing.T) {
 	if strings.Contains(page, "/api/v1/") {
 		t.Errorf("the page names an API that is off:\n%s", page)
 	}
-	w.refused(t, "GET", "/api/v1/log", nil, 404, "turned off on this server; its operator turns it on with --rekor-v1")
-	w.refused(t, "GET", "/ping", nil, 404, "--rekor-v1")
+	const off = `{"code":404,"message":"Rekor v1's API is turned off on this server; its operator turns it on with --rekor-v1"}` + "\n" // as Rekor v1's errors are
+	for _, path := range []string{"/api/v1/log", "/ping"} {
+		if rec := w.ask(t, "GET", path, nil); rec.Code != 404 || rec.Body.String() != off || rec.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s, turned off: %d %v %s", path, rec.Code, rec.Header(), rec.Body)
+		}
+	}
 	w.refused(t, "GET", "/trust/", nil, 404, "nothing")
 	evil := httptest.NewRequest("GET", "/", nil)
 	evil.Host = "<script>x</script>"
@@ -83,6 +88,34 @@ func TestPages(t *testing.T) {
 	var api map[string]any
 	if err := json.Unmarshal(w.ask(t, "GET", "/openapi.json", nil).Body.Bytes(), &api); err != nil {
 		t.Error(err)
+	}
+}
+
+// Load balancers ask for it, and strangers may: it does not say why.
+func TestHealth(t *testing.T) {
+	var trouble error
+	h, err := server.Handler(t.Context(), server.Config{Size: func() int64 { return 0 }, Ready: func() error { return trouble }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method  string
+		trouble error
+		status  int
+		body    string
+	}{
+		{"GET", nil, 200, `{"status":"SERVING"}` + "\n"},
+		{"GET", errors.New("the database root:secret@db is away"), 503, `{"status":"NOT_SERVING"}` + "\n"},
+		{"GET", nil, 200, `{"status":"SERVING"}` + "\n"},
+		{"POST", nil, 405, `{"code":12,"message":"/healthz takes GET and HEAD, and not \"POST\"","details":[]}` + "\n"},
+	} {
+		trouble = c.trouble
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(c.method, "/healthz", nil))
+		head := rec.Header()
+		if rec.Code != c.status || rec.Body.String() != c.body || head.Get("Content-Type") != "application/json" || head.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s with %v: %d %v %s", c.method, c.trouble, rec.Code, head, rec.Body)
+		}
 	}
 }
 

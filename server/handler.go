@@ -9,6 +9,7 @@
 //	/tile/…
 //	/log.vkey        the log's verifier keys, one a line
 //	/openapi.json    the native API, described
+//	/healthz         {"status":"SERVING"}; 503 and NOT_SERVING while the log cannot do its work
 //	/                a page that says what this is
 //
 // # REST
@@ -48,7 +49,8 @@ type Config struct {
 	Origin  string
 	Keys    []string // vkeys
 	Size    func() int64
-	MaxBody int64 // bytes; DefaultMaxBody
+	Ready   func() error // why the log cannot do its work; clients are told that it cannot, and not why; nil: it always can
+	MaxBody int64        // bytes; DefaultMaxBody
 }
 
 // Handler makes the handler of the HTTP port.
@@ -61,7 +63,13 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	vkeys := strings.Join(cfg.Keys, "\n") + "\n"
-	v1, v2 := orOff(cfg.RekorV1, "Rekor v1's API", "rekor-v1"), orOff(cfg.RekorV2, "Rekor v2's API", "rekor-v2")
+	v1, v2 := cfg.RekorV1, cfg.RekorV2
+	if v1 == nil {
+		v1 = http.HandlerFunc(v1Off)
+	}
+	if v2 == nil {
+		v2 = http.HandlerFunc(v2Off)
+	}
 	return &handler{
 		mounts: []mount{
 			{"/v1/", rest.LimitBody(native, cfg.MaxBody)},
@@ -75,6 +83,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		pages: map[string]http.HandlerFunc{
 			"/log.vkey":     text("text/plain; charset=utf-8", vkeys),
 			"/openapi.json": text("application/json", pb.OpenAPI()),
+			"/healthz":      health(cfg.Ready),
 			"/":             landing(cfg),
 		},
 	}, nil
@@ -94,14 +103,35 @@ func (m mount) serves(path string) bool {
 	return path == m.path || strings.HasSuffix(m.path, "/") && strings.HasPrefix(path, m.path)
 }
 
-// orOff is h, or what an API answers that the operator turned off.
-func orOff(h http.Handler, api, setting string) http.Handler {
-	if h != nil {
-		return h
+// v1Off answers for Rekor v1's API where the operator turned it off, in the shape
+// of that API's errors.
+func v1Off(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	sendJSON(w, http.StatusNotFound, fmt.Sprintf(`{"code":%d,"message":"Rekor v1's API is turned off on this server; its operator turns it on with --rekor-v1"}`, http.StatusNotFound))
+}
+
+func v2Off(w http.ResponseWriter, _ *http.Request) {
+	failure.Write(w, http.StatusNotFound, codes.NotFound, "Rekor v2's API is turned off on this server; its operator turns it on with --rekor-v2")
+}
+
+// health is gRPC's health protocol over HTTP, as Rekor v2's servers have it.
+func health(ready func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if ready != nil && ready() != nil {
+			sendJSON(w, http.StatusServiceUnavailable, `{"status":"NOT_SERVING"}`)
+			return
+		}
+		sendJSON(w, http.StatusOK, `{"status":"SERVING"}`)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		failure.Write(w, http.StatusNotFound, codes.NotFound, fmt.Sprintf("%s is turned off on this server; its operator turns it on with --%s", api, setting))
-	})
+}
+
+// sendJSON answers with what is true at this moment only.
+func sendJSON(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	io.WriteString(w, body+"\n")
 }
 
 // handler routes by the path as it was sent. http.ServeMux would clean it

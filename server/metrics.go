@@ -114,7 +114,7 @@ func httpMethod(r *http.Request) string {
 
 func pathKind(path string) string {
 	switch path {
-	case "/", "/checkpoint", "/log.vkey", "/openapi.json", "/v1/entries", "/v1/entries:batch", "/v1/entries:lookup",
+	case "/", "/checkpoint", "/log.vkey", "/openapi.json", "/healthz", "/v1/entries", "/v1/entries:batch", "/v1/entries:lookup",
 		"/v1/checkpoint", "/v1/proofs/inclusion", "/v1/proofs/consistency", "/v1/entries:search",
 		"/api/v2/log/entries", "/api/v2/checkpoint",
 		"/api/v1/log", "/api/v1/log/publicKey", "/api/v1/log/proof", "/api/v1/log/entries", "/api/v1/log/entries/retrieve",

@@ -115,10 +115,10 @@ func trustHandler(v config.Values, parts *opened, v1Key []byte, logger *slog.Log
 }
 
 // handler is the HTTP port's.
-func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, parts *opened) (http.Handler, error) {
+func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, parts *opened, ready func() error) (http.Handler, error) {
 	cfg := server.Config{
 		Native: a.native, Tiles: a.static, Trust: a.trust, Origin: l.Origin(), Keys: parts.record.Keys,
-		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, MaxBody: v.Size("max-body"),
+		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, Ready: ready, MaxBody: v.Size("max-body"),
 	}
 	if a.rekorV2 != nil {
 		cfg.RekorV2 = a.rekorV2.Handler()

@@ -185,11 +185,11 @@ func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, 
 		return s, err
 	}
 	requests := server.NewRequests(metrics)
-	handler, err := a.handler(ctx, v, l, parts)
+	ready := readiness(ctx, l)
+	handler, err := a.handler(ctx, v, l, parts, ready)
 	if err != nil {
 		return s, err
 	}
-	ready := readiness(ctx, l)
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
 	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
