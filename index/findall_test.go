@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"indelible/entry"
 	translog "indelible/log"
@@ -64,7 +65,10 @@ func naive(q Query, size int64) (leaves []Leaf) {
 	return leaves
 }
 
-func TestFindAll(t *testing.T) {
+// (In a bubble, searches do not rest.)
+func TestFindAll(t *testing.T) { synctest.Test(t, testFindAll) }
+
+func testFindAll(t *testing.T) {
 	w := memoryWorld(t)
 	size := w.grow(9000)
 	x := w.rebuilt()
@@ -103,7 +107,9 @@ func TestFindAll(t *testing.T) {
 
 // What is refused is refused before an entry is read, and what is asked for
 // together is looked for where there is least of it.
-func TestFindAllReadsLittle(t *testing.T) {
+func TestFindAllReadsLittle(t *testing.T) { synctest.Test(t, testFindAllReadsLittle) }
+
+func testFindAllReadsLittle(t *testing.T) {
 	store := &counting{Store: memory.New()}
 	w := newWorld(t, store)
 	size := w.grow((MaxAll + 1) * signers) // of each signer one too many
@@ -155,7 +161,9 @@ func TestFindAllReadsLittle(t *testing.T) {
 }
 
 // Entries are read up to a number of bytes, whether they answer or not.
-func TestFindAllBytes(t *testing.T) {
+func TestFindAllBytes(t *testing.T) { synctest.Test(t, testFindAllBytes) }
+
+func testFindAllBytes(t *testing.T) {
 	store := &counting{Store: memory.New()}
 	w := newWorld(t, store)
 	const n = 1<<16 - 1
@@ -301,6 +309,34 @@ func TestSearchesTakeTurns(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slow is a store whose reads of entries take a while.
+type slow struct{ storage.Store }
+
+const slowRead = 10 * time.Millisecond
+
+func (s slow) EntriesAt(ctx context.Context, logID int64, indexes []int64) ([]storage.Entry, error) {
+	time.Sleep(slowRead)
+	return s.Store.EntriesAt(ctx, logID, indexes)
+}
+
+// A search with many answers rests between its steps, the longer the slower they
+// are: others have the database meanwhile.
+func TestFindAllRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, slow{memory.New()})
+		const steps = 5
+		w.grow(steps * readHits * signers)
+		x := w.rebuilt()
+		begin := time.Now()
+		if found, err := x.FindAll(t.Context(), Query{Clauses: []Clause{{signerKey(0)}}}); err != nil || len(found.Leaves) != steps*readHits {
+			t.Fatal(len(found.Leaves), err)
+		}
+		if took, want := time.Since(begin), slowRead*(steps+(steps-1)*restFactor); took != want {
+			t.Errorf("%d steps took %v, and not %v", steps, took, want)
+		}
+	})
 }
 
 func TestFindAllFails(t *testing.T) {
