@@ -100,6 +100,29 @@ func TestTwoHeads(t *testing.T) {
 	w.proven(log, evidence.TwoHeads)
 }
 
+// However much a log writes beside its heads, what the witness cosigned and what
+// contradicts it make a file.
+func TestLargeTwoHeads(t *testing.T) {
+	for _, lines := range []int{400, 1200} { // of 100 bytes
+		log := newLog(t, "log.example", 1)
+		w := newWorld(t, log)
+		log.extend = strings.Repeat(strings.Repeat("x", 99)+"\n", lines)
+		log.show(newHistory("a", 7, 0))
+		if err := w.look(); err != nil {
+			t.Fatal(err)
+		}
+		log.show(newHistory("b", 7, 0))
+		note, err := log.note()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, made, err := KeepTwoHeads(w.evidence, witness.Log{Origin: log.origin, Keys: log.keys}, w.head(log), note); err != nil || !made {
+			t.Fatalf("%d lines: made: %v, %v", lines, made, err)
+		}
+		w.proven(log, evidence.TwoHeads)
+	}
+}
+
 // A smaller tree alone proves nothing. If it is of another history, the larger
 // one proves it as soon as the log serves tiles of it, or outgrows it.
 func TestShrinks(t *testing.T) {
