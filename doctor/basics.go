@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -207,7 +208,8 @@ func (e *examination) origin() {
 		e.skipped("origin", "", "it is not known")
 		return
 	}
-	misfits := trust.Misfits(trust.Log{URL: e.cfg.PublicURL, Origin: e.report.Origin})
+	v2 := e.v2.served || e.v2.err != nil
+	misfits := trust.Misfits(trust.Log{URL: e.cfg.PublicURL, Origin: e.report.Origin, RekorV2: v2})
 	for _, m := range misfits {
 		if m.Fatal {
 			e.failed("origin", m.Do, errors.New(m.What))
@@ -215,7 +217,16 @@ func (e *examination) origin() {
 			e.warn("origin", m.Do, "%s", m.What)
 		}
 	}
-	if len(misfits) == 0 {
+	switch {
+	case len(misfits) > 0:
+	case !v2 && !isHost(e.report.Origin, e.cfg.PublicURL):
+		e.skipped("origin", "", "the log does not serve Rekor v2, whose clients alone compare %s with the host of %s", e.report.Origin, e.cfg.PublicURL)
+	default:
 		e.passed("origin", "%s is the host of %s", e.report.Origin, e.cfg.PublicURL)
 	}
+}
+
+func isHost(name, publicURL string) bool {
+	u, err := url.Parse(publicURL)
+	return err == nil && u.Hostname() == name
 }

@@ -139,9 +139,13 @@ type examination struct {
 	other   bool                  // the log says keys of which none is trusted
 	headed  bool                  // the log's checkpoint was verified
 	client  *client.Client        // with these keys
-	v1      *v1Key                // nil if Rekor v1 is not served
-	sample  sample
-	added   []addition
+	v2      struct {
+		served bool
+		err    error // why that is not known
+	}
+	v1     *v1Key // nil if Rekor v1 is not served
+	sample sample
+	added  []addition
 }
 
 // addition is an entry that was added here.
@@ -172,6 +176,7 @@ func (e *examination) run(ctx context.Context) error {
 	}
 	e.key(ctx)
 	e.checkpoint(ctx)
+	e.v2.served, e.v2.err = e.asker.servesV2(ctx)
 	e.origin()
 	e.trustFiles(ctx)
 	if err := e.rekor(ctx); err != nil {

@@ -107,26 +107,27 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"tile":             {on("GET", "/tile/0/*", swapped()), "tiles failed", "the tile has the hash"},
 		"no tiles":         {on("GET", "/tile/*", answers(403, "")), "tiles failed", "403"},
 
-		"v2 off":         {onAll("/api/v2/*", answers(404, "{}")), "rekor v2 not checked", "--rekor-v2"},
-		"v2 at a proxy":  {on("GET", "/api/v2/checkpoint", answers(502, "")), "rekor v2 failed", "let /api/v2/ through"},
-		"v2 status":      {on("POST", postV2, answers(200, "{}")), "rekor v2 failed", "clients take 201 only"},
-		"v2 forbidden":   {on("POST", postV2, answers(403, `{"message":"not you"}`)), "rekor v2 failed", "not you"},
-		"v2 busy":        {on("POST", postV2, answers(503, `{"message":"full"}`)), "rekor v2 failed", "Try again"},
-		"v2 redirect":    {on("POST", postV2, all(answers(307, ""), header("Location", "https://b.example"))), "rekor v2 failed", "redirect to https://b.example"},
-		"v2 no JSON":     {on("POST", postV2, answers(201, "<html>")), "rekor v2 failed", "not a TransparencyLogEntry"},
-		"v2 field":       {on("POST", postV2, member("nonsense", 1)), "rekor v2 failed", "nonsense"},
-		"v2 body":        {on("POST", postV2, member("canonicalizedBody", "e30=")), "rekor v2 failed", "not what was asked for"},
-		"v2 kind":        {on("POST", postV2, member("kindVersion.version", "0.0.1")), "rekor v2 failed", "hashedrekord of 0.0.2"},
-		"v2 no proof":    {on("POST", postV2, member("inclusionProof", nil)), "rekor v2 failed", "no inclusion proof"},
-		"v2 index":       {on("POST", postV2, member("logIndex", "0")), "rekor v2 failed", "its proof's"},
-		"v2 indexes":     {on("POST", postV2, all(member("logIndex", "0"), member("inclusionProof.logIndex", "0"))), "rekor v2 failed", "the inclusion proof: "},
-		"v2 time":        {on("POST", postV2, member("integratedTime", "5")), "rekor v2 failed", "of Rekor v1"},
-		"v2 log id":      {on("POST", postV2, member("logId.keyId", "AAAA")), "rekor v2 failed", "the log id 000000"},
-		"v2 checkpoint":  {on("POST", postV2, member("inclusionProof.checkpoint.envelope", otherNote(t))), "rekor v2 failed", "the checkpoint of the proof"},
-		"v2 size":        {on("POST", postV2, member("inclusionProof.treeSize", "77")), "rekor v2 failed", "of size 77"},
-		"v2 hashes":      {on("POST", postV2, member("inclusionProof.hashes", []string{"AAAA"})), "rekor v2 failed", "hash of 3 bytes"},
-		"v2 retry 409":   {on("POST", postV2, second(answers(409, `{"message":"exists"}`))), "v2 retry failed", "exists"},
-		"v2 retry twice": {on("POST", postV2, second(w.twice())), "v2 retry failed", "logged twice"},
+		"v2 off":                  {onAll("/api/v2/*", answers(404, "{}")), "rekor v2 not checked", "--rekor-v2"},
+		"v2 at a proxy":           {on("GET", "/api/v2/checkpoint", answers(502, "")), "rekor v2 failed", "let /api/v2/ through"},
+		"v2 status":               {on("POST", postV2, answers(200, "{}")), "rekor v2 failed", "clients take 201 only"},
+		"v2 without hashedrekord": {on("POST", postV2, answers(400, `{"code":3,"message":"entries of kind hashedrekord are not taken by this log"}`)), "rekor v2 failed", "--entry-kinds"},
+		"v2 forbidden":            {on("POST", postV2, answers(403, `{"message":"not you"}`)), "rekor v2 failed", "not you"},
+		"v2 busy":                 {on("POST", postV2, answers(503, `{"message":"full"}`)), "rekor v2 failed", "Try again"},
+		"v2 redirect":             {on("POST", postV2, all(answers(307, ""), header("Location", "https://b.example"))), "rekor v2 failed", "redirect to https://b.example"},
+		"v2 no JSON":              {on("POST", postV2, answers(201, "<html>")), "rekor v2 failed", "not a TransparencyLogEntry"},
+		"v2 field":                {on("POST", postV2, member("nonsense", 1)), "rekor v2 failed", "nonsense"},
+		"v2 body":                 {on("POST", postV2, member("canonicalizedBody", "e30=")), "rekor v2 failed", "not what was asked for"},
+		"v2 kind":                 {on("POST", postV2, member("kindVersion.version", "0.0.1")), "rekor v2 failed", "hashedrekord of 0.0.2"},
+		"v2 no proof":             {on("POST", postV2, member("inclusionProof", nil)), "rekor v2 failed", "no inclusion proof"},
+		"v2 index":                {on("POST", postV2, member("logIndex", "0")), "rekor v2 failed", "its proof's"},
+		"v2 indexes":              {on("POST", postV2, all(member("logIndex", "0"), member("inclusionProof.logIndex", "0"))), "rekor v2 failed", "the inclusion proof: "},
+		"v2 time":                 {on("POST", postV2, member("integratedTime", "5")), "rekor v2 failed", "of Rekor v1"},
+		"v2 log id":               {on("POST", postV2, member("logId.keyId", "AAAA")), "rekor v2 failed", "the log id 000000"},
+		"v2 checkpoint":           {on("POST", postV2, member("inclusionProof.checkpoint.envelope", otherNote(t))), "rekor v2 failed", "the checkpoint of the proof"},
+		"v2 size":                 {on("POST", postV2, member("inclusionProof.treeSize", "77")), "rekor v2 failed", "of size 77"},
+		"v2 hashes":               {on("POST", postV2, member("inclusionProof.hashes", []string{"AAAA"})), "rekor v2 failed", "hash of 3 bytes"},
+		"v2 retry 409":            {on("POST", postV2, second(answers(409, `{"message":"exists"}`))), "v2 retry failed", "exists"},
+		"v2 retry twice":          {on("POST", postV2, second(w.twice())), "v2 retry failed", "logged twice"},
 
 		"v1 off":                   {onAll("/api/v1/*", answers(404, "{}")), "rekor v1 not checked", "--rekor-v1"},
 		"v1 at a proxy":            {on("GET", "/api/v1/log/publicKey", answers(502, "")), "v1 key failed", "let /api/v1/ through"},
@@ -141,6 +142,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"v1 other tree, older":     {on("GET", "/api/v1/log", w.otherTree(1)), "v1 note failed", "another tree"},
 		"v1 log gone":              {on("GET", "/api/v1/log", answers(500, "")), "v1 note failed", "500"},
 		"v1 status":                {on("POST", postV1, answers(200, "{}")), noV1, "it must be 201"},
+		"v1 without hashedrekord":  {on("POST", postV1, answers(400, `{"code":400,"message":"entry kind 'hashedrekord' is not enabled for submission"}`)), noV1, "--entry-kinds"},
 		"v1 no JSON":               {on("POST", postV1, replaced("{", "")), noV1, "not an entry of Rekor v1"},
 		"v1 ETag quoted":           {on("POST", postV1, header("ETag", `"x"`)), noV1, "without quotes"},
 		"v1 ETag weak":             {on("POST", postV1, weak), noV1, "does a proxy in front change it"},
@@ -323,6 +325,15 @@ func TestOriginAndURL(t *testing.T) {
 	if err != nil || others(r) != "origin failed, trust files warning, v1 note warning" {
 		t.Errorf("%v\n%s", err, says(r))
 	}
+	w.change = on("GET", "/api/v2/*", answers(404, ""))
+	if r, err = w.run(cfg); err != nil || others(r) != "origin not checked, trust files warning, rekor v2 not checked, v1 note warning" {
+		t.Errorf("without Rekor v2: %v\n%s", err, says(r))
+	}
+	w.change = on("GET", "/api/v2/*", answers(502, ""))
+	if r, err = w.run(cfg); err != nil || !strings.HasPrefix(others(r), "origin failed") {
+		t.Errorf("with a Rekor v2 that is not reached: %v\n%s", err, says(r))
+	}
+	w.change = nil
 	cfg.URL, cfg.PublicURL = "https://"+origin+":443/", ""
 	if r, err = w.run(cfg); err != nil || others(r) != "origin warning" {
 		t.Errorf("%v\n%s", err, says(r))

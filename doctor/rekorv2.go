@@ -20,11 +20,10 @@ const addV2 = "/api/v2/log/entries"
 
 func (e *examination) rekorV2(ctx context.Context) {
 	const name = "rekor v2"
-	served, err := e.asker.servesV2(ctx)
 	switch {
-	case err != nil:
-		e.failed(name, "Does the proxy in front let /api/v2/ through?", err)
-	case !served:
+	case e.v2.err != nil:
+		e.failed(name, "Does the proxy in front let /api/v2/ through?", e.v2.err)
+	case !e.v2.served:
 		e.skipped(name, "For cosign v3's default, let the log serve it (logserver --rekor-v2).", "the log does not serve it")
 	case e.another():
 		e.skipped(name, "", "it is served; nothing is added to another log than the trusted one")
@@ -88,6 +87,8 @@ func (e *examination) addV2(ctx context.Context, request, canonical []byte) (ind
 
 func doForStatus(status int) string {
 	switch status {
+	case http.StatusBadRequest:
+		return "Let the log take entries of kind hashedrekord (logserver --entry-kinds); if it does, a proxy in front changes what is posted."
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return "The log lets only some write; ask its operator, or look on with --read-only."
 	case http.StatusConflict:

@@ -41,6 +41,8 @@ type Misfit struct {
 //	cosign, sigstore-go   a v2 checkpoint's origin is the trusted root's URL's hostname, without port and path
 //	rekor-monitor         it is the URL without https://, with port and path
 //	sigstore-js           the name on the signature line is a part of the URL
+//
+// All that is about Rekor v2: nobody compares the two where a log does not serve it.
 func Misfits(l Log) []Misfit {
 	base, err := BaseURL(l.URL)
 	if err != nil {
@@ -52,14 +54,14 @@ func Misfits(l Log) []Misfit {
 	}
 	var list []Misfit
 	host, _, _ := strings.Cut(l.Origin, "/")
-	if u.Hostname() != l.Origin {
+	if l.RekorV2 && u.Hostname() != l.Origin {
 		list = append(list, Misfit{
 			true,
 			fmt.Sprintf("the log's origin is %q and its URL's host %q: cosign and sigstore-go verify v2 bundles only if they are the same", l.Origin, u.Hostname()),
 			fmt.Sprintf("Let clients reach the log as %s://%s (logserver --public-url, logcli trust export --public-url), or make a new log with --origin %s: a log's origin cannot be changed.", u.Scheme, host, u.Hostname()),
 		})
 	}
-	if rest := strings.TrimPrefix(base, u.Scheme+"://"); rest != u.Hostname() {
+	if rest := strings.TrimPrefix(base, u.Scheme+"://"); l.RekorV2 && rest != u.Hostname() {
 		list = append(list, Misfit{
 			false,
 			fmt.Sprintf("the URL %s has a port or a path: rekor-monitor then expects the origin %q, while cosign expects %q", base, rest, u.Hostname()),

@@ -253,7 +253,7 @@ func TestWhatIsRefused(t *testing.T) {
 func TestMisfits(t *testing.T) {
 	for _, c := range []struct {
 		url, origin string
-		fatal, more string // a word of the one and of the other, or none
+		fatal, more string // a word of the one and of the other, or none, where the log serves Rekor v2
 	}{
 		{"https://log.example.com", "log.example.com", "", ""},
 		{"https://log.example.com/", "log.example.com", "", ""},
@@ -267,7 +267,7 @@ func TestMisfits(t *testing.T) {
 		{"nothing", "log.example.com", "must begin with", ""},
 	} {
 		fatal, more := "", ""
-		for _, m := range trust.Misfits(trust.Log{URL: c.url, Origin: c.origin}) {
+		for _, m := range trust.Misfits(trust.Log{URL: c.url, Origin: c.origin, RekorV2: true}) {
 			if m.What == "" || m.Do == "" {
 				t.Errorf("%s: a misfit without words: %+v", c.url, m)
 			}
@@ -279,6 +279,24 @@ func TestMisfits(t *testing.T) {
 		}
 		if (fatal == "") != (c.fatal == "") || !strings.Contains(fatal, c.fatal) || (more == "") != (c.more == "") || !strings.Contains(more, c.more) {
 			t.Errorf("%s of %s: %q and %q, and not %q and %q", c.url, c.origin, fatal, more, c.fatal, c.more)
+		}
+	}
+}
+
+// Without Rekor v2 nobody compares origin and URL.
+func TestMisfitsWithoutRekorV2(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://elsewhere.example":          "",
+		"https://log.example.com:8443/log":   "",
+		"http://elsewhere.example:8080/a/b/": "is not https",
+		"elsewhere.example":                  "must begin with",
+	} {
+		said := ""
+		for _, m := range trust.Misfits(trust.Log{URL: url, Origin: "log.example.com"}) {
+			said += m.What + "\n"
+		}
+		if strings.Count(said, "\n") > 1 || (said == "") != (want == "") || !strings.Contains(said, want) {
+			t.Errorf("%s: %q, and not %q", url, said, want)
 		}
 	}
 }

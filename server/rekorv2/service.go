@@ -24,6 +24,11 @@
 // The same entry again is a success: 201, the index that it has, and a proof in
 // the present tree. Errors say what was wrong. dsse requests are taken, which
 // newer Rekors refuse and older clients send. Reads work over gRPC too.
+//
+// Over REST two errors have other statuses, as all of this server's have: a body
+// that is too large is 413, and Rekor's 400, which does not tell it from one that is
+// wrong; another method than a path has is 405 with an Allow header, and Rekor's
+// 501, which says that no path has it. To clients both are final, as with Rekor.
 package rekorv2
 
 import (
