@@ -30,13 +30,14 @@ import (
 	"google.golang.org/grpc/codes"
 
 	pb "indelible/api/proto/indelible/v1"
+	"indelible/internal/transport"
 	"indelible/server/failure"
 	"indelible/server/rest"
 )
 
 // DefaultMaxBody is the most bytes of a request's body: a batch of 1,024 signed
-// entries with certificates fits (some 3 KiB each), and a thousand requests at
-// once do not fill a small machine.
+// entries with certificates fits (some 3 KiB each). What many requests hold at
+// once is bounded by a transport.Budget.
 const DefaultMaxBody = 8 << 20
 
 // Config is what the handler is made from.
@@ -49,14 +50,18 @@ type Config struct {
 	Origin  string
 	Keys    []string // vkeys
 	Size    func() int64
-	Ready   func() error // why the log cannot do its work; clients are told that it cannot, and not why; nil: it always can
-	MaxBody int64        // bytes; DefaultMaxBody
+	Ready   func() error      // why the log cannot do its work; clients are told that it cannot, and not why; nil: it always can
+	MaxBody int64             // bytes; DefaultMaxBody
+	Budget  *transport.Budget // of the bodies of all requests; nil: one of its default size
 }
 
 // Handler makes the handler of the HTTP port.
 func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if cfg.MaxBody == 0 {
 		cfg.MaxBody = DefaultMaxBody
+	}
+	if cfg.Budget == nil {
+		cfg.Budget = transport.NewBudget(0)
 	}
 	native, err := restHandler(ctx, cfg.Native)
 	if err != nil {
@@ -70,7 +75,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if v2 == nil {
 		v2 = http.HandlerFunc(v2Off)
 	}
-	return &handler{
+	return cfg.Budget.Bodies(&handler{
 		mounts: []mount{
 			{"/v1/", rest.LimitBody(native, cfg.MaxBody)},
 			{"/checkpoint", cfg.Tiles},
@@ -86,7 +91,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 			"/healthz":      health(cfg.Ready),
 			"/":             landing(cfg),
 		},
-	}, nil
+	}), nil
 }
 
 // mount is a handler, and the path that it serves, or what is below where the

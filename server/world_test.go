@@ -128,15 +128,15 @@ func (w *world) serve(t *testing.T, log anyLog, keys []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := dial(t, func(s *grpc.Server) { native.Register(s, service); rekorpb.RegisterRekorServer(s, v2) })
+	conn := dial(t, func(s grpc.ServiceRegistrar) { native.Register(s, service); rekorpb.RegisterRekorServer(s, v2) })
 	w.grpc, w.rekor = pb.NewLogClient(conn), rekorpb.NewRekorClient(conn)
 }
 
 // dial serves over gRPC without a network until the test ends.
-func dial(t *testing.T, register func(*grpc.Server)) *grpc.ClientConn {
+func dial(t *testing.T, register func(grpc.ServiceRegistrar)) *grpc.ClientConn {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := grpc.NewServer(transport.GRPCOptions(ctx, transport.GRPCConfig{MaxMessage: 2 << 20, Log: slog.New(slog.DiscardHandler)})...)
+	s := transport.NewGRPCServer(ctx, transport.GRPCConfig{MaxMessage: 2 << 20, Log: slog.New(slog.DiscardHandler)})
 	register(s)
 	on := bufconn.Listen(1 << 20)
 	done := make(chan error, 1)

@@ -13,6 +13,7 @@ import (
 
 	"indelible/index"
 	"indelible/internal/config"
+	"indelible/internal/transport"
 	translog "indelible/log"
 	"indelible/server"
 	"indelible/server/native"
@@ -115,10 +116,10 @@ func trustHandler(v config.Values, parts *opened, v1Key []byte, logger *slog.Log
 }
 
 // handler is the HTTP port's.
-func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, parts *opened, ready func() error) (http.Handler, error) {
+func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, parts *opened, ready func() error, budget *transport.Budget) (http.Handler, error) {
 	cfg := server.Config{
 		Native: a.native, Tiles: a.static, Trust: a.trust, Origin: l.Origin(), Keys: parts.record.Keys,
-		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, Ready: ready, MaxBody: v.Size("max-body"),
+		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, Ready: ready, MaxBody: v.Size("max-body"), Budget: budget,
 	}
 	if a.rekorV2 != nil {
 		cfg.RekorV2 = a.rekorV2.Handler()
@@ -130,7 +131,7 @@ func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, par
 }
 
 // register adds the services of the gRPC port.
-func (a apis) register(s *grpc.Server) {
+func (a apis) register(s grpc.ServiceRegistrar) {
 	native.Register(s, a.native)
 	if a.rekorV2 != nil {
 		rekorpb.RegisterRekorServer(s, a.rekorV2)

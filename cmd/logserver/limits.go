@@ -17,5 +17,8 @@ func checkLimits(v config.Values) error {
 	if queue := v.Size("max-queue-bytes"); queue < largestEntry {
 		return fmt.Errorf("--max-queue-bytes is %d: an entry can have %d bytes, and would never find room; raise it to that or more", queue, largestEntry)
 	}
+	if body, all := v.Size("max-body"), v.Size("request-memory"); all < body {
+		return fmt.Errorf("--request-memory is %d, and --max-body %d: the largest request would never find room; raise --request-memory to %d or more, or lower --max-body", all, body, body)
+	}
 	return nil
 }

@@ -19,6 +19,8 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		{[]string{"--max-queue", "10", "--max-batch", "10"}, ""},
 		{[]string{"--max-queue-bytes", "65534"}, "--max-queue-bytes is 65534"},
 		{[]string{"--max-queue-bytes", "64KiB"}, ""},
+		{[]string{"--request-memory", "8388607"}, "--request-memory is 8388607, and --max-body 8388608"},
+		{[]string{"--request-memory", "8MiB"}, ""},
 		{[]string{"--http", "8080"}, `--http is "8080", and not HOST:PORT`},
 		{[]string{"--grpc", "127.0.0.1"}, `--grpc is "127.0.0.1", and not HOST:PORT`},
 		{[]string{"--grpc", ""}, `--grpc is "", and not HOST:PORT`},

@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
-	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
@@ -185,15 +184,15 @@ func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, 
 		return s, err
 	}
 	requests := server.NewRequests(metrics)
-	ready := readiness(ctx, l)
-	handler, err := a.handler(ctx, v, l, parts, ready)
+	ready, budget := readiness(ctx, l), transport.NewBudget(v.Size("request-memory"))
+	handler, err := a.handler(ctx, v, l, parts, ready, budget)
 	if err != nil {
 		return s, err
 	}
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
 	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
-	s.GRPC = grpc.NewServer(transport.GRPCOptions(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Log: logger, Seen: requests.GRPC})...)
+	s.GRPC = transport.NewGRPCServer(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Budget: budget, Log: logger, Seen: requests.GRPC})
 	a.register(s.GRPC)
 	healthpb.RegisterHealthServer(s.GRPC, healthService{ready: ready})
 	reflection.Register(s.GRPC)

@@ -38,6 +38,7 @@ func settings() []config.Setting {
 		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM) for the HTTP and gRPC ports; read again when it changes."},
 		{Name: "tls-key", Type: config.File, Help: "Its private key."},
 		{Name: "max-body", Type: config.Size, Default: "8MiB", NotZero: true, Help: "Most bytes of a request."},
+		{Name: "request-memory", Type: config.Size, Default: "64MiB", NotZero: true, Help: "Most bytes of large requests (beyond 64KiB each) that arrive and wait for their answer, all together; max-body or more. Beyond that, clients are told to come back later. Small requests have four times that to themselves, and requests that arrive over gRPC as much again."},
 		{Name: "max-batch", Type: config.Number, Default: "1024", NotZero: true, Help: "Most entries of one append."},
 		{Name: "max-queue", Type: config.Number, Default: "16384", NotZero: true, Help: "Most entries waiting, max-batch or more; beyond that, clients are told to come back later."},
 		{Name: "max-queue-bytes", Type: config.Size, Default: "64MiB", NotZero: true, Help: "Most bytes of entries waiting."},

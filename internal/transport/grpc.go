@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"time"
 
@@ -12,9 +13,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// GRPCConfig is what the options of a gRPC server are made from.
+// GRPCConfig is what a gRPC server is made from.
 type GRPCConfig struct {
 	MaxMessage int64        // bytes of a request
+	Budget     *Budget      // of all requests, from when they are complete until they are answered; those that arrive have as much again. nil: one of its default size
 	Log        *slog.Logger // is told of panics
 	// Seen, if set, is called after every call.
 	Seen func(method string, code codes.Code, took time.Duration)
@@ -27,26 +29,43 @@ const (
 	minPing          = 10 * time.Second // clients that ping more often are cut off
 	pingAfter        = time.Minute      // of silence, to find out who is gone
 	maxGRPCHeader    = 64 << 10
+	retryAfter       = time.Second // for whoever is turned away
 )
 
-// GRPCOptions are the limits and interceptors of a gRPC server. Streams end
-// when ctx does: they would hold up a graceful stop.
-func GRPCOptions(ctx context.Context, cfg GRPCConfig) []grpc.ServerOption {
+// GRPCServer is a gRPC server with limits: of connections, of what a request is,
+// and of what all requests hold together.
+type GRPCServer struct {
+	*grpc.Server
+	budget    *Budget
+	receiving *receiving
+}
+
+// NewGRPCServer makes a server. Streams end when ctx does: they would hold up a
+// graceful stop.
+func NewGRPCServer(ctx context.Context, cfg GRPCConfig) *GRPCServer {
 	if cfg.Seen == nil {
 		cfg.Seen = func(string, codes.Code, time.Duration) {}
 	}
-	c := calls{cfg, ctx}
-	return []grpc.ServerOption{
+	if cfg.Budget == nil {
+		cfg.Budget = NewBudget(0)
+	}
+	c, r := calls{cfg, ctx}, newReceiving(cfg.Budget.large.most)
+	return &GRPCServer{budget: cfg.Budget, receiving: r, Server: grpc.NewServer(
 		grpc.MaxRecvMsgSize(int(cfg.MaxMessage)),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxGRPCHeader),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter}),
+		grpc.InTapHandle(r.begin),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.UnaryInterceptor(c.unary),
 		grpc.StreamInterceptor(c.stream),
-	}
+	)}
 }
+
+// Serve serves until the server is stopped.
+func (s *GRPCServer) Serve(on net.Listener) error { return s.Server.Serve(s.receiving.listener(on)) }
 
 // calls stands around every call.
 type calls struct {

@@ -31,7 +31,7 @@ import (
 // Servers are the servers of one process. Each may be nil.
 type Servers struct {
 	HTTP, Admin     *http.Server
-	GRPC            *grpc.Server
+	GRPC            *GRPCServer
 	HTTPOn, AdminOn net.Listener
 	GRPCOn          net.Listener
 	Grace           time.Duration // how long running requests may take at the end
@@ -76,7 +76,7 @@ func (s Servers) shutdown() {
 		wg.Go(func() { closeHTTP(grace, s.HTTP) })
 	}
 	if s.GRPC != nil {
-		wg.Go(func() { closeGRPC(grace, s.GRPC) })
+		wg.Go(func() { closeGRPC(grace, s.GRPC.Server) })
 	}
 	wg.Wait()
 	if s.Admin != nil {

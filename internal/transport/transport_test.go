@@ -403,7 +403,7 @@ func TestRunReturnsTheFirstFailure(t *testing.T) {
 	on := listen(t)
 	err := Servers{
 		HTTP: HTTPServer(http.NotFoundHandler(), longest, quiet), HTTPOn: on,
-		GRPC: grpc.NewServer(), GRPCOn: broken, Grace: time.Second,
+		GRPC: NewGRPCServer(t.Context(), GRPCConfig{}), GRPCOn: broken, Grace: time.Second,
 	}.Run(t.Context())
 	if !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "serve gRPC") {
 		t.Errorf("%v", err)
@@ -437,10 +437,10 @@ func TestGRPC(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	seen := make(chan call, 10)
 	var said bytes.Buffer
-	s := grpc.NewServer(GRPCOptions(ctx, GRPCConfig{
+	s := NewGRPCServer(ctx, GRPCConfig{
 		MaxMessage: 1000, Log: slog.New(slog.NewTextHandler(&said, nil)),
 		Seen: func(method string, code codes.Code, _ time.Duration) { seen <- call{method, code} },
-	})...)
+	})
 	healthpb.RegisterHealthServer(s, service{})
 	on := listen(t)
 	done := make(chan error, 1)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"indelible/entry"
+	"indelible/internal/transport"
 	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/server/rekorv1"
@@ -211,10 +212,15 @@ func TestBodyDoesNotArrive(t *testing.T) {
 	}{
 		{io.ErrUnexpectedEOF, 400, "ended early"},
 		{os.ErrDeadlineExceeded, 408, "did not arrive in time"},
+		{transport.ErrFull, 503, "as many large requests as it has memory for; try again"},
 	} {
 		r := httptest.NewRequest("POST", entriesPath, brokenBody{c.err})
 		r.Header.Set("Content-Type", "application/json")
-		w.refused(t, w.do(r), c.status, c.status, c.contains)
+		rec := w.do(r)
+		w.refused(t, rec, c.status, c.status, c.contains)
+		if again := rec.Header().Get("Retry-After") != ""; again != (c.status == 503) {
+			t.Errorf("%v: Retry-After %v", c.err, again)
+		}
 	}
 	// One that does not say how long it is.
 	r := httptest.NewRequest("POST", entriesPath, io.MultiReader(strings.NewReader(strings.Repeat(" ", maxBody+1))))

@@ -11,6 +11,11 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"indelible/internal/transport"
 )
 
 // firstRead is how much memory a body gets before it arrives.
@@ -33,6 +38,9 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	case err == nil:
 	case errors.As(err, &big):
 		return nil, tooLarge(w, limit)
+	case errors.Is(err, transport.ErrFull):
+		w.Header().Set("Connection", "close")
+		return nil, h.refusalOf(w, status.Error(codes.Unavailable, transport.ErrFull.Error()), err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
 		return nil, refuse(http.StatusRequestTimeout, "the request's body did not arrive in time")

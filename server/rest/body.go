@@ -19,6 +19,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"indelible/internal/transport"
 	"indelible/server/failure"
 )
 
@@ -84,6 +85,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(body.err, &big):
 		tooLarge(w, big.Limit)
+	case errors.Is(body.err, transport.ErrFull):
+		w.Header().Set("Connection", "close")
+		failure.Write(w, http.StatusServiceUnavailable, codes.Unavailable, transport.ErrFull.Error())
 	case errors.Is(body.err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
 		failure.Write(w, http.StatusRequestTimeout, codes.DeadlineExceeded, "the request's body did not arrive in time")

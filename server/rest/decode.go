@@ -7,13 +7,15 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"indelible/internal/transport"
 )
 
 // Decode reads one JSON value, and nothing after it, into a message. A field
 // that the message does not have, and one that is there twice, are errors; so is
 // JSON of very many values.
 func Decode(data []byte, msg proto.Message) error {
-	if limit := maxValues(len(data)); tooManyValues(data, limit) {
+	if limit := transport.MaxValues(len(data)); tooManyValues(data, limit) {
 		return fmt.Errorf("the JSON has more than %d values in its %d bytes, which no request needs", limit, len(data))
 	}
 	if err := protojson.Unmarshal(data, msg); err != nil {

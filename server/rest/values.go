@@ -2,18 +2,6 @@ package rest
 
 import "bytes"
 
-// A request has some 40 bytes a value. One of many more values than that would
-// cost many times its size, as messages, before anybody can say what is wrong with
-// it.
-const (
-	anyValues     = 4096 // that any request may have: some of 1,024 short raw entries
-	bytesPerValue = 16   // of a larger one
-	mostValues    = 1 << 16
-)
-
-// maxValues is how many values JSON of a length may have.
-func maxValues(length int) int { return min(anyValues+length/bytesPerValue, mostValues) }
-
 // tooManyValues reports whether JSON has more values than limit. It is exact for
 // JSON, and of no meaning for what is none. Where there is no room for so many, it
 // does not look.
