@@ -35,9 +35,11 @@ func TestDoctorFails(t *testing.T) {
 	w, other := newWorld(t), newWorld(t)
 	out, _ := w.run(exitUnverified, "doctor", "--log-key", other.log.signer.Verifier().String())
 	says(t, unwrapped(out), "✗ key ", "--log-key has "+other.log.signer.Verifier().String(), "NOT WELL:", "failed, ")
-	out, _ = w.run(exitUnverified, "doctor")
-	says(t, unwrapped(out), "! key ", "nothing is known of log", "✗ origin ", "NOT WELL: 1 failed, ")
+	out, _ = w.run(exitDone, "doctor")
+	says(t, unwrapped(out), "! key ", "nothing is known of log", "– origin the log does not serve Rekor v2")
 	v1, _ := w.servesRekor()
+	out, _ = w.run(exitUnverified, "doctor", "--read-only")
+	says(t, unwrapped(out), "✗ origin ", "verify v2 bundles only if they are the same")
 	w.run(exitUsage, "doctor", "--rekor-v1-key", w.file("x", "x"))
 	out, _ = w.run(exitUnverified, "doctor", "--read-only", "--rekor-v1-key", w.file("v1.pem", v1))
 	says(t, unwrapped(out), "✓ v1 key it is that of --rekor-v1-key")
@@ -64,7 +66,7 @@ func TestDoctorWithoutAnswer(t *testing.T) {
 }
 
 func TestDoctorAsJSON(t *testing.T) {
-	w := newWorld(t)
+	w, other := newWorld(t), newWorld(t)
 	type said struct {
 		Origin string
 		Exit   *int
@@ -72,7 +74,7 @@ func TestDoctorAsJSON(t *testing.T) {
 		Checks []struct{ Name, State, Detail, Do string }
 	}
 	for code, args := range map[int][]string{
-		exitDone: {"--public-url", "https://log.example"}, exitUnverified: nil, exitUnasked: {"--url", "http://127.0.0.1:1"},
+		exitDone: {"--public-url", "https://log.example"}, exitUnverified: {"--log-key", other.log.signer.Verifier().String()}, exitUnasked: {"--url", "http://127.0.0.1:1"},
 	} {
 		out, errs := w.run(code, append([]string{"doctor", "-o", "json"}, args...)...)
 		var s said
