@@ -52,7 +52,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	defer whole.Free()
 	if msg, ok := m.into.(protobuf.Message); ok {
 		if m.err = checkFields(whole.ReadOnlyData(), msg); m.err != nil {
-			return m.err
+			return nil // gRPC would call an error from here an internal one
 		}
 	}
 	return c.CodecV2.Unmarshal(mem.BufferSlice{whole}, m.into)
@@ -110,10 +110,10 @@ func (s *GRPCServer) request(ctx context.Context) *request {
 func (r *request) receive(msg any, next func(any) error) error {
 	m := &message{into: msg}
 	err := next(m)
-	switch {
-	case m.err != nil:
-		return m.err
-	case err != nil:
+	if err == nil {
+		err = m.err
+	}
+	if err != nil {
 		return err
 	}
 	r.release() // what an earlier message of a stream held
