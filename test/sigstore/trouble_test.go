@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestTroubles makes what the guide's last table warns of, and sees that it has
-// the messages.
+// TestTroubles makes what the guide's tables of messages warn of, and sees that
+// they have these, and no others.
 func TestTroubles(t *testing.T) {
 	w := newWorld(t)
 	w.signers()
@@ -56,23 +56,34 @@ func TestTroubles(t *testing.T) {
 			w.in(t).trouble(message, command...)
 		})
 	}
-	inVault := []string{cannotSign, "giving up after 4 attempt(s)"} // TestKeyInVault makes these
-	if run, listed := slices.Sorted(maps.Keys(troubles)), listedTroubles(t); !slices.Equal(slices.Sorted(slices.Values(append(run, inVault...))), listed) {
-		t.Errorf("the guide lists %q; run are %q and %q", listed, run, inVault)
+	elsewhere := []string{
+		cannotSign, "giving up after 4 attempt(s)", // TestKeyInVault
+		"more than 10000 entries answer", "too much is being searched", // the tests of server/rekorv1, with more entries than there are here
+	}
+	if run, listed := slices.Collect(maps.Keys(troubles)), listedTroubles(t); !slices.Equal(slices.Sorted(slices.Values(append(run, elsewhere...))), listed) {
+		t.Errorf("the guide lists %q; run are %q here, and %q elsewhere", listed, run, elsewhere)
 	}
 	w.refused("retrieving ID token", sign("--signing-config", "plain-v2.json", "--trusted-root", "trust/trusted_root.json")...) // no key, no Fulcio
 }
 
-// listedTroubles are the messages in the guide's last table.
+// listedTroubles are the messages in the guide's tables of them. Every row has
+// one.
 func listedTroubles(t *testing.T) (list []string) {
 	t.Helper()
-	text := string(must1(os.ReadFile("../../docs/sigstore.md")))
-	_, table, found := strings.Cut(text, "\n## When it does not work\n")
-	if !found {
-		t.Fatal("the guide has no table of troubles")
-	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(.+?)` \\|").FindAllStringSubmatch(table, -1) {
-		list = append(list, m[1])
+	inTable := false
+	for line := range strings.Lines(string(must1(os.ReadFile("../../docs/sigstore.md")))) {
+		switch {
+		case strings.HasPrefix(line, "| message |"):
+			inTable = true
+		case !strings.HasPrefix(line, "|"):
+			inTable = false
+		case inTable && !strings.HasPrefix(line, "|---"):
+			message := regexp.MustCompile("^\\| `([^`]+)`").FindStringSubmatch(line)
+			if message == nil {
+				t.Fatalf("a row of the guide without a message: %s", line)
+			}
+			list = append(list, message[1])
+		}
 	}
 	return slices.Sorted(slices.Values(list))
 }
