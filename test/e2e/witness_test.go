@@ -539,7 +539,6 @@ func TestWitnessesRememberAFork(t *testing.T) {
 		wa.hides.Store(true)
 	}
 	w.start()
-	w.ready()
 	w.says(c, "it did not accept the consistency proof from size 4 (422)")
 	for _, wa := range w.witnesses {
 		wa.hides.Store(false)
