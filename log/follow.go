@@ -40,8 +40,11 @@ func (p *publisher) follow(ctx context.Context) error {
 	if v.Size > p.edge.Size() {
 		p.edge = v.edge
 	}
-	p.uncosigned = !p.l.enough(v.Note)
-	if !p.uncosigned {
+	enough, was := p.l.enough(v.Note), p.l.view.Load()
+	// Our own note of the same tree has enough: it stays, beside the row's.
+	p.apart = !enough && was != nil && was.Size == v.Size && was.Root == v.Root
+	p.uncosigned = !enough && !p.apart
+	if enough {
 		p.l.show(v)
 		p.l.cfg.Events.followed(pub.Size)
 	}

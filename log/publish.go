@@ -44,6 +44,7 @@ type publisher struct {
 	// uncosigned whether that one must not be shown.
 	version    int64
 	uncosigned bool
+	apart      bool // the row has another note of the tree that we show
 	// kept is when a checkpoint was last put into the history.
 	kept time.Time
 
@@ -61,6 +62,10 @@ type publisher struct {
 // take accepts an appended batch, which is settled when its entries are
 // published.
 func (p *publisher) take(b *batch) {
+	if b.needs <= p.published() {
+		p.l.queue.settle(b, nil)
+		return
+	}
 	p.mu.Lock()
 	p.waiting = append(p.waiting, b)
 	p.mu.Unlock()
@@ -155,6 +160,9 @@ func (p *publisher) failed(ctx context.Context, err error) {
 // will be again.
 func (p *publisher) rest(ctx context.Context, appended <-chan struct{}) bool {
 	if p.needs() > p.published() {
+		if p.leased(time.Now()) {
+			return true // a batch came since
+		}
 		// Another replica holds the lease and publishes for us.
 		return pause(ctx, p.rhythm.wait())
 	}
@@ -253,10 +261,13 @@ func (p *publisher) holdLease(ctx context.Context) (bool, error) {
 	}
 	lease, err := cfg.Store.Lease(ctx, cfg.Record.ID, leaseName, cfg.Replica, cfg.LeaseTTL)
 	if err != nil {
-		p.lease = storage.Lease{}
+		p.lease.Held = true // maybe: what may be ours is given up, or runs out
 		return false, fmt.Errorf("ask for the lease: %w", err)
 	}
-	p.lease, p.leaseUntil, p.askAgain = lease, now.Add(cfg.LeaseTTL), now.Add(5*watchEvery)
+	p.lease, p.leaseUntil, p.askAgain = lease, time.Time{}, now.Add(5*watchEvery)
+	if lease.Held {
+		p.leaseUntil = now.Add(cfg.LeaseTTL)
+	}
 	return lease.Held, nil
 }
 
@@ -270,7 +281,7 @@ func (p *publisher) release(ctx context.Context) {
 	if !p.lease.Held {
 		return
 	}
-	p.lease = storage.Lease{}
+	p.lease, p.leaseUntil = storage.Lease{}, time.Time{}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if err := p.l.cfg.Store.Unlease(ctx, p.l.cfg.Record.ID, leaseName, p.l.cfg.Replica); err != nil {
@@ -355,7 +366,7 @@ func (p *publisher) write(ctx context.Context, v *view, began time.Time) error {
 	if pub.Keep {
 		p.kept = began
 	}
-	p.version, p.uncosigned = version, false
+	p.version, p.uncosigned, p.apart = version, false, false
 	p.l.show(v)
 	p.settle(v.Size)
 	p.l.failing(stagePublish, nil)

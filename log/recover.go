@@ -28,6 +28,7 @@ func (l *Log) recover(ctx context.Context, a *appender, p *publisher) bool {
 			return true
 		}
 		l.failing(stageStart, err)
+		p.release(context.WithoutCancel(ctx)) // others may be able to publish
 		if !wait.sleep(ctx) {
 			return false
 		}
@@ -77,9 +78,11 @@ func (p *publisher) publishAlone(ctx context.Context) error {
 		return err
 	}
 	if held {
-		return p.publish(ctx)
+		err = p.publish(ctx)
+	} else {
+		err = p.follow(ctx)
 	}
-	if err := p.follow(ctx); err != nil {
+	if err != nil {
 		return err
 	}
 	if p.published() < 0 {

@@ -81,12 +81,21 @@ func (p *publisher) cosign(ctx context.Context, note []byte, prove ProveConsiste
 // Until it returns, the lease is its own.
 func (p *publisher) keepLease(ctx context.Context, end context.CancelCauseFunc) {
 	for pause(ctx, p.l.cfg.LeaseTTL/6) {
-		held, err := p.holdLease(ctx)
-		if !held && (err == nil || time.Now().After(p.leaseUntil)) {
+		// Before it runs out for the others, and not when.
+		last := p.leaseUntil.Add(-p.l.cfg.LeaseTTL / 6)
+		held, err := p.renew(ctx, last)
+		if !held && (err == nil || !time.Now().Before(last)) {
 			end(errLeaseLost)
 			return
 		}
 	}
+}
+
+// renew gives the database until a time to renew the lease.
+func (p *publisher) renew(ctx context.Context, until time.Time) (bool, error) {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	return p.holdLease(ctx)
 }
 
 // Remembered tells the log of a checkpoint of its own that somebody else keeps,
@@ -176,7 +185,7 @@ type lateNote struct {
 // since.
 func (p *publisher) mergeLate(ctx context.Context) error {
 	v := p.l.view.Load()
-	if v == nil || p.uncosigned { // what is published is not what we show
+	if v == nil || p.uncosigned || p.apart { // what is published is not what we show
 		return nil
 	}
 	note := v.Note

@@ -30,12 +30,10 @@ type slot[K comparable, V any] struct {
 
 // load is one value being loaded for everybody who asks for it meanwhile.
 type load[V any] struct {
-	waiters int // under the cache's lock
-	ctx     context.Context
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when value and err are set
-	value   V
-	err     error
+	done   chan struct{} // closed when the others are set
+	value  V
+	err    error
+	gaveUp bool // the context of who ran it ended
 }
 
 // overhead is about what the cache itself takes for each value.
@@ -56,77 +54,61 @@ func New[K comparable, V any](maxBytes int64, size func(K, V) int64) *Cache[K, V
 var errPanicked = errors.New("what loads it panicked")
 
 // Get returns a value, which it loads if it must. Those who ask for one key at
-// the same time share a load, which the first of them runs: it goes on while one
-// of them still waits, and its context ends when all have given up. Errors are
-// not kept.
+// the same time share a load, which one of them runs, with its own context: when
+// that ends, another one begins anew. Errors are not kept.
 func (c *Cache[K, V]) Get(ctx context.Context, key K, fetch func(context.Context) (V, error)) (V, error) {
+	for {
+		v, l, first := c.join(key)
+		switch {
+		case l == nil:
+			return v, nil
+		case first:
+			return c.run(ctx, key, l, fetch)
+		}
+		select {
+		case <-l.done:
+			if !l.gaveUp {
+				return l.value, l.err
+			}
+		case <-ctx.Done():
+			return v, ctx.Err()
+		}
+	}
+}
+
+// join returns the value, or else its load, and whether that is for the caller to
+// run.
+func (c *Cache[K, V]) join(key K) (v V, _ *load[V], first bool) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if v, ok := c.peek(key); ok {
-		c.mu.Unlock()
-		return v, nil
+		return v, nil, false
 	}
-	l, shared := c.loads[key]
-	if !shared {
-		l = &load[V]{done: make(chan struct{}), err: errPanicked}
-		l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
-		c.loads[key] = l
+	if l, ok := c.loads[key]; ok {
+		return v, l, false
 	}
-	l.waiters++
-	c.mu.Unlock()
-	if shared {
-		return c.wait(ctx, key, l)
-	}
-	return c.run(ctx, key, l, fetch)
+	l := &load[V]{done: make(chan struct{}), err: errPanicked}
+	c.loads[key] = l
+	return v, l, true
 }
 
 // run loads in the goroutine of who asked: most loads are short, and a new
 // goroutine would have to grow its stack for each.
 func (c *Cache[K, V]) run(ctx context.Context, key K, l *load[V], fetch func(context.Context) (V, error)) (V, error) {
-	defer context.AfterFunc(ctx, func() { c.leave(key, l) })()
 	defer c.finish(key, l)
-	l.value, l.err = fetch(l.ctx)
-	if ctx.Err() != nil {
-		var zero V
-		return zero, ctx.Err()
-	}
+	l.value, l.err = fetch(ctx)
+	l.gaveUp = l.err != nil && ctx.Err() != nil
 	return l.value, l.err
 }
 
 func (c *Cache[K, V]) finish(key K, l *load[V]) {
-	l.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget(key, l)
+	delete(c.loads, key)
 	if l.err == nil {
 		c.add(key, l.value)
 	}
 	close(l.done)
-}
-
-func (c *Cache[K, V]) wait(ctx context.Context, key K, l *load[V]) (v V, err error) {
-	select {
-	case <-l.done:
-		return l.value, l.err
-	case <-ctx.Done():
-		c.leave(key, l)
-		return v, ctx.Err()
-	}
-}
-
-// leave ends a load that nobody waits for any more.
-func (c *Cache[K, V]) leave(key K, l *load[V]) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if l.waiters--; l.waiters == 0 {
-		l.cancel()
-		c.forget(key, l)
-	}
-}
-
-func (c *Cache[K, V]) forget(key K, l *load[V]) {
-	if c.loads[key] == l {
-		delete(c.loads, key)
-	}
 }
 
 // Peek returns a value if it is there.

@@ -123,6 +123,37 @@ func TestALoadNobodyWaitsForEnds(t *testing.T) {
 	})
 }
 
+// Who runs a load has its own time for it, however many others come meanwhile.
+func TestWhoLoadsMayGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(1<<20, sizeOf)
+		hangs := func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		first, others := make(chan error), sync.WaitGroup{}
+		go func() {
+			_, err := c.Get(ctx, 1, hangs)
+			first <- err
+		}()
+		synctest.Wait()
+		for range 5 {
+			others.Go(func() {
+				if v, err := c.Get(t.Context(), 1, value(3)); len(v) != 3 || err != nil {
+					t.Errorf("another got %q, %v", v, err)
+				}
+			})
+		}
+		synctest.Wait()
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		others.Wait()
+	})
+}
+
 func TestALoadThatPanicsEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(1<<20, sizeOf)
