@@ -649,6 +649,35 @@ func FuzzRekorV1(f *testing.F) {
 	})
 }
 
+// However a key is written: where we take it, Rekor takes it for the same.
+func FuzzKeyV1(f *testing.F) {
+	// The processes that fuzz must have one key.
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{1}, 32))
+	if err != nil {
+		f.Fatal(err)
+	}
+	k := keyV1{"", key, pemOf("PUBLIC KEY", spki(f, key.Public()))}
+	three := chain(f, k.Signer, 3)
+	for _, text := range [][]byte{k.text, three, slices.Concat([]byte(asOpenSSL), three), slices.Concat(k.text, k.text[1:]), slices.Concat([]byte(" "), three)} {
+		f.Add(text, "")
+		f.Add(text, asOpenSSL)
+	}
+	spec := k.hashedOf(f, crypto.SHA256, "artifact")
+	f.Fuzz(func(t *testing.T, text []byte, before string) {
+		text = append([]byte(before), text...)
+		spec["signature"].(obj)["publicKey"].(obj)["content"] = b64(text)
+		proposed := proposal(t, "hashedrekord", "0.0.1", spec)
+		ours, err := entry.NewRekorV1(proposed)
+		if err != nil {
+			return
+		}
+		theirs, err := rekorV1(t, proposed)
+		if err != nil || !bytes.Equal(ours.Canonical(), theirs) {
+			t.Fatalf("%q: %v\nours   %s\ntheirs %s", text, err, ours.Canonical(), theirs)
+		}
+	})
+}
+
 // What we read as an entry of Rekor v1, Rekor reads too, and it is what Rekor
 // would write of it.
 func FuzzReadRekorV1(f *testing.F) {
