@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func TestConfirmedOnGalera(t *testing.T) {
 	dsn := newDatabase(t, cluster.Nodes[0], "registers")
 	r := create(t, dsn, guardtest.Origin)
 	other := careless(t, strings.Replace(dsn, cluster.Nodes[0].Addr(), cluster.Nodes[1].Addr(), 1))
+	burden(t, cluster.Nodes[0])
 	stale, newest := 0, guard.Empty()
 	for size := int64(1); size <= 300; size++ {
 		if err := r.Advance(t.Context(), newest, guardtest.Head(size)); err != nil {
@@ -82,6 +84,27 @@ func TestConfirmedOnGalera(t *testing.T) {
 	if stale == 0 {
 		t.Error("no read was stale, so nothing was tried")
 	}
+}
+
+// burden gives the other nodes so much to apply that they fall behind.
+func burden(t *testing.T, node *mariadb.Server) {
+	t.Helper()
+	db := direct(t, newDatabase(t, node, "burden"))
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE ballast (id BIGINT AUTO_INCREMENT PRIMARY KEY, x CHAR(200))"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { stop(); wg.Wait() })
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			_, err := db.ExecContext(ctx, "INSERT INTO ballast (x) SELECT REPEAT('x', 200) FROM seq_1_to_5000")
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
 }
 
 // careless is a row whose sessions wait for no other node.
