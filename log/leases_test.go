@@ -96,7 +96,7 @@ func (s *slowLease) Lease(ctx context.Context, id int64, name, holder string, tt
 // mustBeFree takes the lease that a replica should have given up.
 func (w *world) mustBeFree(t *testing.T, id int64) {
 	t.Helper()
-	got, err := w.store.Lease(t.Context(), id, leaseName, "other", time.Second)
+	got, err := w.store.Lease(t.Context(), id, PublishLease, "other", time.Second)
 	if err != nil || !got.Held {
 		t.Errorf("the lease is still %q's for %s: %v", got.Holder, got.Left, err)
 	}
@@ -157,7 +157,7 @@ func TestTheLeaseIsLostAtTheStart(t *testing.T) {
 		l, stop := w.witnessedBy(t, "a", &slowly{takes: 20 * time.Second})
 		defer stop()
 		pause(t.Context(), 100*time.Millisecond)
-		if err := w.store.Unlease(t.Context(), l.cfg.Record.ID, leaseName, "a"); err != nil {
+		if err := w.store.Unlease(t.Context(), l.cfg.Record.ID, PublishLease, "a"); err != nil {
 			t.Fatal(err)
 		}
 		w.mustBeFree(t, l.cfg.Record.ID)

@@ -14,10 +14,6 @@ import (
 )
 
 const (
-	leaseName = "publish"
-	// idleRelease is after how long without work the lease is given up, so that
-	// a replica that does have work need not wait for it to run out.
-	idleRelease = 50 * time.Millisecond
 	// watchEvery is how often at most a replica with waiters looks for the
 	// publication of another, which holds the lease; see rhythm.
 	watchEvery = 2 * time.Millisecond
@@ -29,7 +25,8 @@ const (
 )
 
 // publisher turns durable tree heads into published checkpoints. Only its
-// goroutine touches it, but for the list of batches that wait.
+// goroutine touches it, and those that it starts and waits for, which own a part
+// meanwhile; but for the list of batches that wait.
 type publisher struct {
 	l *Log
 
@@ -248,45 +245,6 @@ func (p *publisher) idlePoisoned(ctx context.Context) error {
 		p.l.recordPoison(ctx)
 	}
 	return nil
-}
-
-// holdLease takes or renews the lease, and reports whether it is ours.
-func (p *publisher) holdLease(ctx context.Context) (bool, error) {
-	cfg, now := p.l.cfg, time.Now()
-	if p.leased(now) {
-		return true, nil
-	}
-	if !p.lease.Held && now.Before(p.askAgain) {
-		return false, nil
-	}
-	lease, err := cfg.Store.Lease(ctx, cfg.Record.ID, leaseName, cfg.Replica, cfg.LeaseTTL)
-	if err != nil {
-		p.lease.Held = true // maybe: what may be ours is given up, or runs out
-		return false, fmt.Errorf("ask for the lease: %w", err)
-	}
-	p.lease, p.leaseUntil, p.askAgain = lease, time.Time{}, now.Add(5*watchEvery)
-	if lease.Held {
-		p.leaseUntil = now.Add(cfg.LeaseTTL)
-	}
-	return lease.Held, nil
-}
-
-// leased reports whether the lease is ours, and need not be renewed yet.
-func (p *publisher) leased(now time.Time) bool {
-	return p.lease.Held && now.Before(p.leaseUntil.Add(-p.l.cfg.LeaseTTL*2/3))
-}
-
-// release gives the lease up. If that fails it runs out by itself.
-func (p *publisher) release(ctx context.Context) {
-	if !p.lease.Held {
-		return
-	}
-	p.lease, p.leaseUntil = storage.Lease{}, time.Time{}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if err := p.l.cfg.Store.Unlease(ctx, p.l.cfg.Record.ID, leaseName, p.l.cfg.Replica); err != nil {
-		p.l.cfg.Events.retrying("give up the lease", err)
-	}
 }
 
 // checkPoison learns of poison that another replica found.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"indelible/checkpoint"
 	"indelible/guard"
@@ -75,27 +74,6 @@ func (p *publisher) cosign(ctx context.Context, note []byte, prove ProveConsiste
 		return nil, errLeaseLost
 	}
 	return cosigned, err
-}
-
-// keepLease renews the lease until ctx ends, or ends it when the lease is lost.
-// Until it returns, the lease is its own.
-func (p *publisher) keepLease(ctx context.Context, end context.CancelCauseFunc) {
-	for pause(ctx, p.l.cfg.LeaseTTL/6) {
-		// Before it runs out for the others, and not when.
-		last := p.leaseUntil.Add(-p.l.cfg.LeaseTTL / 6)
-		held, err := p.renew(ctx, last)
-		if !held && (err == nil || !time.Now().Before(last)) {
-			end(errLeaseLost)
-			return
-		}
-	}
-}
-
-// renew gives the database until a time to renew the lease.
-func (p *publisher) renew(ctx context.Context, until time.Time) (bool, error) {
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
-	return p.holdLease(ctx)
 }
 
 // Remembered tells the log of a checkpoint of its own that somebody else keeps,
