@@ -124,29 +124,30 @@ func TestGalera(t *testing.T) {
 	for _, stop := range stops {
 		stop()
 	}
-	g.settle()
+	settleAll(g, g.servers, g.clients, g.ledgers)
 }
 
-// settle checks every promise on every node.
-func (g *galera) settle() {
-	g.Helper()
-	for i, s := range g.servers {
+// settleAll checks every promise through every server, then that each is well
+// when it has stopped.
+func settleAll(t testing.TB, servers []*server, clients []*client.Client, ledgers []*ledger) {
+	t.Helper()
+	for i, s := range servers {
 		s.ready()
-		for _, l := range g.ledgers {
-			l.settle(g.clients[i])
+		for _, l := range ledgers {
+			l.settle(clients[i])
 		}
 		if strings.Contains(s.out.String(), "poison") {
-			g.Errorf("server %d:\n%s", i, s.out.String())
+			t.Errorf("server %d:\n%s", i, s.out.String())
 		}
 	}
-	for _, s := range g.servers {
+	for _, s := range servers {
 		s.stop()
 	}
-	for _, s := range g.servers {
-		must(g, nil, "logserver", append([]string{"fsck"}, s.args...)...)
-		status := must(g, nil, "logserver", append([]string{"guard", "status"}, s.args...)...)
-		if strings.Contains(status, "behind") || strings.Contains(status, "older") {
-			g.Errorf("guard status:\n%s", status)
+	for _, s := range servers {
+		must(t, nil, "logserver", append([]string{"fsck"}, s.args...)...)
+		status := must(t, nil, "logserver", append([]string{"guard", "status"}, s.args...)...)
+		if strings.Contains(status, "behind") || strings.Contains(status, "older") || strings.Contains(status, "oisoned") {
+			t.Errorf("guard status:\n%s", status)
 		}
 	}
 }

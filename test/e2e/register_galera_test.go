@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -122,29 +121,5 @@ func TestRegisterOnGalera(t *testing.T) {
 	for _, stop := range stops {
 		stop()
 	}
-	g.settle()
-}
-
-// settle checks every promise through both servers.
-func (g *registerOnGalera) settle() {
-	g.Helper()
-	for i, s := range g.servers {
-		s.ready()
-		for _, l := range g.ledgers {
-			l.settle(g.clients[i])
-		}
-		if strings.Contains(s.out.String(), "poison") {
-			g.Errorf("server %d:\n%s", i, s.out.String())
-		}
-	}
-	for _, s := range g.servers {
-		s.stop()
-	}
-	for _, s := range g.servers {
-		must(g, nil, "logserver", append([]string{"fsck"}, s.args...)...)
-		status := must(g, nil, "logserver", append([]string{"guard", "status"}, s.args...)...)
-		if strings.Contains(status, "behind") || strings.Contains(status, "older") || strings.Contains(status, "oisoned") {
-			g.Errorf("guard status:\n%s", status)
-		}
-	}
+	settleAll(g, g.servers, g.clients, g.ledgers)
 }
