@@ -129,7 +129,8 @@ func TestWhatIsFoundWhileOneIsWrittenPoisons(t *testing.T) {
 	if p, err := l.Published(); err != nil || p.Size != 1 {
 		t.Fatalf("published %d, %v", p.Size, err)
 	}
-	if state, err := w.register.Read(t.Context()); err != nil || state.Newest.Size != 1 || state.Poisoned == "" {
-		t.Fatalf("the register says %+v, %v", state, err)
-	}
+	poll(t, "the register says it, and no other head", func() bool { // after those who wait were answered
+		state, err := w.register.Read(t.Context())
+		return err == nil && state.Newest.Size == 1 && state.Poisoned != ""
+	})
 }
