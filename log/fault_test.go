@@ -263,9 +263,7 @@ func TestWhyAnAddIsOverdue(t *testing.T) {
 				return faulty.None
 			})
 			l, _ := start(t, cfg)
-			if _, err := l.AwaitNewer(deadline(t), -1); err != nil {
-				t.Fatal(err)
-			}
+			poll(t, "it is ready", func() bool { return l.Ready() == nil })
 			broken.Store(true)
 			first := make(chan error, 1)
 			go func() {
