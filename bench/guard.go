@@ -20,6 +20,7 @@ import (
 	"indelible/entry"
 	"indelible/guard"
 	"indelible/guard/database"
+	"indelible/internal/freeport"
 	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/server/native"
@@ -139,7 +140,7 @@ func (b *bench) startGuard(ctx context.Context, register string) (*process, erro
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freeport.Addrs(2)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"indelible/internal/freeport"
 )
 
 // realWitnesses are logwitness processes, each with a SQLite database.
@@ -74,7 +76,7 @@ func (b *bench) witnessKey(ctx context.Context, bin, name string, args ...string
 
 // serveWitness starts a witness on free ports.
 func (b *bench) serveWitness(ctx context.Context, bin string, args ...string) (*process, error) {
-	ports, err := freePorts(2)
+	ports, err := freeport.Addrs(2)
 	if err != nil {
 		return nil, err
 	}

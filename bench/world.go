@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"indelible/internal/freeport"
 	"indelible/internal/mariadb"
 )
 
@@ -157,7 +158,7 @@ func (b *bench) startLog(ctx context.Context, more ...string) (*process, error) 
 
 // startServer starts a logserver on a log that is there.
 func (b *bench) startServer(ctx context.Context, args []string) (*process, error) {
-	ports, err := freePorts(3)
+	ports, err := freeport.Addrs(3)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +178,7 @@ func (b *bench) startEcho(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freeport.Addrs(2)
 	if err != nil {
 		return nil, err
 	}
@@ -227,19 +228,6 @@ func asked(url string) error {
 		err = fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(body))
 	}
 	return err
-}
-
-func freePorts(n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }
 
 // serveEcho is the process that startEcho starts.

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +23,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/freeport"
 	"indelible/merkle"
 	"indelible/witness"
 )
@@ -82,14 +82,9 @@ func (b *buffer) String() string {
 // freeAddrs returns addresses that nobody listens on, no two the same.
 func freeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // not before all are chosen
-		addrs = append(addrs, l.Addr().String())
+	addrs, err := freeport.Addrs(n)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return addrs
 }

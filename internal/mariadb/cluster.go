@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"indelible/internal/freeport"
 )
 
 // ErrNoGalera: the library that makes a cluster of servers is not installed.
@@ -75,7 +77,7 @@ func (c *Cluster) prepare(ctx context.Context) error {
 		return err
 	}
 	s.allowRoot()
-	port, err := freePort()
+	port, err := freeport.Port()
 	c.group = append(c.group, "127.0.0.1:"+strconv.Itoa(port))
 	return err
 }
@@ -91,11 +93,11 @@ func (s *Server) allowRoot() {
 }
 
 func (c *Cluster) configure(i int, provider string, args []string) error {
-	incremental, err := freePort()
+	incremental, err := freeport.Port()
 	if err != nil {
 		return err
 	}
-	transfer, err := freePort()
+	transfer, err := freeport.Port()
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -23,6 +22,8 @@ import (
 	"time"
 
 	_ "github.com/go-sql-driver/mysql" // the driver
+
+	"indelible/internal/freeport"
 )
 
 // ErrMissing: the server is not installed.
@@ -67,13 +68,16 @@ func create(ctx context.Context, tables bool) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{dir: dir}
-	if tables {
+	err = os.Mkdir(s.temporary(), 0o700)
+	switch {
+	case err != nil:
+	case tables:
 		err = s.install(ctx)
-	} else {
+	default:
 		err = os.Mkdir(s.data(), 0o700)
 	}
 	if err == nil {
-		s.port, err = freePort()
+		s.port, err = freeport.Port()
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Remove())
@@ -96,17 +100,20 @@ func program(name string) (string, error) {
 func (s *Server) data() string   { return filepath.Join(s.dir, "data") }
 func (s *Server) socket() string { return filepath.Join(s.dir, "s") }
 
+// temporary is a folder of the server's own: each that starts removes all
+// temporary tables that it finds, those of another among them.
+func (s *Server) temporary() string { return filepath.Join(s.dir, "tmp") }
+
 func (s *Server) install(ctx context.Context) error {
 	install, err := program("mariadb-install-db")
 	if err != nil {
 		return err
 	}
-	// Without its own temporary folder two that install at once disturb each
-	// other.
 	cmd := exec.CommandContext(ctx, install, append([]string{
 		"--no-defaults", "--datadir=" + s.data(), "--auth-root-authentication-method=normal", "--skip-test-db",
 		"--force", // even where the host's name cannot be looked up
 	}, runAs()...)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+s.temporary())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, tail(out))
 	}
@@ -119,15 +126,6 @@ func runAs() []string {
 		return []string{"--user=root"}
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // Options replaces the options that Start was given, from the next Restart on.
@@ -158,7 +156,7 @@ func (s *Server) Restart(ctx context.Context) error {
 // options are those of every start.
 func (s *Server) options() []string {
 	return append(append([]string{
-		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket(), "--port=" + strconv.Itoa(s.port),
+		"--no-defaults", "--datadir=" + s.data(), "--tmpdir=" + s.temporary(), "--socket=" + s.socket(), "--port=" + strconv.Itoa(s.port),
 		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--pid-file=" + filepath.Join(s.dir, "pid"), "--max-connections=500",
 	}, runAs()...), s.args...)
 }

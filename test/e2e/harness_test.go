@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +22,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
+	"indelible/internal/freeport"
 	"indelible/internal/mariadb"
 	"indelible/merkle"
 )
@@ -82,14 +82,9 @@ func (b *buffer) String() string {
 // freeAddrs returns addresses that nobody listens on, no two the same.
 func freeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // not before all are chosen
-		addrs = append(addrs, l.Addr().String())
+	addrs, err := freeport.Addrs(n)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return addrs
 }
