@@ -270,7 +270,7 @@ func TestWhyAnAddIsOverdue(t *testing.T) {
 				_, err := l.Add(deadline(t), raw(t, "first"))
 				first <- err
 			}()
-			poll(t, "trouble is reported", func() bool { return l.Ready() != nil })
+			poll(t, "trouble is reported", func() bool { return errors.Is(l.Ready(), faulty.ErrInjected) })
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			_, err := l.Add(ctx, raw(t, "first"))

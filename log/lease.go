@@ -42,12 +42,13 @@ func (p *publisher) leased(now time.Time) bool {
 	return p.lease.Held && now.Before(p.leaseUntil.Add(-p.l.cfg.LeaseTTL*2/3))
 }
 
-// release gives the lease up. If that fails it runs out by itself.
+// release gives the lease up, and it may be asked for again at once. If that
+// fails it runs out by itself.
 func (p *publisher) release(ctx context.Context) {
 	if !p.lease.Held {
 		return
 	}
-	p.lease, p.leaseUntil = storage.Lease{}, time.Time{}
+	p.lease, p.leaseUntil, p.askAgain = storage.Lease{}, time.Time{}, time.Time{}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if err := p.l.cfg.Store.Unlease(ctx, p.l.cfg.Record.ID, PublishLease, p.l.cfg.Replica); err != nil {

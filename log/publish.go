@@ -113,13 +113,19 @@ func (p *publisher) run(ctx context.Context, appended <-chan struct{}) {
 	defer p.release(context.WithoutCancel(ctx))
 	wait := newBackoff()
 	for {
+		version := p.version
 		err := p.step(ctx)
 		p.settle(p.published())
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			wait = newBackoff()
+			// Somebody published, or there is nothing to publish. That another
+			// replica has the lease mends nothing yet.
+			if p.version != version || p.needs() <= p.published() {
+				wait = newBackoff()
+				p.l.failing(stagePublish, nil)
+			}
 			if !p.rest(ctx, appended) {
 				return
 			}
