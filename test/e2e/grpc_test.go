@@ -55,7 +55,7 @@ func grpcServer(t *testing.T) (*server, *grpc.ClientConn) {
 // call sends bytes to a method.
 func call(t testing.TB, conn *grpc.ClientConn, method string, message []byte) *status.Status {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var out []byte
 	return status.Convert(conn.Invoke(ctx, method, &message, &out))
@@ -181,7 +181,7 @@ func TestTruncatedFrames(t *testing.T) {
 	s, conn := grpcServer(t)
 	var h2c http.Protocols
 	h2c.SetUnencryptedHTTP2(true)
-	web := &http.Client{Transport: &http.Transport{Protocols: &h2c}, Timeout: 20 * time.Second}
+	web := &http.Client{Transport: &http.Transport{Protocols: &h2c}, Timeout: 2 * time.Minute}
 	defer web.CloseIdleConnections()
 	for name, c := range map[string]struct {
 		body  []byte
@@ -246,7 +246,7 @@ func TestBrokenConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.SetDeadline(time.Now().Add(5 * time.Second))
+		c.SetDeadline(time.Now().Add(2 * time.Minute))
 		if _, err := io.WriteString(c, sent); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -163,10 +163,10 @@ func (s *server) signal(sig syscall.Signal) {
 func (s *server) kill() { s.signal(syscall.SIGKILL) }
 func (s *server) stop() { s.signal(syscall.SIGTERM) }
 
-// eventually waits until f succeeds.
+// eventually waits until f succeeds: far longer than anything takes.
 func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
-	end := time.Now().Add(90 * time.Second)
+	end := time.Now().Add(3 * time.Minute)
 	for {
 		err := f()
 		if err == nil {
@@ -243,17 +243,32 @@ func (s *server) vkey() []checkpoint.Verifier {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	keys, err := c.Keys(context.Background())
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	var keys []checkpoint.Verifier
+	eventually(s.t, "the server says its key", func() (err error) {
+		keys, err = c.Keys(context.Background())
+		return err
+	})
 	return keys
+}
+
+// prints waits until the server has said all of the words: what it says comes by
+// a pipe, after its answers.
+func (s *server) prints(words ...string) {
+	s.t.Helper()
+	for _, w := range words {
+		eventually(s.t, "it says "+w, func() error {
+			if said := s.out.String(); !strings.Contains(said, w) {
+				return errors.New(tail(said))
+			}
+			return nil
+		})
+	}
 }
 
 // client returns a client of the server that tries each request once.
 func (s *server) client(keys []checkpoint.Verifier) *client.Client {
 	s.t.Helper()
-	c, err := client.New(client.Config{URL: "http://" + s.http, Keys: keys, Tries: 1, HTTP: &http.Client{Timeout: 20 * time.Second}})
+	c, err := client.New(client.Config{URL: "http://" + s.http, Keys: keys, Tries: 1, HTTP: &http.Client{Timeout: time.Minute}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -338,6 +353,18 @@ func (l *ledger) len() int {
 	return len(l.index)
 }
 
+// grows waits until n more entries were logged.
+func (l *ledger) grows(n int) {
+	l.t.Helper()
+	before := l.len()
+	eventually(l.t, "adds go on", func() error {
+		if now := l.len(); now < before+n {
+			return fmt.Errorf("%d entries after %d", now, before)
+		}
+		return nil
+	})
+}
+
 // largest is the size of the largest checkpoint that was served.
 func (l *ledger) largest() int64 {
 	l.mu.Lock()
@@ -397,10 +424,11 @@ func (l *ledger) settle(c *client.Client) {
 	texts := map[int64]string{}
 	for edge.Size() < newest.Size {
 		start := edge.Size()
-		entries, err := c.Entries(ctx, start, min(start+merkle.TileWidth, newest.Size))
-		if err != nil {
-			l.t.Fatal(err)
-		}
+		var entries [][]byte
+		eventually(l.t, "the server shows its entries", func() (err error) {
+			entries, err = c.Entries(ctx, start, min(start+merkle.TileWidth, newest.Size))
+			return err
+		})
 		for i, e := range entries {
 			texts[start+int64(i)] = string(e)
 			edge, _ = edge.Append([]merkle.Hash{merkle.LeafHash(e)})

@@ -19,9 +19,7 @@ func stopped(t *testing.T) files {
 	s := newServer(t, "--data-dir", dir, "--origin", origin)
 	s.start()
 	s.ready()
-	if _, err := s.client(s.vkey()).Add(context.Background(), rawEntry(t, "x")); err != nil {
-		t.Fatal(err)
-	}
+	newLedger(t).add(s.client(s.vkey()), "x")
 	s.stop()
 	return files{dir, filepath.Join(dir, "log.db"), filepath.Join(dir, "log.key"), filepath.Join(dir, "register")}
 }
@@ -190,9 +188,7 @@ func TestInitOnMariaDB(t *testing.T) {
 	s := newServer(t, args...)
 	s.start()
 	s.ready()
-	if _, err := s.client(s.vkey()).Add(context.Background(), rawEntry(t, "x")); err != nil {
-		t.Fatal(err)
-	}
+	newLedger(t).add(s.client(s.vkey()), "x")
 	s.stop()
 	// The database replaced by an empty one.
 	if err := db.Exec(context.Background(), "DROP DATABASE empty", "CREATE DATABASE empty"); err != nil {
@@ -229,9 +225,8 @@ func TestGuardClear(t *testing.T) {
 	s.start()
 	s.ready()
 	c := s.client(s.vkey())
-	if _, err := c.Add(context.Background(), rawEntry(t, "y")); err != nil {
-		t.Fatal(err)
-	}
+	l := newLedger(t)
+	l.add(c, "y")
 	s.stop()
 	newer := filepath.Join(t.TempDir(), "newer")
 	copyFile(t, f.db, newer)
@@ -262,8 +257,8 @@ func TestGuardClear(t *testing.T) {
 	}
 	s.start()
 	s.ready()
-	if l, err := c.Add(context.Background(), rawEntry(t, "z")); err != nil || l.Index != 2 {
-		t.Fatal(l.Index, err)
+	if l.add(c, "z"); l.index["z"] != 2 {
+		t.Fatal(l.index)
 	}
 	s.stop()
 	must(t, nil, "logserver", "fsck", "--data-dir", f.dir)

@@ -72,16 +72,7 @@ func (l *ledger) addSome(c *client.Client, n int) {
 	for i := range n {
 		entries = append(entries, rawEntry(l.t, fmt.Sprintf("entry number %d", l.len()+i)))
 	}
-	outcomes, err := c.AddMany(context.Background(), entries)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	for i, o := range outcomes {
-		if o.Err != nil {
-			l.t.Fatal(o.Err)
-		}
-		l.promised(string(entries[i].Canonical), o.Logged)
-	}
+	eventually(l.t, "entries are logged", func() error { return l.addAll(c, entries) })
 }
 
 // behind is a log whose database was put back to an older copy, and a mirror of
@@ -262,17 +253,24 @@ func (b *behind) killedAt(t *testing.T, request int) {
 		if strings.Contains(r.URL.Path, "/entries/") {
 			n++
 		}
-		kill := n == request
-		mu.Unlock()
-		if kill {
+		if n == request {
 			cmd.Process.Kill()
 		}
+		mu.Unlock()
 		files.ServeHTTP(w, r)
 	}))
 	defer mirror.Close()
 	cmd.Args = append([]string{cmd.Path, "restore", "--from", mirror.URL}, b.args...)
-	if out, err := cmd.CombinedOutput(); err == nil {
-		t.Fatalf("it was not killed at request %d of %d:\n%s", request, n, out)
+	var out buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	mu.Lock() // it is asked about only when we know its process
+	err := cmd.Start()
+	mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatalf("it was not killed at request %d of %d:\n%s", request, n, out.String())
 	}
 }
 
@@ -291,14 +289,16 @@ func (r *room) isFrozen(t *testing.T, why string) {
 			}
 			return nil
 		})
-		o, err := c.Checkpoint(t.Context())
-		if err != nil || o.Size != 1 {
-			t.Fatalf("size %d: %v", o.Size, err)
+		var o checkpoint.Opened
+		eventually(t, "the checkpoint is shown", func() (err error) {
+			o, err = c.Checkpoint(t.Context())
+			return err
+		})
+		if o.Size != 1 {
+			t.Fatalf("size %d", o.Size)
 		}
 		r.ledger.saw(o)
-		if got, err := c.Get(t.Context(), 0); err != nil || string(got.Canonical) != "entry 0" {
-			t.Errorf("%q: %v", got.Canonical, err)
-		}
+		r.has(c, 0, "entry 0")
 		if _, err := fsck.Check(t.Context(), c, o.Size, o.Root, nil); err != nil {
 			t.Error(err)
 		}

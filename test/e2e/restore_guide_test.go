@@ -85,6 +85,7 @@ func (r *room) grow(t *testing.T, size int) {
 	for r.ledger.len() < size {
 		r.ledger.add(r.demanding(), fmt.Sprint("entry ", r.ledger.len()))
 	}
+	r.cosignedByAll(t, r.ledger)
 	_, o, err := r.cosigners()
 	if err != nil {
 		t.Fatal(err)
