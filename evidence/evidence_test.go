@@ -269,6 +269,62 @@ func TestTwoLogs(t *testing.T) {
 	}
 }
 
+// signAs signs a checkpoint by a key whose name is not its origin, as
+// tlog-checkpoint and the witness network's lists of logs allow.
+func signAs(t testing.TB, c checkpoint.Checkpoint, by *checkpoint.KeySigner) []byte {
+	t.Helper()
+	blob, err := by.Sign(c.Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := checkpoint.Signature{Name: by.Name(), KeyID: by.KeyHash(), Blob: blob}
+	return checkpoint.Note{Text: c.Text(), Signatures: []checkpoint.Signature{line}}.Marshal()
+}
+
+// A key may have another name than the log: evidence is about both, and says so.
+func TestKeyOfAnotherName(t *testing.T) {
+	first, second := ed25519Key(t, "keys.example/1", 1), ed25519Key(t, "keys.example/1", 2)
+	renamed := ed25519Key(t, "keys.example/2", 3)
+	a, b := newHistory("a", 20, 5), newHistory("b", 20, 5)
+	fork := func(by *checkpoint.KeySigner) ([]byte, error) {
+		return evidence.OfFork(keysOf(first, second, renamed), signAs(t, a.at(14), first), signAs(t, b.at(20), by), b.at(14).Root, b.proof(14, 20))
+	}
+	heads := func(by *checkpoint.KeySigner) ([]byte, error) {
+		return evidence.OfTwoHeads(keysOf(first, second, renamed), signAs(t, a.at(14), first), signAs(t, b.at(14), by))
+	}
+	for kind, prove := range map[evidence.Kind]func(by *checkpoint.KeySigner) ([]byte, error){evidence.Fork: fork, evidence.TwoHeads: heads} {
+		for _, by := range []*checkpoint.KeySigner{first, second} {
+			file, err := prove(by)
+			if err != nil {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			e, err := evidence.Verify(file, keysOf(first, second))
+			if err != nil || e.Kind != kind || e.First.Origin != origin {
+				t.Errorf("%s: %v\n%s", kind, err, file)
+			}
+			for _, name := range []string{fmt.Sprintf("about the log %q", origin), fmt.Sprintf("%s+%08x", by.Name(), by.KeyHash())} {
+				if !strings.Contains(e.Statement(), name) {
+					t.Errorf("%s: it does not say %s:\n%s", kind, name, e.Statement())
+				}
+			}
+		}
+		// Nothing but the name tells two keys of a log from those of two witnesses.
+		if file, err := prove(renamed); !errors.Is(err, evidence.ErrNotProven) {
+			t.Errorf("%s by keys of two names: %v\n%s", kind, err, file)
+		}
+	}
+}
+
+// One key may be that of many logs, whose heads do not contradict each other.
+func TestKeyOfTwoLogs(t *testing.T) {
+	key := ed25519Key(t, "keys.example/1", 1)
+	a, b := newHistory("a", 20, 5).at(14), newHistory("b", 20, 5).at(14)
+	b.Origin = "other.example"
+	if file, err := evidence.OfTwoHeads(keysOf(key), signAs(t, a, key), signAs(t, b, key)); !errors.Is(err, evidence.ErrNotProven) {
+		t.Errorf("%v\n%s", err, file)
+	}
+}
+
 // files are one file of each kind, and the keys they are about.
 func files(t testing.TB, key *checkpoint.KeySigner, cosigner *checkpoint.Cosigner) map[evidence.Kind][]byte {
 	t.Helper()

@@ -100,6 +100,38 @@ func TestTwoHeads(t *testing.T) {
 	w.proven(log, evidence.TwoHeads)
 }
 
+// A log whose key has another name than it has contradicts itself like any other.
+func TestKeyOfAnotherName(t *testing.T) {
+	for kind, second := range map[evidence.Kind]int{evidence.TwoHeads: 14, evidence.Fork: 20} {
+		log := newLog(t, "operator.example", 1)
+		log.origin = "log2026.example"
+		w := newWorld(t, log)
+		log.show(newHistory("a", 14, 5))
+		if err := w.look(); err != nil {
+			t.Fatal(err)
+		}
+		log.show(newHistory("b", second, 5))
+		if err := w.look(); !errors.Is(err, ErrContradiction) {
+			t.Error(err)
+		}
+		w.proven(log, kind)
+	}
+}
+
+// A list gives each log its key's name. One that signs as another is neither
+// cosigned nor accused.
+func TestListOfAnotherName(t *testing.T) {
+	log := newLog(t, "operator.example", 1)
+	w := newWorld(t, log)
+	feed := w.feeder(Events{}).feeds[0]
+	log.origin = "log2026.example"
+	log.show(newHistory("a", 14, 5))
+	if err := feed.look(t.Context()); err == nil || !strings.Contains(err.Error(), `is of the log "log2026.example"`) {
+		t.Error(err)
+	}
+	w.proven(log)
+}
+
 // However much a log writes beside its heads, what the witness cosigned and what
 // contradicts it make a file.
 func TestLargeTwoHeads(t *testing.T) {

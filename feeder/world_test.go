@@ -114,12 +114,12 @@ func (l *fakeLog) show(h history) {
 
 func (l *fakeLog) note() ([]byte, error) {
 	c := checkpoint.Checkpoint{Origin: l.origin, Size: int64(len(l.signed)), Root: l.signed.root()}
-	if l.extend == "" {
+	if l.extend == "" && l.signers[0].Name() == l.origin {
 		return checkpoint.Sign(c, l.signers...)
 	}
 	text := append(c.Text(), l.extend...)
 	blob, err := l.signers[0].Sign(text)
-	line := checkpoint.Signature{Name: l.origin, KeyID: l.signers[0].KeyHash(), Blob: blob}
+	line := checkpoint.Signature{Name: l.signers[0].Name(), KeyID: l.signers[0].KeyHash(), Blob: blob}
 	return checkpoint.Note{Text: text, Signatures: []checkpoint.Signature{line}}.Marshal(), err
 }
 

@@ -86,22 +86,33 @@ func TestFeed(t *testing.T) {
 		}
 		return err
 	})
-	if err := contains(s.out.String(), "A LOG CONTRADICTED ITSELF", "quiet.example"); err != nil {
-		t.Error(err)
-	}
+	s.says("A LOG CONTRADICTED ITSELF", "quiet.example")
 	s.stop()
 }
 
 // Two heads of one size that come to the witness are evidence too, written once.
 func TestTwoHeads(t *testing.T) {
-	logs := manyTrees(t, 1)
-	s := newServer(t, logs)
-	three, other := logs[0].with("a", "b", "c"), logs[0].with("A", "B", "C")
+	twoHeads(t, manyTrees(t, 1)[0])
+}
+
+// The list may give a log a key of another name.
+func TestTwoHeadsByAnotherName(t *testing.T) {
+	key, err := checkpoint.NewSigner("operator.example", keyOf("operator"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	twoHeads(t, &tree{origin: "log.example/2026", key: key})
+}
+
+func twoHeads(t *testing.T, log *tree) {
+	t.Helper()
+	s := newServer(t, []*tree{log})
+	three, other := log.with("a", "b", "c"), log.with("A", "B", "C")
 	s.start()
 	s.want(three, 0, 200, "")
 	s.want(other, 3, 422, "does not extend")
 	s.want(other, 0, 409, "3\n")
-	s.want(logs[0].with("A", "B"), 0, 409, "3\n")
+	s.want(log.with("A", "B"), 0, 409, "3\n")
 	s.want(three.with("d"), 3, 200, "")
 	s.stop()
 	files, err := filepath.Glob(s.path("data/evidence/*.evidence"))
@@ -112,8 +123,8 @@ func TestTwoHeads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := evidence.Verify(data, []checkpoint.Verifier{logs[0].key.Verifier()})
-	if err != nil || e.Kind != evidence.TwoHeads || e.First.Size != 3 {
+	e, err := evidence.Verify(data, []checkpoint.Verifier{log.key.Verifier()})
+	if err != nil || e.Kind != evidence.TwoHeads || e.First.Size != 3 || e.First.Origin != log.origin {
 		t.Errorf("%v\n%s", err, data)
 	}
 	if n := strings.Count(s.out.String(), "A LOG CONTRADICTED ITSELF"); n != 1 {
