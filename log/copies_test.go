@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"indelible/guard"
 	"indelible/storage/memory"
@@ -28,10 +29,13 @@ func TestRegisterThatIsACopy(t *testing.T) {
 	t.Cleanup(func() { other.Close() })
 	a, stopA := start(t, w.config(t))
 	cfg := w.config(t)
-	cfg.Register = other
+	cfg.Register, cfg.FollowEvery = other, time.Millisecond
 	b, stopB := start(t, cfg)
 	poll(t, "both are ready", func() bool { return a.Ready() == nil && b.Ready() == nil })
 	add(t, a, "a")
+	if _, err := b.AwaitNewer(deadline(t), 0); err != nil { // what it has not seen, it cannot miss
+		t.Fatal(err)
+	}
 	if _, err := b.Add(deadline(t), raw(t, "b")); !errors.Is(err, ErrPoisoned) || !strings.Contains(err.Error(), "the register is older than the log: it knows size 0") {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"indelible/storage/faulty"
@@ -18,6 +19,7 @@ type crashing struct {
 	memory *memory.Store
 	logID  int64
 	mute   atomic.Bool
+	shut   atomic.Bool // it appends nothing either
 }
 
 func newCrashing(t *testing.T) (*crashing, Config) {
@@ -28,6 +30,9 @@ func newCrashing(t *testing.T) (*crashing, Config) {
 	c.logID = cfg.Record.ID
 	cfg.Store = faulty.Wrap(c.memory, func(op faulty.Op) faulty.Fault {
 		if c.mute.Load() && (op == faulty.DurableHead || op == faulty.TxTouch) {
+			return faulty.Fail
+		}
+		if c.shut.Load() && (op == faulty.BeginAppend || op == faulty.TxWrite) {
 			return faulty.Fail
 		}
 		return faulty.None
@@ -97,11 +102,13 @@ func TestSeenAndLost(t *testing.T) {
 			if n := c.registered(t); n != 1 {
 				t.Fatalf("size %d was registered before it was durable", n)
 			}
+			c.shut.Store(true) // the other replica is the first to append again
 			crash()
 			if after != nil {
 				c.other(t, after...)
 			}
 			c.mute.Store(false)
+			c.shut.Store(false)
 			r := <-got
 			checkReceipt(t, l, e, r)
 			if want := int64(1 + len(after)); r.Index != want {
@@ -222,6 +229,10 @@ func TestRollbackBehindOthersPublications(t *testing.T) {
 
 // Who had an answer from one replica finds the entry on every other at once.
 func TestWhatAnotherPublished(t *testing.T) {
+	synctest.Test(t, whatAnotherPublished) // readers do not wait for long
+}
+
+func whatAnotherPublished(t *testing.T) {
 	_, cfg := newCrashing(t)
 	cfg.Replica, cfg.FollowEvery = "one", time.Hour
 	one, _ := start(t, cfg)

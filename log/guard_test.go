@@ -270,7 +270,7 @@ func TestCorruptRows(t *testing.T) {
 			d.exec(t, c.stmt)
 			l, stop = d.run(t)
 			defer stop()
-			poll(t, "refused", func() bool { return l.Ready() != nil && !strings.Contains(l.Ready().Error(), "starting") })
+			poll(t, "refused", func() bool { err := l.Ready(); return err != nil && !strings.Contains(err.Error(), "starting") })
 			if err := l.Ready(); !strings.Contains(err.Error(), c.reason) {
 				t.Errorf("%v does not say %q", err, c.reason)
 			}

@@ -105,7 +105,7 @@ func raw(t testing.TB, s string) entry.Entry {
 
 // deadline is far beyond what any step takes; it only ends a test that hangs.
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
