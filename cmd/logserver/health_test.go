@@ -30,7 +30,7 @@ func TestHealthOnThePublicPort(t *testing.T) {
 func (s *instance) becomes(t *testing.T, status int, says string) {
 	t.Helper()
 	want := `{"status":"` + says + `"}`
-	for end := time.Now().Add(60 * time.Second); ; {
+	for end := time.Now().Add(3 * time.Minute); ; {
 		code, body := s.ask(t, http.MethodGet, "/healthz", nil)
 		switch {
 		case code == status && strings.TrimSpace(body) == want:

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -134,52 +135,52 @@ func TestKeyInVault(t *testing.T) {
 	refusedBy(t, err, vaultKey+" is not the key of log", "its log id is")
 }
 
+// becomesAnswer asks until the answer is this, which on a busy machine is not
+// always the first: an add may be out of time before it comes to the key.
+func (s *instance) becomesAnswer(t *testing.T, status int, says, path string, body []byte) (answer string) {
+	t.Helper()
+	got := 0
+	poll(t, fmt.Sprintf("POST %s is answered with %d %s", path, status, says), func() bool {
+		got, answer = s.ask(t, http.MethodPost, path, body)
+		if got != status && got != http.StatusGatewayTimeout && got != http.StatusServiceUnavailable {
+			t.Fatalf("%d %s", got, answer)
+		}
+		return got == status && strings.Contains(answer, says)
+	})
+	return answer
+}
+
 // TestVaultAway: what needs a new signature of Rekor v1 waits; the other APIs
 // and what was signed before go on.
 func TestVaultAway(t *testing.T) {
 	vault, key := newVault(t)
 	s := start(t, t.TempDir(), "--rekor-v1-key", vaultKey, "--add-timeout", "1s")
-	status, answer := s.ask(t, "POST", "/api/v1/log/entries", v1Entry(t, "before"))
-	if status != 201 {
-		t.Fatalf("%d %s", status, answer)
-	}
+	s.becomesAnswer(t, 201, "", "/api/v1/log/entries", v1Entry(t, "before"))
 	vault.Meet(func(w http.ResponseWriter, _ *http.Request) bool {
 		http.Error(w, `{"errors":["Vault is sealed"]}`, http.StatusServiceUnavailable)
 		return true
 	})
 	after := v1Entry(t, "after")
-	if status, answer := s.ask(t, "POST", "/api/v1/log/entries", after); status != 503 || !strings.Contains(answer, "cannot sign at present") || strings.Contains(answer, "sealed") {
-		t.Errorf("%d %s", status, answer)
+	if answer := s.becomesAnswer(t, 503, "cannot sign at present", "/api/v1/log/entries", after); strings.Contains(answer, "sealed") {
+		t.Errorf("%s", answer)
 	}
 	native, _ := signed(t, "native")
-	if status, answer := s.ask(t, "POST", "/api/v2/log/entries", native); status != 201 {
-		t.Errorf("v2: %d %s", status, answer)
-	}
+	s.becomesAnswer(t, 201, "", "/api/v2/log/entries", native)
 	if status, answer := s.ask(t, "GET", "/checkpoint", nil); status != 200 {
 		t.Errorf("tiles: %d %s", status, answer)
 	}
-	if log := s.log.String(); !strings.Contains(log, "does not sign") || !strings.Contains(log, "Vault is sealed") {
-		t.Errorf("the operator is not told: %s", log)
-	}
+	poll(t, "the operator is told", func() bool {
+		log := s.log.String()
+		return strings.Contains(log, "does not sign") && strings.Contains(log, "Vault is sealed")
+	})
 
 	gone := make(chan struct{})
 	defer close(gone)
 	vault.Meet(func(http.ResponseWriter, *http.Request) bool { <-gone; return true })
-	if status, answer := s.ask(t, "POST", "/api/v1/log/entries", after); status != 504 || !strings.Contains(answer, "did not sign in time") {
-		t.Errorf("%d %s", status, answer)
-	}
+	s.becomesAnswer(t, 504, "did not sign in time", "/api/v1/log/entries", after)
 
 	vault.Meet(nil)
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		status, answer := s.ask(t, "POST", "/api/v1/log/entries", after)
-		if status == 201 {
-			checkSET(t, key, answer)
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not come back: %d %s", status, answer)
-		}
-	}
+	checkSET(t, key, s.becomesAnswer(t, 201, "", "/api/v1/log/entries", after))
 }
 
 func TestKeysInServicesThatAreRefused(t *testing.T) {
@@ -202,7 +203,7 @@ func TestKeysInServicesThatAreRefused(t *testing.T) {
 		_, err := initLog(t, t.TempDir(), c.args...)
 		refusedBy(t, err, c.says...)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var out printed
 	err = run(ctx, []string{"config", "check", "--rekor-v1-key", vaultKey}, func(string) (string, bool) { return "", false }, &out, &out)

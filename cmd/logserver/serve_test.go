@@ -65,7 +65,7 @@ func start(t *testing.T, dir string, args ...string) *instance {
 		}
 	})
 	t.Cleanup(stop)
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for !strings.Contains(out.String(), "Try next") {
 		select {
 		case err := <-done:
@@ -86,7 +86,7 @@ func start(t *testing.T, dir string, args ...string) *instance {
 
 func (s *instance) ask(t *testing.T, method, path string, body []byte) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -162,6 +162,7 @@ func signed(t *testing.T, artifact string) (request []byte, digest [32]byte) {
 func TestServeEverything(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir)
+	s.becomes(t, http.StatusOK, "SERVING") // the first checkpoint may come later
 	for path, contains := range map[string]string{
 		"/checkpoint":              "log.example.com\n0\n",
 		"/api/v2/checkpoint":       "log.example.com\n0\n",

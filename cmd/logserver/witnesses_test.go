@@ -38,6 +38,7 @@ func served(t *testing.T, s *instance) (checkpoint.Opened, []checkpoint.Verifier
 		}
 		list = append(list, k)
 	}
+	s.becomes(t, http.StatusOK, "SERVING") // the first checkpoint may come later
 	_, text := s.ask(t, http.MethodGet, "/checkpoint", nil)
 	o, err := checkpoint.Open([]byte(text), list)
 	if err != nil {
