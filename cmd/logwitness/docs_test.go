@@ -65,8 +65,9 @@ func TestGuide(t *testing.T) {
 		}
 	}
 	for _, line := range []string{"  logs        1\n", "\nwitness witness.example.com/w1 witness.example.com/w1+"} {
-		if !strings.Contains(said.String(), line) || !strings.Contains(string(guide), line) {
-			t.Errorf("the witness, or the guide, does not say %q:\n%s", line, said.String())
+		eventually(t, "said, by a pipe", func() error { return contains(said.String(), line) })
+		if !strings.Contains(string(guide), line) {
+			t.Errorf("the guide does not say %q", line)
 		}
 	}
 	// The file of settings is one that is read.
@@ -74,7 +75,7 @@ func TestGuide(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "w.yaml"), []byte(yaml), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		ctx := shell("timeout 5 logwitness register new --config w.yaml")
+		ctx := shell("timeout 180 logwitness register new --config w.yaml")
 		var exit *exec.ExitError
 		if out, err := ctx.CombinedOutput(); !errors.As(err, &exit) || !strings.Contains(string(out), "/mnt/other-disk/register") {
 			t.Errorf("%v\n%s", err, out)

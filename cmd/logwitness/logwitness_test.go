@@ -127,7 +127,7 @@ func TestServe(t *testing.T) {
 	mldsa := mustRun(t, "keygen", "--name", "w.example/1", "--mldsa", "--out", s.path("mldsa"))
 	s.args = append(s.args, "--key", s.path("mldsa"))
 	s.start()
-	eventually(t, "the banner", func() error { return contains(s.out.String(), "For the policy", "\n\n") })
+	s.says("For the policy", "\n\n", strings.TrimSpace(mldsa), "/sign-subtree", s.admin)
 	var policy string
 	for line := range strings.Lines(s.out.String()) {
 		if strings.HasPrefix(line, "witness ") && policy == "" {
@@ -138,21 +138,18 @@ func TestServe(t *testing.T) {
 	if err != nil || !p.Witnesses[0].Key.Equal(s.verifier) || p.Witnesses[0].URL != "http://"+s.listen {
 		t.Errorf("%q: %v", policy, err)
 	}
-	if err := contains(s.out.String(), strings.TrimSpace(mldsa), "/sign-subtree", s.admin); err != nil {
-		t.Error(err)
-	}
 	one := logs[0].with("a", "b", "c")
 	s.want(one, 0, 200, "w.example/1")
 	s.want(one.with("d"), 0, 409, "3\n")
 	s.want(logs[1].with("a"), 0, 404, "unknown log")
-	metrics, err := get("http://" + s.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := contains(metrics, "indelible_witness_cosigned_total 1\n", "indelible_witness_logs 1\n",
-		`indelible_witness_refused_total{reason="conflict"} 1`, `indelible_witness_requests_total{status="404",what="add-checkpoint"} 1`); err != nil {
-		t.Error(err)
-	}
+	eventually(t, "counted", func() error {
+		metrics, err := get("http://" + s.admin + "/metrics")
+		if err == nil {
+			err = contains(metrics, "indelible_witness_cosigned_total 1\n", "indelible_witness_logs 1\n",
+				`indelible_witness_refused_total{reason="conflict"} 1`, `indelible_witness_requests_total{status="404",what="add-checkpoint"} 1`)
+		}
+		return err
+	})
 	s.stop()
 	if out := mustRun(t, "version"); !strings.HasPrefix(out, "logwitness ") {
 		t.Error(out)
@@ -187,16 +184,14 @@ func TestList(t *testing.T) {
 		}
 		return nil
 	})
-	if err := contains(s.out.String(), "a list cannot change it", "logwitness accept --log log0.example --vkey", "nobody could tell"); err != nil {
-		t.Error(err)
-	}
+	s.says("a list cannot change it", "logwitness accept --log log0.example --vkey", "nobody could tell")
 	s.want(forged.with("a", "b"), 0, 403, "")
 	s.want(logs[0].with("a", "b"), 1, 200, "")
 	// One that cannot be read changes nothing.
 	if err := os.WriteFile(s.path("logs"), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the complaint", func() error { return contains(s.out.String(), "was not read again") })
+	s.says("was not read again")
 	s.want(logs[0].with("a", "b", "c"), 2, 200, "")
 	// What was refused does not keep the witness from starting.
 	s.writeList([]*tree{forged, own, logs[2]})
@@ -225,9 +220,7 @@ func TestRestored(t *testing.T) {
 	s.start()
 	goesOn := func() {
 		t.Helper()
-		if err := contains(s.out.String(), "restored from an older copy"); err != nil {
-			t.Error(err)
-		}
+		s.says("restored from an older copy")
 		s.want(five.with("F", "G"), 5, 409, "9\n")
 		s.want(five.with("F", "G", "H", "I", "J"), 9, 422, "does not extend")
 		s.want(five.with("F", "G", "H", "I"), 9, 422, "")

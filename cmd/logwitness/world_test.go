@@ -151,6 +151,13 @@ func (s *server) start() {
 	})
 }
 
+// says waits until the program has said all of it: that comes by a pipe, after its
+// answers.
+func (s *server) says(parts ...string) {
+	s.t.Helper()
+	eventually(s.t, "it is said", func() error { return contains(s.out.String(), parts...) })
+}
+
 func (s *server) signal(sig syscall.Signal) {
 	if s.cmd == nil {
 		return
@@ -187,7 +194,7 @@ func (s *server) refuses(says ...string) {
 
 func runProgram(t testing.TB, args ...string) (string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	out, err := cmd.CombinedOutput()
@@ -209,7 +216,7 @@ func mustRun(t testing.TB, args ...string) string {
 
 func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
-	end := time.Now().Add(60 * time.Second)
+	end := time.Now().Add(3 * time.Minute)
 	for {
 		err := f()
 		if err == nil {
