@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -81,6 +82,17 @@ func (g *galera) goOn(what string, nodes ...int) {
 	g.Logf("%s: nodes %v went on after %v", what, nodes, time.Since(began).Round(time.Millisecond))
 }
 
+// whole waits until all nodes of a cluster are part of it again. Servers go on before
+// that, and if one more node went then, those that are left would be no majority.
+func whole(t testing.TB, nodes *mariadb.Cluster) {
+	t.Helper()
+	for i := range nodes.Nodes {
+		if err := errors.Join(nodes.AwaitSize(t.Context(), i, len(nodes.Nodes)), nodes.Await(t.Context(), i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestGalera kills, cuts off and freezes nodes of a cluster under load through
 // all of them. All appends have one order, nothing that was acknowledged is
 // lost, no two tree heads contradict each other, and no log is frozen for what
@@ -102,6 +114,7 @@ func TestGalera(t *testing.T) {
 	g.goOn("node 2 was killed", 0, 1)
 	g.must(g.nodes.Rejoin(ctx, 2))
 	g.goOn("node 2 is back", 0, 1, 2)
+	whole(t, g.nodes)
 
 	g.must(g.nodes.Isolate(ctx, 1, true))
 	g.goOn("node 1 is cut off", 0, 2)
@@ -115,6 +128,7 @@ func TestGalera(t *testing.T) {
 	g.doors[1].move(g.nodes.Nodes[1].Addr())
 	g.must(g.nodes.Isolate(ctx, 1, false))
 	g.goOn("node 1 is back", 0, 1, 2)
+	whole(t, g.nodes)
 
 	g.must(g.nodes.Freeze(0, true))
 	g.goOn("node 0 does nothing", 1, 2)

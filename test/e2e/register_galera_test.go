@@ -106,17 +106,20 @@ func TestRegisterOnGalera(t *testing.T) {
 		g.goOn(fmt.Sprintf("node %d was killed", i), other)
 		g.must(g.nodes.Rejoin(ctx, i))
 		g.goOn("it is back", 0, 1)
+		whole(t, g.nodes)
 
 		g.must(g.nodes.Isolate(ctx, i, true))
 		g.goOn(fmt.Sprintf("node %d is cut off", i), other)
 		g.must(g.nodes.AwaitSize(ctx, i, 1))
 		g.must(g.nodes.Isolate(ctx, i, false))
 		g.goOn("it is back", 0, 1)
+		whole(t, g.nodes)
 
 		g.must(g.nodes.Freeze(i, true))
 		g.goOn(fmt.Sprintf("node %d does nothing", i), other)
 		g.must(g.nodes.Freeze(i, false))
 		g.goOn("it goes on", 0, 1)
+		whole(t, g.nodes)
 	}
 	for _, stop := range stops {
 		stop()
