@@ -1,6 +1,9 @@
 package conformance_test
 
 import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +52,45 @@ func TestOurWitness(t *testing.T) {
 			t.Errorf("run %d went from %d to %d, after one that ended at %d", run, r.Before, r.After, size)
 		}
 		size = r.After
+	}
+}
+
+// A witness that looks for the log's name before the rest of the checkpoint may say
+// that it does not know a log without a name.
+func TestNoName(t *testing.T) {
+	w := newWorld(t)
+	asked := 0
+	w.serve(t, w.breaking(t, func(c *call) *httptest.ResponseRecorder {
+		if _, note, ok := strings.Cut(string(c.body), "\n\n"); c.add() && ok && (note == "" || note[0] == '\n') {
+			asked++
+			return status(http.StatusNotFound)
+		}
+		return nil
+	}))
+	r := w.run(t)
+	if failed := inState(r, conformance.Failed); len(failed) > 0 || asked != 2 {
+		t.Errorf("asked %d times; failed %q", asked, failed)
+		explain(t, r)
+	}
+}
+
+// What a witness took and should not have is why the next rule cannot be tried.
+func TestTakenBefore(t *testing.T) {
+	w := newWorld(t)
+	w.serve(t, w.breaking(t, func(c *call) *httptest.ResponseRecorder {
+		if c.add() && c.old() == 0 && c.size() == 5 && c.proof() > 0 && c.good().Code == http.StatusUnprocessableEntity {
+			body := c.body[bytes.Index(c.body, []byte("\n\n")):]
+			return c.ask(append([]byte("old 0"), body...))
+		}
+		return nil
+	}))
+	r := w.run(t)
+	at := slices.IndexFunc(r.Results, func(one conformance.Result) bool { return one.Rule == "size-0" })
+	if one := r.Results[at]; one.State != conformance.NotTested || !strings.Contains(one.Detail, "just cosigned size 5") {
+		t.Errorf("%+v", one)
+	}
+	if failed := inState(r, conformance.Failed); !slices.Equal(failed, []string{"first-proof"}) {
+		t.Errorf("failed %q", failed)
 	}
 }
 

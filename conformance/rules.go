@@ -76,5 +76,8 @@ func grown(rules []rule) []rule {
 
 // notFresh is why a rule of an empty witness cannot be tried.
 func notFresh(s *session) verdict {
+	if s.fresh {
+		return untested("only a witness that has cosigned nothing of the log shows it, and this one has just cosigned size %d, which it should have refused", s.size)
+	}
 	return untested("only a witness that has cosigned nothing of the log shows it, and this one has cosigned size %d; a new log shows it", s.before)
 }
