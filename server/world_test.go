@@ -118,7 +118,7 @@ func (w *world) serve(t *testing.T, log anyLog, keys []string) {
 		w.fault = append(w.fault, err)
 	}
 	static := tiles.New(log, 1<<20)
-	service := native.New(native.Config{Log: log, Kinds: allKinds, Timeout: time.Minute, Fault: fault})
+	service := native.New(native.Config{Log: log, Kinds: allKinds, Timeout: 3 * time.Minute, Fault: fault})
 	v2 := rekorv2.New(rekorv2.Config{Log: log, KeyID: keyID, Kinds: allKinds, Timeout: time.Minute, Tiles: static, MaxBody: 2 << 20, Fault: fault})
 	var err error
 	w.rest, err = server.Handler(t.Context(), server.Config{
@@ -140,7 +140,7 @@ func dial(t *testing.T, register func(grpc.ServiceRegistrar)) *grpc.ClientConn {
 	register(s)
 	on := bufconn.Listen(1 << 20)
 	done := make(chan error, 1)
-	go func() { done <- transport.Servers{GRPC: s, GRPCOn: on, Grace: 10 * time.Second}.Run(ctx) }()
+	go func() { done <- transport.Servers{GRPC: s, GRPCOn: on, Grace: time.Minute}.Run(ctx) }()
 	conn, err := grpc.NewClient("passthrough:log", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return on.DialContext(ctx) }))
 	if err != nil {
@@ -158,7 +158,7 @@ func dial(t *testing.T, register func(grpc.ServiceRegistrar)) *grpc.ClientConn {
 
 // deadline is far beyond what any step takes; it only ends a test that hangs.
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

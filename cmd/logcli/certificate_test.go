@@ -95,7 +95,7 @@ func TestCertificate(t *testing.T) {
 	key := newKey(t)
 	keyFile, f := w.keyFile("key", key), w.file("f", "artifact")
 	const mail, issuer = "alice@example.com", "https://issuer.example"
-	file, cert := ca.issue("cert.pem", key.Public(), ca.of(mail, issuer, time.Now().Add(time.Minute)))
+	file, cert := ca.issue("cert.pem", key.Public(), ca.of(mail, issuer, time.Now().Add(20*time.Minute)))
 	der := w.file("cert.der", string(cert.Raw))
 	for _, given := range []string{file, der} {
 		if _, errs := w.run(exitDone, "add", "--key", keyFile, "--certificate", given, f); strings.Contains(errs, "Note: the certificate") {
@@ -127,8 +127,8 @@ func TestWrongCertificates(t *testing.T) {
 	ca := w.authority("ca")
 	key := newKey(t)
 	keyFile, f := w.keyFile("key", key), w.file("f", "artifact")
-	good, _ := ca.issue("cert.pem", key.Public(), ca.of("alice@example.com", "", time.Now().Add(time.Minute)))
-	theirs, _ := ca.issue("theirs.pem", newKey(t).Public(), ca.of("bob@example.com", "", time.Now().Add(time.Minute)))
+	good, _ := ca.issue("cert.pem", key.Public(), ca.of("alice@example.com", "", time.Now().Add(20*time.Minute)))
+	theirs, _ := ca.issue("theirs.pem", newKey(t).Public(), ca.of("bob@example.com", "", time.Now().Add(20*time.Minute)))
 	text, err := os.ReadFile(good)
 	if err != nil {
 		t.Fatal(err)
@@ -169,15 +169,15 @@ func TestCertificateNotes(t *testing.T) {
 	w.run(exitUnverified, "verify", f, "--certificate-identity", mail, "--ca-roots", ca.file) // the authority is younger
 	early, _ := ca.issue("early", key.Public(), ca.of(mail, "", time.Now().AddDate(1, 0, 0)))
 	add(early, "is valid only from")
-	nameless := ca.of(mail, "", time.Now().Add(time.Minute))
+	nameless := ca.of(mail, "", time.Now().Add(20*time.Minute))
 	nameless.EmailAddresses = nil
 	file, _ := ca.issue("nameless", key.Public(), nameless)
 	add(file, "--certificate-identity cannot match it")
-	signing := ca.of(mail, "", time.Now().Add(time.Minute))
+	signing := ca.of(mail, "", time.Now().Add(20*time.Minute))
 	signing.IsCA, signing.BasicConstraintsValid = true, true
 	file, _ = ca.issue("signing", key.Public(), signing)
 	add(file, "is a certificate authority's")
-	good, _ := ca.issue("good", key.Public(), ca.of(mail, "", time.Now().Add(time.Minute)))
+	good, _ := ca.issue("good", key.Public(), ca.of(mail, "", time.Now().Add(20*time.Minute)))
 	chain := ""
 	for _, f := range []string{good, ca.file} {
 		text, err := os.ReadFile(f)
@@ -209,7 +209,7 @@ func TestCertificateOfEnvelope(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := w.file("envelope", string(envelope))
-	template := ca.of(mail, "", time.Now().Add(time.Minute))
+	template := ca.of(mail, "", time.Now().Add(20*time.Minute))
 	template.URIs = []*url.URL{{Scheme: "https", Host: "example.com", Path: "/workflow"}}
 	good, _ := ca.issue("good", key.Public(), template)
 	theirs, _ := ca.issue("theirs", newKey(t).Public(), template)

@@ -37,7 +37,7 @@ func listWorld(t *testing.T) *world {
 	f := w.file("f", "artifact")
 	w.run(exitDone, "add", f)
 	ca, key := w.authority("ca"), newKey(t)
-	cert, _ := ca.issue("cert", key.Public(), ca.of("\n\x1b[31ma.very.long.name.of.somebody@example.com", "", time.Now().Add(time.Minute)))
+	cert, _ := ca.issue("cert", key.Public(), ca.of("\n\x1b[31ma.very.long.name.of.somebody@example.com", "", time.Now().Add(20*time.Minute)))
 	w.run(exitDone, "add", "--key", w.keyFile("key", key), "--certificate", cert, f)
 	return w
 }

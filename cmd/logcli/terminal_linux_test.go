@@ -79,7 +79,7 @@ func (p *person) sees() string {
 
 // waits until something is shown for the nth time.
 func (p *person) waits(text string, nth int) bool {
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for strings.Count(p.sees(), text) < nth {
 		select {
 		case <-p.changed:
@@ -104,7 +104,7 @@ func (w *world) at(p *person, code int, answers []answer, args ...string) (stder
 	var out, errs bytes.Buffer
 	getenv := func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }
 	done := make(chan int)
-	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Minute)
 	defer cancel()
 	go func() { done <- run(ctx, args, getenv, p.theirs, &out, &errs) }()
 	for _, a := range answers {
@@ -125,7 +125,7 @@ func (w *world) at(p *person, code int, answers []answer, args ...string) (stder
 
 // hidden waits until what is typed is not shown.
 func (p *person) hidden() {
-	for deadline := time.Now().Add(20 * time.Second); p.echoes(); {
+	for deadline := time.Now().Add(3 * time.Minute); p.echoes(); {
 		if time.Now().After(deadline) {
 			p.t.Error("what is typed is shown")
 			return
@@ -193,7 +193,7 @@ func TestInterruptedAtPassword(t *testing.T) {
 	if _, err := p.ours.WriteString("\n"); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); p.unread(); {
+	for deadline := time.Now().Add(3 * time.Minute); p.unread(); {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody reads any more")
 		}

@@ -90,28 +90,29 @@ func TestKeyAway(t *testing.T) {
 // TestKeySlow: 504 when the time is over, which the key is told; what was signed
 // before is answered meanwhile, and so is what needs no signature.
 func TestKeySlow(t *testing.T) {
-	w, key := newRemote(t, func(c *rekorv1.Config) { c.Timeout = 200 * time.Millisecond })
 	s := newSigner(t)
-	w.add(t, s, "before")
-	var told atomic.Int64
-	key.is(func(ctx context.Context, _ [sha256.Size]byte) ([]byte, error) {
-		<-ctx.Done()
-		told.Add(1)
-		return nil, ctx.Err()
-	})
-	w.found(t, w.ask(t, "GET", entriesPath+"?logIndex=0", ""))
-	if rec := w.ask(t, "GET", "/api/v1/log/publicKey", ""); rec.Code != 200 {
-		t.Errorf("%d %s", rec.Code, rec.Body)
-	}
-	w.refused(t, w.ask(t, "POST", entriesPath, s.hashedrekord(t, "a")), 504, 504, "did not sign in time")
-	for told.Load() == 0 { // the caller does not wait until the key knows
-		if t.Context().Err() != nil {
-			t.Fatal("the key was not told")
+	synctest.Test(t, func(t *testing.T) {
+		w, key := newRemote(t, func(c *rekorv1.Config) { c.Timeout = 200 * time.Millisecond })
+		w.add(t, s, "before")
+		var told atomic.Int64
+		key.is(func(ctx context.Context, _ [sha256.Size]byte) ([]byte, error) {
+			<-ctx.Done()
+			told.Add(1)
+			return nil, ctx.Err()
+		})
+		w.found(t, w.ask(t, "GET", entriesPath+"?logIndex=0", ""))
+		if rec := w.ask(t, "GET", "/api/v1/log/publicKey", ""); rec.Code != 200 {
+			t.Errorf("%d %s", rec.Code, rec.Body)
 		}
-	}
-	if p, err := w.log.Published(); err != nil || p.Size != 2 {
-		t.Errorf("published: %+v, %v", p, err)
-	}
+		w.refused(t, w.ask(t, "POST", entriesPath, s.hashedrekord(t, "a")), 504, 504, "did not sign in time")
+		synctest.Wait() // the caller does not wait until the key knows
+		if told.Load() == 0 {
+			t.Error("the key was not told")
+		}
+		if p, err := w.log.Published(); err != nil || p.Size != 2 {
+			t.Errorf("published: %+v, %v", p, err)
+		}
+	})
 }
 
 // TestKeySignsOnce: those who ask for an entry at the same time get one SET.

@@ -161,7 +161,7 @@ func run(tb testing.TB, it func(context.Context) error) {
 
 // deadline is far beyond what any step takes; it only ends a test that hangs.
 func deadline(tb testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(tb.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 3*time.Minute)
 	tb.Cleanup(cancel)
 	return ctx
 }
