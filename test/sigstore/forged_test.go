@@ -30,13 +30,14 @@ func both(reason string) [2]string { return [2]string{reason, reason} }
 
 func proof(entry object) object { return entry["inclusionProof"].(object) }
 
-// flip changes one bit of base64 bytes.
+// flip changes one bit of base64 bytes, the last: which in a signature in DER is of a
+// number, and not of the form.
 func flip(v any) string {
 	b, err := base64.StdEncoding.DecodeString(v.(string))
 	if err != nil {
 		panic(err)
 	}
-	b[len(b)/2] ^= 1
+	b[len(b)-1] ^= 1
 	return base64.StdEncoding.EncodeToString(b)
 }
 
