@@ -113,7 +113,7 @@ func TestWritersOnGalera(t *testing.T) {
 		t.Helper()
 		for _, i := range writers {
 			before := w.count(i)
-			for end := time.Now().Add(90 * time.Second); w.count(i) < before+10; {
+			for end := time.Now().Add(3 * time.Minute); w.count(i) < before+10; {
 				if time.Now().After(end) {
 					t.Fatalf("%s: writer %d won %d times, after %d", what, i, w.count(i), before)
 				}
@@ -148,7 +148,7 @@ func TestWritersOnGalera(t *testing.T) {
 // openAt opens the register at a node that may not have its row yet.
 func openAt(t *testing.T, dsn string) *guard.Shared {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(2 * time.Minute); ; {
 		r, err := Open(t.Context(), dsn, guardtest.Origin)
 		if err == nil {
 			t.Cleanup(func() { r.Close() })
