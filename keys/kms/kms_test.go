@@ -11,7 +11,6 @@ import (
 	"crypto/sha256"
 	"encoding/pem"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -224,15 +223,14 @@ func hang(s standIn) (letGo func()) {
 // is back the key signs.
 func TestSlow(t *testing.T) {
 	each(t, func(t *testing.T, s standIn) {
-		var events told
-		key := open(t, s, kms.Config{Timeout: 300 * time.Millisecond, InFlight: 2, Events: events.events()})
+		key, events := openQuick(t, s, 300*time.Millisecond, 2)
 		letGo := hang(s)
 		defer letGo()
 		for range 3 {
 			begin := time.Now()
 			_, err := key.Sign(t.Context(), digest)
 			refused(t, err, "there was no answer in time")
-			if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took > 10*time.Second {
+			if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took > time.Minute {
 				t.Errorf("%v after %s", err, took)
 			}
 		}
@@ -244,10 +242,26 @@ func TestSlow(t *testing.T) {
 	})
 }
 
+// openQuick opens a key with little time for an answer, as soon as the service
+// is that quick.
+func openQuick(t *testing.T, s standIn, timeout time.Duration, inFlight int) (*kms.Key, *told) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; {
+		events := new(told)
+		key, err := kms.Open(t.Context(), s.uri, kms.Config{Timeout: timeout, InFlight: inFlight, Events: events.events()})
+		if err == nil {
+			return key, events
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // comesBack signs again and again until it is done.
 func comesBack(t *testing.T, key *kms.Key) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		_, err := key.Sign(t.Context(), digest)
 		if err == nil {
 			return
@@ -262,7 +276,7 @@ func comesBack(t *testing.T, key *kms.Key) {
 // so many.
 func TestNeverAnswered(t *testing.T) {
 	s := vault(t)
-	key := open(t, s, kms.Config{Timeout: 20 * time.Millisecond, InFlight: 1})
+	key, _ := openQuick(t, s, 50*time.Millisecond, 1)
 	letGo := hang(s)
 	defer letGo()
 	var err error
@@ -282,7 +296,8 @@ func TestTurns(t *testing.T) {
 	gone, arrived := make(chan struct{}), make(chan struct{}, 100)
 	s.meet(func(_ http.ResponseWriter, r *http.Request) bool {
 		if isSign(r) {
-			most.Store(max(most.Load(), now.Add(1)))
+			for n, m := now.Add(1), most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
 			arrived <- struct{}{}
 			<-gone
 			now.Add(-1)
@@ -333,20 +348,15 @@ func TestAwayAtTheStart(t *testing.T) {
 		begin := time.Now()
 		_, err := kms.Open(t.Context(), s.uri, kms.Config{Timeout: 150 * time.Millisecond})
 		refused(t, err, s.uri, "did not show its public key: there was no answer in time (300ms)")
-		if took := time.Since(begin); took > 10*time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("it took %s", took)
 		}
 		letGo()
 		open(t, s, kms.Config{})
 	})
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody.Close()
-	t.Setenv("VAULT_ADDR", "http://root:pa55word@"+nobody.Addr().String())
+	t.Setenv("VAULT_ADDR", "http://root:pa55word@127.0.0.1:1")
 	t.Setenv("VAULT_TOKEN", vaultToken)
-	_, err = kms.Open(t.Context(), "hashivault://rekor-v1", kms.Config{})
+	_, err := kms.Open(t.Context(), "hashivault://rekor-v1", kms.Config{})
 	refused(t, err, "hashivault://rekor-v1 did not show its public key", "connection refused")
 }
 
