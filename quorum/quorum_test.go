@@ -370,7 +370,7 @@ func TestLate(t *testing.T) {
 	quick, slow := newFake(t, log, 1), newFake(t, log, 2)
 	slow.hold = make(chan struct{})
 	late := make(chan []byte, 10)
-	w := newWitnesses(t, log, Config{Policy: policy(t, 1, quick, slow), Wait: time.Minute, Late: func(note []byte, keys []checkpoint.Verifier) {
+	w := newWitnesses(t, log, Config{Policy: policy(t, 1, quick, slow), Wait: time.Minute, Timeout: time.Hour, Late: func(note []byte, keys []checkpoint.Verifier) {
 		if len(keys) != 2 {
 			t.Errorf("%d keys", len(keys))
 		}
@@ -435,7 +435,11 @@ func TestAheadAndRemembered(t *testing.T) {
 	if note := <-told; !bytes.Equal(note, f.shows) {
 		t.Errorf("told %q", note)
 	}
-	if notes := w.Remembered(t.Context(), origin); len(notes) != 1 || !bytes.Equal(notes[0], f.shows) {
+	notes := w.Remembered(t.Context(), origin)
+	for end := time.Now().Add(time.Minute); len(notes) == 0 && time.Now().Before(end); { // it does not wait for long
+		notes = w.Remembered(t.Context(), origin)
+	}
+	if len(notes) != 1 || !bytes.Equal(notes[0], f.shows) {
 		t.Errorf("remembered %q", notes)
 	}
 }

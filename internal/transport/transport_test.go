@@ -372,7 +372,7 @@ func TestRunWaitsForRunningRequests(t *testing.T) {
 // refused waits until nobody listens at addr.
 func refused(t *testing.T, addr string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			return
