@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,18 +13,28 @@ import (
 	"testing"
 )
 
-// cutter is a proxy before a database that passes a COMMIT on and then cuts the
-// connection, so that nobody hears what became of it.
+// cutter is a proxy before a database that passes on what changes it for good, a
+// COMMIT or a checkpoint that is published, and then cuts the connection, so that
+// nobody hears what became of it.
 type cutter struct {
-	t       *testing.T
-	to      string
-	listen  net.Listener
-	commits atomic.Int64
-	cuts    atomic.Int64
+	t         *testing.T
+	to        string
+	listen    net.Listener
+	commits   cuts
+	published cuts
 }
 
-// every is after how many commits one is cut off.
-const every = 7
+// cuts counts what was passed on, and of that what was cut off.
+type cuts struct{ passed, cut atomic.Int64 }
+
+// next reports whether the one that was passed on is to be cut off.
+func (c *cuts) next(every int64) bool {
+	if c.passed.Add(1)%every != 0 {
+		return false
+	}
+	c.cut.Add(1)
+	return true
+}
 
 func newCutter(t *testing.T, to string) *cutter {
 	t.Helper()
@@ -62,16 +73,34 @@ func (c *cutter) pass(client net.Conn) {
 		if err != nil {
 			return
 		}
-		// COM_QUERY is 3.
-		commit := bytes.Contains(buf[:n], []byte("\x03COMMIT"))
 		if _, err := server.Write(buf[:n]); err != nil {
 			return
 		}
-		if commit && c.commits.Add(1)%every == 0 {
-			c.cuts.Add(1)
+		if c.cuts(buf[:n]) {
 			return
 		}
 	}
+}
+
+// cuts reports whether the connection ends after a packet.
+func (c *cutter) cuts(packet []byte) bool {
+	const query, execute = 0x03, 0x17 // COM_QUERY and COM_STMT_EXECUTE, after the packet's length and number
+	switch {
+	case len(packet) < 5:
+		return false
+	case packet[4] == query && bytes.HasPrefix(packet[5:], []byte("COMMIT")):
+		return c.commits.next(7)
+	case packet[4] == execute && bytes.Contains(packet, []byte("\n\n— ")): // a note's first signature
+		return c.published.next(7)
+	}
+	return false
+}
+
+func atLeast[N int | int64](n, want N) error {
+	if n < want {
+		return fmt.Errorf("%d, and not %d", n, want)
+	}
+	return nil
 }
 
 // TestCutInTheMiddleOfACommit loses the answers to commits of one server, while
@@ -92,16 +121,18 @@ func TestCutInTheMiddleOfACommit(t *testing.T) {
 	keys := a.vkey()
 	la, lb := newLedger(t), newLedger(t)
 	la.prefix, lb.prefix = "cut ", "whole "
-	stopA, stopB := la.load(12, a.client(keys)), lb.load(12, b.client(keys))
-	eventually(t, "adds through the cut connection", func() error {
-		if n, cuts := la.len(), cut.cuts.Load(); n < 300 || cuts < 20 {
-			return fmt.Errorf("%d adds, %d cuts", n, cuts)
-		}
-		return nil
+	stopA := la.load(12, a.client(keys))
+	eventually(t, "publications through the cut connection", func() error { // while nobody else publishes
+		return atLeast(cut.published.cut.Load(), 10)
+	})
+	commits, adds := cut.commits.cut.Load(), la.len()
+	stopB := lb.load(12, b.client(keys))
+	eventually(t, "commits through the cut connection", func() error {
+		return errors.Join(atLeast(cut.commits.cut.Load(), commits+20), atLeast(la.len(), adds+300))
 	})
 	stopA()
 	stopB()
-	t.Logf("%d and %d entries, %d commits cut off", la.len(), lb.len(), cut.cuts.Load())
+	t.Logf("%d and %d entries, %d commits and %d publications cut off", la.len(), lb.len(), cut.commits.cut.Load(), cut.published.cut.Load())
 	la.settle(b.client(keys))
 	lb.settle(b.client(keys))
 	a.stop()
