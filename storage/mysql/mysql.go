@@ -202,8 +202,15 @@ var ErrFollows = errors.New("the database server replicates from another at pres
 	"name the primary in the DSN; or, if this is to be the primary, let it catch up and then STOP SLAVE")
 
 // newest implements rows.Dialect.Newest. Whoever may write on a read-only server
-// is not told that it is one, so it is asked.
+// is not told that it is one, so it is asked. It is asked last: a replica is made
+// read-only before it stops replicating for a while, and a primary takes writes
+// after it has stopped, so that who asked in the other order could take a replica
+// for a primary.
 func newest(ctx context.Context, conn *sql.Conn) (others bool, err error) {
+	n, err := following(ctx, conn)
+	if err != nil {
+		return false, err
+	}
 	vars, err := variables(ctx, conn)
 	if err != nil {
 		return false, err
@@ -211,8 +218,7 @@ func newest(ctx context.Context, conn *sql.Conn) (others bool, err error) {
 	if err := takesNone(vars); err != nil {
 		return false, err
 	}
-	n, err := following(ctx, conn)
-	if err == nil && n != "0" {
+	if n != "0" {
 		err = fmt.Errorf("%w (Slaves_running is %s)", ErrFollows, n)
 	}
 	return on(vars["wsrep_on"]), err
