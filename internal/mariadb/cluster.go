@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -37,15 +38,17 @@ func StartCluster(ctx context.Context, n int, args ...string) (*Cluster, error) 
 		return nil, err
 	}
 	c := &Cluster{}
-	for range n {
-		if err := c.prepare(ctx); err != nil {
+	addrs, err := freeport.Addrs(4 * n) // together, so that no two are the same
+	if err != nil {
+		return nil, err
+	}
+	for i := range n {
+		if err := c.prepare(ctx, addrs[i], addrs[n+i]); err != nil {
 			return nil, errors.Join(err, c.Remove())
 		}
 	}
 	for i, node := range c.Nodes {
-		if err := c.configure(i, provider, args); err != nil {
-			return nil, errors.Join(err, c.Remove())
-		}
+		c.configure(i, provider, addrs[2*n+i], addrs[3*n+i], args)
 		if i == 0 {
 			node.once = []string{"--wsrep-new-cluster"}
 		}
@@ -66,9 +69,10 @@ func galera() (string, error) {
 	return "", ErrNoGalera
 }
 
-// prepare makes one more node. The databases of the second and later come from
-// the first when they join.
-func (c *Cluster) prepare(ctx context.Context) error {
+// prepare makes one more node, with the addresses where it listens for clients
+// and for the others. The databases of the second and later come from the first
+// when they join.
+func (c *Cluster) prepare(ctx context.Context, clients, group string) error {
 	s, err := create(ctx, len(c.Nodes) == 0)
 	if s != nil {
 		c.Nodes = append(c.Nodes, s)
@@ -77,8 +81,12 @@ func (c *Cluster) prepare(ctx context.Context) error {
 		return err
 	}
 	s.allowRoot()
-	port, err := freeport.Port()
-	c.group = append(c.group, "127.0.0.1:"+strconv.Itoa(port))
+	c.group = append(c.group, group)
+	_, port, err := net.SplitHostPort(clients)
+	if err != nil {
+		return err
+	}
+	s.port, err = strconv.Atoi(port)
 	return err
 }
 
@@ -92,24 +100,17 @@ func (s *Server) allowRoot() {
 	}
 }
 
-func (c *Cluster) configure(i int, provider string, args []string) error {
-	incremental, err := freeport.Port()
-	if err != nil {
-		return err
-	}
-	transfer, err := freeport.Port()
-	if err != nil {
-		return err
-	}
+// configure gives a node its options, with the addresses where it receives what it
+// lacks of the databases, or all of them.
+func (c *Cluster) configure(i int, provider, incremental, transfer string, args []string) {
 	c.Nodes[i].args = append([]string{
 		"--wsrep-on=ON", "--binlog-format=ROW", "--wsrep-provider=" + provider, "--wsrep-sst-method=rsync",
 		"--wsrep-cluster-address=gcomm://" + strings.Join(c.group, ","), "--wsrep-node-address=127.0.0.1",
-		"--wsrep-sst-receive-address=127.0.0.1:" + strconv.Itoa(transfer),
-		"--wsrep-provider-options=gmcast.listen_addr=tcp://" + c.group[i] + ";ist.recv_addr=127.0.0.1:" + strconv.Itoa(incremental) +
+		"--wsrep-sst-receive-address=" + transfer,
+		"--wsrep-provider-options=gmcast.listen_addr=tcp://" + c.group[i] + ";ist.recv_addr=" + incremental +
 			";evs.keepalive_period=PT0.2S;evs.inactive_check_period=PT0.1S;evs.suspect_timeout=PT1S;evs.inactive_timeout=PT2S;evs.install_timeout=PT2S" +
 			";gmcast.peer_timeout=PT1S;gmcast.time_wait=PT0.5S;gcache.size=32M;pc.recovery=false",
 	}, args...)
-	return nil
 }
 
 // start starts a node and waits until it is part of the cluster.
