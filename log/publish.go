@@ -42,6 +42,9 @@ type publisher struct {
 	version    int64
 	uncosigned bool
 	apart      bool // the row has another note of the tree that we show
+	// owed is the size that was durable when the log started, to be published
+	// though nobody waits for it: an empty log has its first checkpoint.
+	owed int64
 	// kept is when a checkpoint was last put into the history.
 	kept time.Time
 
@@ -88,6 +91,9 @@ func (p *publisher) needs() int64 {
 	return size
 }
 
+// due is the size that is to be published.
+func (p *publisher) due() int64 { return max(p.needs(), p.owed) }
+
 // settle answers the batches that the published size covers.
 func (p *publisher) settle(size int64) {
 	p.mu.Lock()
@@ -122,7 +128,7 @@ func (p *publisher) run(ctx context.Context, appended <-chan struct{}) {
 		case err == nil:
 			// Somebody published, or there is nothing to publish. That another
 			// replica has the lease mends nothing yet.
-			if p.version != version || p.needs() <= p.published() {
+			if p.version != version || p.due() <= p.published() {
 				wait = newBackoff()
 				p.l.failing(stagePublish, nil)
 			}
@@ -207,7 +213,7 @@ func (p *publisher) step(ctx context.Context) error {
 	if err := p.judgeRemembered(ctx); err != nil {
 		return err
 	}
-	if p.needs() <= p.published() {
+	if p.due() <= p.published() {
 		// Not while entries wait, nor at once when a cosignature has come (it is
 		// no reason to wake up): the next checkpoint will mostly take this one's
 		// place, and a write of its own would hold that up.
@@ -245,7 +251,7 @@ func (p *publisher) watch(ctx context.Context) error {
 // published, and the poison is recorded if that failed before.
 func (p *publisher) idlePoisoned(ctx context.Context) error {
 	p.mu.Lock()
-	p.waiting = nil
+	p.waiting, p.owed = nil, -1
 	p.mu.Unlock()
 	if p.l.unrecorded() {
 		p.l.recordPoison(ctx)

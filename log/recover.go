@@ -9,9 +9,9 @@ import (
 	"indelible/storage"
 )
 
-// recover finds out where the log stands, for as long as that takes, and
-// publishes the checkpoint of it. A poisoned log is recovered as well, for its
-// readers. It reports false when ctx ended first.
+// recover finds out where the log stands, for as long as that takes. A poisoned
+// log is recovered as well, for its readers. It reports false when ctx ended
+// first.
 func (l *Log) recover(ctx context.Context, a *appender, p *publisher) bool {
 	a.out, p.wake = p, make(chan struct{}, 1)
 	l.remembered.onPut(p.rouse)
@@ -28,7 +28,6 @@ func (l *Log) recover(ctx context.Context, a *appender, p *publisher) bool {
 			return true
 		}
 		l.failing(stageStart, err)
-		p.release(context.WithoutCancel(ctx)) // others may be able to publish
 		if !wait.sleep(ctx) {
 			return false
 		}
@@ -57,38 +56,10 @@ func (l *Log) start(ctx context.Context, a *appender, p *publisher) error {
 	if err := l.checkPublished(ctx, p, registered); err != nil {
 		return err
 	}
-	if err := l.askRemembered(ctx); err != nil {
-		return err
-	}
-	if l.refusal() != nil {
-		return nil
-	}
-	// What was durable but not published when the last process ended is
-	// published now, and an empty log its first checkpoint.
-	if p.published() == head.Size {
-		return nil
-	}
-	return p.publishAlone(ctx)
-}
-
-// publishAlone publishes if no other replica does.
-func (p *publisher) publishAlone(ctx context.Context) error {
-	held, err := p.holdLease(ctx)
-	if err != nil {
-		return err
-	}
-	if held {
-		err = p.publish(ctx)
-	} else {
-		err = p.follow(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	if p.published() < 0 {
-		return fmt.Errorf("replica %s is about to publish the first checkpoint", p.lease.Holder)
-	}
-	return nil
+	// Not published here: that may take until witnesses come back, and appending
+	// does not wait for them.
+	p.owed = head.Size
+	return l.askRemembered(ctx)
 }
 
 // checkRecord makes sure that the database still holds the log we were
@@ -134,9 +105,9 @@ func (l *Log) edgeOf(ctx context.Context, registered guard.Head) (merkle.Edge, e
 }
 
 // checkPublished shows the published checkpoint, if there is one and it may be
-// shown. Nothing is
-// published that is not registered first, so a checkpoint beyond the register
-// means that the register is not what it was, or not the log's only one.
+// shown. Nothing is published that is not registered first, so a checkpoint
+// beyond the register means that the register is not what it was, or not the
+// log's only one.
 func (l *Log) checkPublished(ctx context.Context, p *publisher, registered guard.Head) error {
 	pub, err := l.cfg.Store.Published(ctx, l.cfg.Record.ID)
 	if err != nil {
