@@ -187,25 +187,6 @@ func (p *policyParser) log(args []string) error {
 	return nil
 }
 
-// Warnings says, one sentence each, which witnesses may be one: a quorum counts
-// the keys of a witness that has two as if they were of two. A policy may do so;
-// whoever wrote it may not know.
-func (p *Policy) Warnings() []string {
-	var all []string
-	for i, a := range p.Witnesses {
-		for _, b := range p.Witnesses[:i] {
-			url := strings.TrimRight(a.URL, "/")
-			switch {
-			case a.Key.Name() == b.Key.Name():
-				all = append(all, fmt.Sprintf("witnesses %q and %q have keys of one name, %q: if they are one witness, the quorum counts it twice", b.Name, a.Name, a.Key.Name()))
-			case url != "" && url == strings.TrimRight(b.URL, "/"):
-				all = append(all, fmt.Sprintf("witnesses %q and %q have one URL, %q: if they are one witness, the quorum counts it twice", b.Name, a.Name, a.URL))
-			}
-		}
-	}
-	return all
-}
-
 func (p *policyParser) witness(args []string) error {
 	if len(args) != 2 && len(args) != 3 {
 		return malformed("line: witness has %d fields; it is: witness <name> <vkey> [<url>]", len(args))

@@ -80,7 +80,7 @@ func readPolicy(file string) (*checkpoint.Policy, error) {
 }
 
 // givenLogs are the keys of the logs that the flags name; none if they name
-// none.
+// none. It says what a policy is weaker in than it looks.
 func (p *program) givenLogs() ([]checkpoint.Verifier, *checkpoint.Policy, error) {
 	switch {
 	case p.logKey != "":
@@ -94,6 +94,9 @@ func (p *program) givenLogs() ([]checkpoint.Verifier, *checkpoint.Policy, error)
 		var list []checkpoint.Verifier
 		for _, l := range policy.Logs {
 			list = append(list, l.Key)
+		}
+		for _, w := range policy.Warnings() {
+			fmt.Fprintf(p.stderr, "warning: --policy: %s\n", harmless(w))
 		}
 		return list, policy, nil
 	}

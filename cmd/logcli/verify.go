@@ -301,14 +301,12 @@ func (p *program) open(file string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// verdict prints what was found, and what a policy is weaker in than it looks.
+// verdict prints what was found; in JSON, what a policy is weaker in than it
+// looks as well, which givenLogs has said.
 func (p *program) verdict(file string, r verify.Result, policy *checkpoint.Policy) error {
 	var warnings []string
 	if policy != nil {
 		warnings = policy.Warnings()
-	}
-	for _, w := range warnings {
-		fmt.Fprintf(p.stderr, "warning: --policy: %s\n", harmless(w))
 	}
 	if p.output == "json" {
 		exit := exitDone

@@ -113,7 +113,11 @@ func warnWitnesses(v config.Values, parts *opened, logger *slog.Logger) {
 	if err != nil || policy == nil {
 		return
 	}
-	for _, w := range policy.Warnings() {
+	own, err := parts.verifiers()
+	if err != nil {
+		return
+	}
+	for _, w := range policy.Warnings(own...) {
 		logger.Warn("--witness-policy: " + w)
 	}
 	if v.Bool("witness-fail-open") {
