@@ -108,7 +108,10 @@ func openStore(ctx context.Context, v config.Values, create bool) (storage.Store
 		if err != nil {
 			return nil, err
 		}
-		store, err := mysql.Open(ctx, dsn, mysql.Options{Migrate: create})
+		store, err := mysql.Open(ctx, dsn, mysql.Options{
+			Migrate: create,
+			Waiting: func(what string) { fmt.Fprintln(os.Stderr, "Waiting for", what) },
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -45,6 +45,8 @@ var _ storage.Store = (*Store)(nil)
 type Options struct {
 	// Migrate creates or updates the schema; else it is only checked.
 	Migrate bool
+	// Waiting is told what Migrate waits for, when it does. It may be left out.
+	Waiting func(what string)
 	// Readers is how many connections read at once; 16. A few more write.
 	Readers int
 	// Abandoned is after what time the server ends the transaction of a client
@@ -87,7 +89,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	}
 	s := &Store{rows.New(read, write, dialect())}
 	if o.Migrate {
-		err = s.Migrate(ctx, schema())
+		err = s.Migrate(ctx, schema(), o.Waiting)
 	} else {
 		err = s.check(ctx)
 	}

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -80,6 +81,36 @@ func TestSchema(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), dsn, Options{}); err == nil || !strings.Contains(err.Error(), "newer program") {
 		t.Fatalf("a schema from the future: %v", err)
+	}
+}
+
+// A migration whose process was killed is taken up soon, and meanwhile it is said
+// what is waited for.
+func TestMigrationKilled(t *testing.T) {
+	server := start(t)
+	dsn := database(t, server, "killed")
+	open(t, dsn).Close()
+	if err := server.Exec(t.Context(), `DELETE FROM killed.schema_versions`,
+		`UPDATE killed.schema_lease SET holder = 'killed', expires_at = UNIX_TIMESTAMP() * 1000 + 2000`); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	s, err := Open(t.Context(), dsn, Options{Migrate: true, Waiting: func(what string) { told = append(told, what) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if len(told) != 1 || !strings.Contains(told[0], "another process") {
+		t.Errorf("it says that it waits for %q", told)
+	}
+	left := int64(0)
+	db, err := sql.Open("mysql", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow(`SELECT expires_at - UNIX_TIMESTAMP() * 1000 FROM schema_lease`).Scan(&left); err != nil || left > 15_000 {
+		t.Errorf("one that is killed now is waited for %d ms: %v", left, err)
 	}
 }
 

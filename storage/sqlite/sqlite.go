@@ -86,7 +86,7 @@ func open(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, errors.Join(err, write.Close())
 	}
 	s := &Store{Store: rows.New(read, write, dialect(path))}
-	if err := s.Migrate(ctx, schema()); err != nil {
+	if err := s.Migrate(ctx, schema(), nil); err != nil {
 		return nil, errors.Join(err, s.Store.Close())
 	}
 	return s, nil
@@ -109,6 +109,7 @@ func (s *Store) Close() error { return errors.Join(s.Store.Close(), s.lock.Close
 
 func dialect(path string) rows.Dialect {
 	return rows.Dialect{
+		Alone: true, // by the lock file
 		// The writer's transactions are all BEGIN IMMEDIATE: they hold the one
 		// write lock from the start.
 		LeafIndex: ` INDEXED BY entries_by_leaf`,

@@ -28,40 +28,62 @@ type Schema struct {
 // ErrSchema: the database's schema is not one that this program can use.
 var ErrSchema = errors.New("the database's schema does not fit this program")
 
-// migrationLease is after what time another process takes over a migration.
-const migrationLease = 2 * time.Minute
+// migrationLease is after what time another process takes over a migration from
+// one that was killed. It is renewed all the while.
+const migrationLease = 10 * time.Second
 
 // Migrate brings the schema to this program's version. Of several processes one
-// does, and the others wait.
-func (s *Store) Migrate(ctx context.Context, schema Schema) error {
+// does, and the others wait, which is told once to waiting, if that is given.
+func (s *Store) Migrate(ctx context.Context, schema Schema, waiting func(what string)) error {
 	for _, q := range schema.Bootstrap {
 		if _, err := s.write.ExecContext(ctx, q); err != nil {
 			return fmt.Errorf("create the schema: %w", err)
 		}
 	}
-	holder := rand.Text()
-	if err := s.awaitMigrationLease(ctx, holder); err != nil {
+	if done, err := s.migrated(ctx, schema); done || err != nil {
 		return err
 	}
-	err := s.migrate(ctx, schema, holder)
-	_, release := s.write.ExecContext(context.WithoutCancel(ctx), `UPDATE schema_lease SET holder = '' WHERE id = 1 AND holder = ?`, holder)
-	return errors.Join(err, release)
+	holder := rand.Text()
+	err := s.awaitMigrationLease(ctx, holder, waiting)
+	if err == nil {
+		stop := s.keepMigrationLease(ctx, holder)
+		err = s.migrate(ctx, schema, holder)
+		stop()
+	}
+	return errors.Join(err, s.releaseMigrationLease(ctx, holder)) // which may be ours after an error, too
 }
 
-func (s *Store) awaitMigrationLease(ctx context.Context, holder string) error {
+// migrated reports whether there is nothing to do.
+func (s *Store) migrated(ctx context.Context, schema Schema) (bool, error) {
+	have, oldest, err := s.version(ctx)
+	want := len(schema.Migrations)
+	if err == nil && oldest > want {
+		err = tooNew(have, oldest, want)
+	}
+	return have >= want, err
+}
+
+func (s *Store) awaitMigrationLease(ctx context.Context, holder string, waiting func(string)) error {
 	now := s.dialect.NowMillis
 	_, err := s.write.ExecContext(ctx, `INSERT INTO schema_lease (id, holder, expires_at) VALUES (1, '', 0)`)
 	if err != nil && !s.dialect.Duplicate(err) {
 		return fmt.Errorf("schema lease: %w", err)
 	}
+	take := `UPDATE schema_lease SET holder = ?, expires_at = ` + now + ` + ? WHERE id = 1`
+	if !s.dialect.Alone {
+		take += ` AND (holder = '' OR expires_at < ` + now + `)`
+	}
 	for {
-		res, err := s.write.ExecContext(ctx, `UPDATE schema_lease SET holder = ?, expires_at = `+now+` + ? WHERE id = 1 AND (holder = '' OR expires_at < `+now+`)`,
-			holder, migrationLease.Milliseconds())
+		res, err := s.write.ExecContext(ctx, take, holder, migrationLease.Milliseconds())
 		if err != nil {
 			return fmt.Errorf("schema lease: %w", err)
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 1 {
 			return err
+		}
+		if waiting != nil {
+			waiting(fmt.Sprintf("another process that makes the database's tables, or %v since it was killed", migrationLease))
+			waiting = nil
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -69,6 +91,33 @@ func (s *Store) awaitMigrationLease(ctx context.Context, holder string) error {
 			return fmt.Errorf("waiting for another process that migrates the schema: %w", ctx.Err())
 		}
 	}
+}
+
+// keepMigrationLease renews the lease until it is stopped: a statement may take
+// hours. Whether it is still ours is asked before each statement.
+func (s *Store) keepMigrationLease(ctx context.Context, holder string) (stop func()) {
+	if s.dialect.Alone {
+		return func() {}
+	}
+	ctx, stop = context.WithCancel(ctx)
+	go func() {
+		for tick := time.Tick(migrationLease / 5); ; {
+			select {
+			case <-tick:
+				s.renewMigrationLease(ctx, holder) // or it is tried again
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return stop
+}
+
+func (s *Store) releaseMigrationLease(ctx context.Context, holder string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), migrationLease)
+	defer cancel()
+	_, err := s.write.ExecContext(ctx, `UPDATE schema_lease SET holder = '' WHERE id = 1 AND holder = ?`, holder)
+	return err
 }
 
 func (s *Store) migrate(ctx context.Context, schema Schema, holder string) error {
@@ -88,9 +137,8 @@ func (s *Store) migrate(ctx context.Context, schema Schema, holder string) error
 	return nil
 }
 
-// step leads to a version. The lease is renewed before each statement: one that
-// runs for longer than the lease (a large table altered) may be overtaken by
-// another process, which runs the same statements to the same end.
+// step leads to a version. Whoever lost the lease all the same runs the same
+// statements to the same end as the process that has it.
 func (s *Store) step(ctx context.Context, m Migration, version int, holder string) error {
 	for _, q := range m.Statements {
 		if err := s.renewMigrationLease(ctx, holder); err != nil {

@@ -27,6 +27,9 @@ type Dialect struct {
 	LeafIndex string
 	// NowMillis is an expression for the database's time, Unix milliseconds.
 	NowMillis string
+	// Alone says that no other process has the database: one that seems to be at
+	// work on it has ended.
+	Alone bool
 	// Isolation is what every transaction asks for.
 	Isolation sql.IsolationLevel
 	// Duplicate reports a violated unique key.
