@@ -31,7 +31,7 @@ func (p *program) initCommand() *cobra.Command {
 		defer parts.close()
 		v1Key := ""
 		if v.Bool("rekor-v1") {
-			if v1Key, err = parts.describeRekorV1Key(ctx, v, newLogger(p.stderr, v.Text("log-level"))); err != nil {
+			if v1Key, err = parts.describeRekorV1Key(ctx, v, p.logger(v)); err != nil {
 				return err
 			}
 		}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +34,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal the second one has its usual effect: at once.
 	context.AfterFunc(ctx, stop)
-	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	said := &libraries{now: time.Now}
+	said.listen()
+	p := &program{getenv: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr, libraries: said}
+	err := p.run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "logserver:", err)
@@ -45,14 +50,14 @@ type program struct {
 	getenv         func(string) (string, bool)
 	stdout, stderr io.Writer
 	configFile     string
+	libraries      *libraries // nil: what they say is nobody's affair
 }
 
-func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) error {
-	p := &program{getenv: getenv, stdout: stdout, stderr: stderr}
+func (p *program) run(ctx context.Context, args []string) error {
 	root := p.command()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
 	return root.ExecuteContext(ctx)
 }
 
@@ -103,6 +108,15 @@ func (p *program) load(cmd *cobra.Command) (config.Values, error) {
 		return v, err
 	}
 	return v, check(v)
+}
+
+// logger makes the one that all is written down with.
+func (p *program) logger(v config.Values) *slog.Logger {
+	logger := newLogger(p.stderr, v.Text("log-level"))
+	if p.libraries != nil {
+		p.libraries.to.Store(logger)
+	}
+	return logger
 }
 
 // version is what the binary was built from.

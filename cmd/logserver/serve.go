@@ -31,7 +31,7 @@ import (
 
 // serve runs the log until ctx ends.
 func (p *program) serve(ctx context.Context, v config.Values) error {
-	logger := newLogger(p.stderr, v.Text("log-level"))
+	logger := p.logger(v)
 	// On MySQL a log is made by init alone: a wrong DSN must not make a second
 	// history.
 	parts, err := open(ctx, v, v.Text("storage") == "sqlite", false)
