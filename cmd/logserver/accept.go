@@ -63,7 +63,7 @@ func (p *program) accept(ctx context.Context, v config.Values, a acceptance) err
 	if err != nil {
 		return err
 	}
-	o, err := openAnyway(ctx, v)
+	o, err := openAnyway(ctx, v, changing)
 	if err != nil {
 		return err
 	}

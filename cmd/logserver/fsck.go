@@ -22,7 +22,8 @@ func (p *program) fsckCommand() *cobra.Command {
 		Use:   "fsck",
 		Short: "Audit the database: entries, hashes, tiles, tree head, checkpoint, register",
 		Long: "Audit the database: entries, hashes, tiles, tree head, checkpoint. It is compared with what the register, and\n" +
-			"the witnesses of --witness-policy, all of whom are asked, know was signed.",
+			"the witnesses of --witness-policy, all of whom are asked, know was signed. It only reads, and runs beside a\n" +
+			"server; what is appended meanwhile is not looked at.",
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
@@ -31,11 +32,14 @@ func (p *program) fsckCommand() *cobra.Command {
 		if output != "text" && output != "json" {
 			return fmt.Errorf("--output %q: it is text or json", output)
 		}
-		o, err := open(ctx, v, false, false)
+		o, err := openAnyway(ctx, v, reading)
 		if err != nil {
 			return err
 		}
 		defer o.close()
+		if o.lost != nil {
+			return o.lost
+		}
 		s, err := stand(ctx, v, o)
 		if err != nil {
 			return err
@@ -68,7 +72,7 @@ func (p *program) verdict(output, origin string, size int64, err error) error {
 // audit checks everything that the database holds of a log, and compares it
 // with what others know was signed.
 func (p *program) audit(ctx context.Context, o *opened, s standing) (int64, error) {
-	src := &source{store: o.store, logID: o.record.ID}
+	src := &source{store: o.store, logID: o.record.ID, size: s.head.Size}
 	if _, err := fsck.Check(ctx, src, s.head.Size, s.head.Root, p.progress(s.head.Size)); err != nil {
 		return s.head.Size, err
 	}
@@ -111,7 +115,7 @@ func checkHead(ctx context.Context, o *opened, head storage.Head) error {
 // checkPublished checks the published checkpoint and all that were kept: the
 // log's signature, and that the tree contains them.
 func checkPublished(ctx context.Context, o *opened, published storage.Published) error {
-	if published.Version == 0 {
+	if published.Version == 0 { // nothing was
 		return nil
 	}
 	const page = 100
@@ -122,8 +126,12 @@ func checkPublished(ctx context.Context, o *opened, published storage.Published)
 			return err
 		}
 		more := len(history) == page
-		if !more {
-			history = append(history, published)
+		if !more { // only now, since a server may be publishing
+			newest, err := o.store.Published(ctx, o.record.ID)
+			if err != nil {
+				return err
+			}
+			history = append(history, newest)
 		}
 		for _, h := range history {
 			if edge, err = checkOne(ctx, o, edge, h); err != nil {
@@ -163,6 +171,7 @@ func checkOne(ctx context.Context, o *opened, edge merkle.Edge, h storage.Publis
 type source struct {
 	store storage.Store
 	logID int64
+	size  int64 // of the tree that is audited; a server may let it grow meanwhile
 }
 
 func (s *source) Entries(ctx context.Context, start, end int64) ([][]byte, error) {
@@ -209,8 +218,40 @@ func (s *source) Tile(ctx context.Context, t merkle.Tile) ([]byte, error) {
 		return s.store.Tile(ctx, s.logID, t.Level, t.Index)
 	}
 	e, err := s.store.Edge(ctx, s.logID, t.Level)
-	if err == nil && e.Index != t.Index {
+	if err == nil && e.Index == t.Index && len(e.Hashes) == t.Width*merkle.HashSize {
+		return e.Hashes, nil
+	}
+	head, unread := s.store.Head(ctx, s.logID)
+	switch {
+	case unread != nil:
+		return nil, unread
+	case head.Size > s.size:
+		return s.grown(ctx, t)
+	case err == nil && e.Index != t.Index:
 		err = fmt.Errorf("the edge of level %d is of tile %d, not %d: %w", t.Level, e.Index, t.Index, storage.ErrCorrupt)
 	}
 	return e.Hashes, err
+}
+
+// grown reads the beginning of a tile that was the edge of its level when the
+// audit began. A server is at work: the tile has more hashes, or is full.
+func (s *source) grown(ctx context.Context, t merkle.Tile) ([]byte, error) {
+	width := t.Width * merkle.HashSize
+	for range 2 { // it may be filled between the two looks
+		full, err := s.store.Tile(ctx, s.logID, t.Level, t.Index)
+		if err == nil {
+			return full[:min(width, len(full))], nil
+		}
+		if !errors.Is(err, storage.ErrNotFound) {
+			return nil, err
+		}
+		e, err := s.store.Edge(ctx, s.logID, t.Level)
+		if err == nil && e.Index == t.Index {
+			return e.Hashes[:min(width, len(e.Hashes))], nil
+		}
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("tile %d of level %d is neither full nor its level's edge: %w", t.Index, t.Level, storage.ErrCorrupt)
 }

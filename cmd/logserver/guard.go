@@ -20,7 +20,9 @@ import (
 func (p *program) guardCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "guard", Short: "See what is known where, and end the poisoned state"}
 	cmd.AddCommand(p.clearCommand(), p.acceptCommand(), &cobra.Command{
-		Use: "status", Short: "Print what the database, the register and the witnesses know", Args: cobra.NoArgs, RunE: p.with(p.guardStatus),
+		Use: "status", Short: "Print what the database, the register and the witnesses know",
+		Long: "Print what the database, the register and the witnesses of --witness-policy know. It only reads, and runs\nbeside a server.",
+		Args: cobra.NoArgs, RunE: p.with(p.guardStatus),
 	})
 	return cmd
 }
@@ -62,7 +64,7 @@ func operator() string {
 }
 
 func (p *program) guardStatus(ctx context.Context, v config.Values) error {
-	o, err := openAnyway(ctx, v)
+	o, err := openAnyway(ctx, v, reading)
 	if err != nil {
 		return err
 	}

@@ -100,8 +100,17 @@ func dsnOf(v config.Values) (string, error) {
 	return v.Text("mysql-dsn"), nil
 }
 
-// openStore opens the database; create says whether it may be made.
-func openStore(ctx context.Context, v config.Values, create bool) (storage.Store, error) {
+// access is what a database is opened for.
+type access int
+
+const (
+	reading  access = iota // beside a server that runs
+	changing               // with the lock that keeps others away, where there is one
+	creating               // the same, and it may be made
+)
+
+// openStore opens the database.
+func openStore(ctx context.Context, v config.Values, to access) (storage.Store, error) {
 	switch v.Text("storage") {
 	case "mysql":
 		dsn, err := dsnOf(v)
@@ -109,7 +118,7 @@ func openStore(ctx context.Context, v config.Values, create bool) (storage.Store
 			return nil, err
 		}
 		store, err := mysql.Open(ctx, dsn, mysql.Options{
-			Migrate: create,
+			Migrate: to == creating,
 			Waiting: func(what string) { fmt.Fprintln(os.Stderr, "Waiting for", what) },
 		})
 		if err != nil {
@@ -117,16 +126,30 @@ func openStore(ctx context.Context, v config.Values, create bool) (storage.Store
 		}
 		return store, nil
 	default:
-		p := pathsOf(v)
-		if _, err := os.Stat(p.db); err != nil && !create {
-			return nil, fmt.Errorf("there is no log in %s: %w", p.dir, err)
-		}
-		store, err := sqlite.Open(ctx, p.db, sqlite.Options{})
+		return openSQLite(ctx, pathsOf(v), to)
+	}
+}
+
+func openSQLite(ctx context.Context, p paths, to access) (storage.Store, error) {
+	if _, err := os.Stat(p.db); err != nil && to != creating {
+		return nil, fmt.Errorf("there is no log in %s: %w", p.dir, err)
+	}
+	if to == reading {
+		store, err := sqlite.OpenBeside(ctx, p.db)
 		if err != nil {
 			return nil, err
 		}
 		return store, nil
 	}
+	store, err := sqlite.Open(ctx, p.db, sqlite.Options{})
+	if errors.Is(err, sqlite.ErrLocked) && to == changing {
+		return nil, fmt.Errorf("%w\nThis command changes the log, and no server may run beside it: stop that of %s first. "+
+			"logserver guard status and logserver fsck only read, and run beside a server", err, p.dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
 }
 
 // findLog finds the one log that is meant.
@@ -186,8 +209,9 @@ func (o *opened) close() error {
 
 // open opens a log's parts. With create, a log that is not there is made.
 func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opened, err error) {
-	p := pathsOf(v)
+	p, to := pathsOf(v), changing
 	if create {
+		to = creating
 		if err := os.MkdirAll(p.dir, 0o700); err != nil {
 			return nil, fmt.Errorf("create the data directory: %w", err)
 		}
@@ -199,7 +223,7 @@ func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opene
 			o = nil
 		}
 	}()
-	if o.store, err = openStore(ctx, v, create); err != nil {
+	if o.store, err = openStore(ctx, v, to); err != nil {
 		return o, err
 	}
 	o.record, err = findLog(ctx, o.store, v.Text("origin"))
@@ -240,7 +264,7 @@ func orphans(ctx context.Context, v config.Values, p paths, err error) error {
 }
 
 // openAnyway opens a log that exists, even one without its register.
-func openAnyway(ctx context.Context, v config.Values) (o *opened, err error) {
+func openAnyway(ctx context.Context, v config.Values, to access) (o *opened, err error) {
 	o = &opened{}
 	defer func() {
 		if err != nil {
@@ -249,7 +273,7 @@ func openAnyway(ctx context.Context, v config.Values) (o *opened, err error) {
 		}
 	}()
 	p := pathsOf(v)
-	if o.store, err = openStore(ctx, v, false); err != nil {
+	if o.store, err = openStore(ctx, v, to); err != nil {
 		return o, err
 	}
 	if o.record, err = findLog(ctx, o.store, v.Text("origin")); err != nil {

@@ -40,7 +40,7 @@ func (p *program) restore(ctx context.Context, v config.Values, from string) err
 	if from == "" {
 		return errors.New("give --from: the URL of a mirror of the log, or a directory with its files")
 	}
-	o, err := openAnyway(ctx, v)
+	o, err := openAnyway(ctx, v, changing)
 	if err != nil {
 		return err
 	}

@@ -36,8 +36,12 @@ type memory struct {
 	err    error // why nothing is known
 }
 
+// stand asks all of them. A head is in the database before the register knows
+// it, and in the register before it is published or a witness sees it. They are
+// asked the other way round, so that beside a server at work none seems to be
+// behind.
 func stand(ctx context.Context, v config.Values, o *opened) (s standing, err error) {
-	if s.head, err = o.store.LockedHead(ctx, o.record.ID); err != nil {
+	if s.witnesses, err = recall(ctx, v, o); err != nil {
 		return s, err
 	}
 	if s.published, err = o.store.Published(ctx, o.record.ID); err != nil {
@@ -49,7 +53,7 @@ func stand(ctx context.Context, v config.Values, o *opened) (s standing, err err
 			return s, err
 		}
 	}
-	s.witnesses, err = recall(ctx, v, o)
+	s.head, err = o.store.LockedHead(ctx, o.record.ID)
 	return s, err
 }
 
