@@ -53,8 +53,8 @@ func (c *Client) list(ctx context.Context, start, limit int64) ([]*pb.LoggedEntr
 	if err := c.call(ctx, http.MethodGet, path, nil, &res, answer(int(most), entryBytes)); err != nil {
 		return nil, err
 	}
-	if n := int64(len(res.GetEntries())); limit > 0 && n > limit {
-		return nil, fmt.Errorf("%w: asked for %d entries, it listed %d", ErrUntrusted, limit, n)
+	if n := int64(len(res.GetEntries())); n > most {
+		return nil, fmt.Errorf("%w: asked for up to %d entries, it listed %d", ErrUntrusted, most, n)
 	}
 	return res.GetEntries(), nil
 }

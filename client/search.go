@@ -6,10 +6,12 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	pb "indelible/api/proto/indelible/v1"
+	"indelible/checkpoint"
 	"indelible/merkle"
 )
 
@@ -39,38 +41,107 @@ type Hit struct {
 // word as well.
 type Found struct {
 	Hits       []Hit // by index
-	CompleteTo int64 // every entry below it was searched
-	TreeSize   int64 // published
+	CompleteTo int64 // every entry below it was searched; at most the tree's size
 }
 
-// Search searches the log, and yields the answer page by page.
-func (c *Client) Search(ctx context.Context, q Query) iter.Seq2[Found, error] {
+// Search searches the tree of a checkpoint, and yields the answer page by page.
+// What the log has beyond that tree is left out. Each page goes on behind the
+// one before, and an answer about more entries than the log has signed is not
+// believed, so whatever a log answers, there is an end.
+func (c *Client) Search(ctx context.Context, q Query, at checkpoint.Opened) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
-		for token, last := "", int64(-1); ; {
-			var res pb.SearchEntriesResponse
-			path := fmt.Sprintf("/v1/entries:search?%s=%s&pageSize=%d&pageToken=%s", url.QueryEscape(q.By), url.QueryEscape(q.Value), searchPage, url.QueryEscape(token))
-			err := c.call(ctx, http.MethodGet, path, nil, &res, answer(searchPage, entryBytes))
-			var f Found
-			if err == nil {
-				f, err = readFound(&res, last)
-			}
-			token = res.GetNextPageToken()
-			if !yield(f, err) || err != nil || token == "" {
+		s := search{client: c, query: q, size: at.Size, signed: at.Size, last: -1}
+		for {
+			f, err := s.next(ctx)
+			if !yield(f, err) || err != nil || s.token == "" {
 				return
 			}
-			last = f.Hits[len(f.Hits)-1].Index
 		}
+	}
+}
+
+// search is a search that is going on.
+type search struct {
+	client *Client
+	query  Query
+	size   int64  // of the tree that is searched
+	signed int64  // the greatest that a checkpoint had
+	token  string // asks for the next page; empty at the beginning, and at the end
+	last   int64  // index of the last hit
+}
+
+func (s *search) next(ctx context.Context) (Found, error) {
+	var res pb.SearchEntriesResponse
+	path := fmt.Sprintf("/v1/entries:search?%s=%s&pageSize=%d&pageToken=%s", url.QueryEscape(s.query.By), url.QueryEscape(s.query.Value), searchPage, url.QueryEscape(s.token))
+	if err := s.client.call(ctx, http.MethodGet, path, nil, &res, answer(searchPage, entryBytes)); err != nil {
+		return Found{}, err
+	}
+	f, err := readFound(&res, s.last)
+	if err == nil {
+		err = s.checkSigned(ctx, f.CompleteTo)
+	}
+	if err != nil {
+		return Found{}, err
+	}
+	s.token = res.GetNextPageToken()
+	if n := len(f.Hits); n > 0 {
+		s.last = f.Hits[n-1].Index
+	}
+	if s.last >= s.size-1 {
+		s.token = "" // the tree has no more
+	}
+	return f.upTo(s.size), nil
+}
+
+const (
+	// laterAsked is how often a checkpoint is asked for again that is behind
+	// what a search says.
+	laterAsked = 4
+	// laterPause is the first pause between two of these; each is twice as long
+	// as the one before. A replica shows what another published within a second.
+	laterPause = 300 * time.Millisecond
+)
+
+// checkSigned makes sure that the log has signed a tree of a size. It may have
+// grown since the search began, and another replica may serve the checkpoint.
+func (s *search) checkSigned(ctx context.Context, size int64) error {
+	for asked := 0; size > s.signed; asked++ {
+		if asked == laterAsked {
+			return fmt.Errorf("%w: the search was said to be complete up to %d entries, and the log's checkpoint has %d", ErrUntrusted, size, s.signed)
+		}
+		if asked > 0 {
+			if err := pause(ctx, laterPause<<(asked-1)); err != nil {
+				return err
+			}
+		}
+		o, err := s.client.Checkpoint(ctx)
+		if err != nil {
+			return err
+		}
+		s.signed = max(s.signed, o.Size)
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
 // readFound checks a page: it comes after the last entry of the page before.
 func readFound(res *pb.SearchEntriesResponse, last int64) (Found, error) {
-	f := Found{CompleteTo: res.GetCompleteTo(), TreeSize: res.GetTreeSize()}
+	f := Found{CompleteTo: res.GetCompleteTo()}
 	if n := len(res.GetEntries()); n > searchPage || n == 0 && res.GetNextPageToken() != "" {
 		return f, fmt.Errorf("%w: a page of %d entries; it has 1 to %d where there are more", ErrUntrusted, n, searchPage)
 	}
-	if f.CompleteTo < 0 || f.CompleteTo > f.TreeSize {
-		return f, fmt.Errorf("%w: the search is complete up to %d of %d entries", ErrUntrusted, f.CompleteTo, f.TreeSize)
+	if f.CompleteTo < 0 || f.CompleteTo > res.GetTreeSize() {
+		return f, fmt.Errorf("%w: the search is complete up to %d of %d entries", ErrUntrusted, f.CompleteTo, res.GetTreeSize())
 	}
 	for _, e := range res.GetEntries() {
 		index := e.GetIndex()
@@ -85,18 +156,24 @@ func readFound(res *pb.SearchEntriesResponse, last int64) (Found, error) {
 	return f, nil
 }
 
-// Prove proves that what was found is in the log: in its newest checkpoint.
-func (c *Client) Prove(ctx context.Context, hits []Hit) ([]Logged, error) {
-	o, err := c.Checkpoint(ctx)
-	if err != nil {
-		return nil, err
+// upTo is the part of a page that is about a tree of a size.
+func (f Found) upTo(size int64) Found {
+	n := len(f.Hits)
+	for n > 0 && f.Hits[n-1].Index >= size {
+		n--
 	}
-	p := prover{client: c, at: o, nodes: map[merkle.Tile]*merkle.Nodes{}}
+	return Found{Hits: f.Hits[:n], CompleteTo: min(f.CompleteTo, size)}
+}
+
+// Prove proves that what was found is in the tree of a checkpoint.
+func (c *Client) Prove(ctx context.Context, hits []Hit, at checkpoint.Opened) ([]Logged, error) {
+	p := prover{client: c, at: at, nodes: map[merkle.Tile]*merkle.Nodes{}}
 	if err := p.prefetch(ctx, hits); err != nil {
 		return nil, err
 	}
 	list := make([]Logged, len(hits))
 	for i, h := range hits {
+		var err error
 		if list[i], err = p.prove(ctx, h.Index, &pb.LoggedEntry{Canonical: h.Canonical, IntegratedAt: h.IntegratedAt}); err != nil {
 			return nil, err
 		}

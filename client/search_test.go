@@ -15,7 +15,7 @@ func TestReadFound(t *testing.T) {
 		}
 		return p
 	}
-	if f, err := readFound(page(7, 9, "x", 3, 6), 2); err != nil || len(f.Hits) != 2 || f.Hits[1].Index != 6 || f.CompleteTo != 7 || f.TreeSize != 9 {
+	if f, err := readFound(page(7, 9, "x", 3, 6), 2); err != nil || len(f.Hits) != 2 || f.Hits[1].Index != 6 || f.CompleteTo != 7 {
 		t.Fatal(f, err)
 	}
 	many := make([]int64, searchPage+1)

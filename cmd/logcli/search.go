@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
 	"indelible/keys"
@@ -38,8 +41,9 @@ func (p *program) searchCommand() *cobra.Command {
 			"not by the artifact.\n\n" +
 			"That none is missing is the log's word, up to the size that it names. With\n" +
 			"--verify that is proven too: every entry of the log is fetched, and looked\n" +
-			"through here. Then --timeout does not apply. Exit code 1 means that the search\n" +
-			"left something out, or found what is not there.",
+			"through here; a large log takes a longer --timeout. Exit code 1 means that the\n" +
+			"search left something out, found what is not there, or is behind the log by more\n" +
+			"than a moment; what only the look through the log found is printed as such.",
 		Example: "  logcli search --artifact release.tar.gz\n  logcli search --bundle release.att.sigstore.json\n  logcli search --subject jane@example.com --verify",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.search(cmd.Context(), flags) },
 	}
@@ -71,13 +75,9 @@ func (p *program) search(ctx context.Context, flags searchFlags) error {
 	if flags.limit < 0 {
 		return usagef("--limit %d: it is 0 or more", flags.limit)
 	}
-	s := &searching{p: p, keys: wanted, limit: flags.limit, seen: map[int64]bool{}}
+	s := &searching{p: p, keys: wanted, limit: flags.limit}
 	if flags.verify {
-		c, err := p.reader(ctx)
-		if err != nil {
-			return err
-		}
-		return s.verified(ctx, c)
+		return p.asking(ctx, s.verified)
 	}
 	return p.asking(ctx, s.proven)
 }
@@ -141,24 +141,31 @@ func (p *program) keyInFile(file string, reason error) ([]entry.IndexKey, error)
 	return []entry.IndexKey{key}, err
 }
 
-// foundEntry is an entry as it is printed.
+// finder is who found an entry.
+type finder string
+
+const (
+	bySearch finder = "search" // the log's search
+	byAudit  finder = "audit"  // the look through the whole log, alone
+)
+
+// foundEntry is an entry as it is printed. A log says when it logged what its
+// search found; of what the audit alone found, nobody said it.
 type foundEntry struct {
 	Index        int64      `json:"index"`
 	Kind         entry.Kind `json:"kind"`
 	LeafHash     []byte     `json:"leafHash"`
-	IntegratedAt string     `json:"integratedAt"`
+	IntegratedAt string     `json:"integratedAt,omitempty"`
 	Canonical    []byte     `json:"canonical"`
+	FoundBy      finder     `json:"foundBy"`
 }
 
 // searching is a search at work.
 type searching struct {
-	p     *program
-	keys  []entry.IndexKey // an entry with any of them is a hit
-	limit int
-
+	p      *program
+	keys   []entry.IndexKey // an entry with any of them is a hit
+	limit  int
 	answer searchAnswer
-	seen   map[int64]bool        // hits that were checked: one may have several of the keys
-	found  map[int64]merkle.Hash // leaf hashes of all hits, where they are verified
 }
 
 // searchAnswer is what is printed.
@@ -166,62 +173,57 @@ type searchAnswer struct {
 	Origin     string       `json:"origin"`
 	Entries    []foundEntry `json:"entries"`
 	More       bool         `json:"more"`       // than the limit
-	CompleteTo int64        `json:"completeTo"` // all entries below it were searched
-	TreeSize   int64        `json:"treeSize"`
-	Verified   bool         `json:"verified"` // none below completeTo is missing
+	CompleteTo int64        `json:"completeTo"` // all entries below it were searched, the log says
+	TreeSize   int64        `json:"treeSize"`   // of the checkpoint that all is proven by
+	Verified   bool         `json:"verified"`   // the search found all that the whole log has
+	verdict
 }
 
 // proven prints what is found, each entry proven to be in the log.
 func (s *searching) proven(ctx context.Context, c *client.Client) error {
-	o, err := c.Checkpoint(ctx)
+	at, err := c.Checkpoint(ctx)
 	if err != nil {
 		return err
 	}
-	err = s.ask(ctx, c, func(hits []client.Hit) error {
-		_, err := c.Prove(ctx, hits)
-		return err
-	})
-	if err != nil {
-		return err
+	s.answer.Origin, s.answer.TreeSize, s.answer.CompleteTo = at.Origin, at.Size, at.Size
+	seen := map[int64]bool{} // one entry may have several of the keys
+	for _, key := range s.keys {
+		completeTo, err := s.ask(ctx, c, at, key, seen)
+		if err != nil {
+			return err
+		}
+		s.answer.CompleteTo = min(s.answer.CompleteTo, completeTo)
 	}
-	s.answer.Origin = o.Origin
+	slices.SortFunc(s.answer.Entries, func(a, b foundEntry) int { return cmp.Compare(a.Index, b.Index) })
 	return s.print()
 }
 
-// ask searches for each key, and has the hits of each page checked. It stops at
-// the limit, unless all hits are to be verified.
-func (s *searching) ask(ctx context.Context, c *client.Client, check func([]client.Hit) error) error {
-	for i, key := range s.keys {
-		completeTo := int64(0)
-		for page, err := range c.Search(ctx, client.Query{By: string(key.By), Value: key.Value}) {
-			if err != nil {
-				return searchRefused(err)
-			}
-			if err := s.checkKeys(key, page.Hits); err != nil {
-				return err
-			}
-			completeTo = page.CompleteTo
-			s.answer.TreeSize = max(s.answer.TreeSize, page.TreeSize)
-			hits := s.unseen(page.Hits)
-			if s.found == nil {
-				hits = hits[:s.room(len(hits))]
-			}
-			if len(hits) > 0 {
-				if err := check(hits); err != nil {
-					return err
-				}
-			}
-			s.keep(hits)
-			if s.found == nil && s.answer.More {
-				break
+// ask searches for a key, up to the limit, and proves and keeps what no other
+// key had. It returns up to where the search is complete.
+func (s *searching) ask(ctx context.Context, c *client.Client, at checkpoint.Opened, key entry.IndexKey, seen map[int64]bool) (completeTo int64, err error) {
+	for page, err := range c.Search(ctx, client.Query{By: string(key.By), Value: key.Value}, at) {
+		if err != nil {
+			return 0, searchRefused(err)
+		}
+		if err := checkKey(key, page.Hits); err != nil {
+			return 0, err
+		}
+		completeTo = page.CompleteTo
+		hits := unseen(page.Hits, seen)
+		hits = hits[:s.room(len(hits))]
+		if len(hits) > 0 {
+			if _, err := c.Prove(ctx, hits, at); err != nil {
+				return 0, err
 			}
 		}
-		if i == 0 || completeTo < s.answer.CompleteTo {
-			s.answer.CompleteTo = completeTo
+		for _, h := range hits {
+			s.keep(h.Index, h.Canonical, &h.IntegratedAt)
+		}
+		if s.answer.More {
+			break
 		}
 	}
-	slices.SortFunc(s.answer.Entries, func(a, b foundEntry) int { return cmp.Compare(a.Index, b.Index) })
-	return nil
+	return completeTo, nil
 }
 
 // searchRefused says what a log without search answers.
@@ -233,8 +235,8 @@ func searchRefused(err error) error {
 	return err
 }
 
-// checkKeys checks that the hits are what was asked for.
-func (s *searching) checkKeys(key entry.IndexKey, hits []client.Hit) error {
+// checkKey checks that the hits are what was asked for.
+func checkKey(key entry.IndexKey, hits []client.Hit) error {
 	for _, h := range hits {
 		if has, err := entry.IndexKeys(h.Canonical); err != nil || !slices.Contains(has, key) {
 			return unverified(fmt.Errorf("the log found entry %d, which is not what was asked for: it does not have %s %s", h.Index, key.By, key.Value))
@@ -244,10 +246,10 @@ func (s *searching) checkKeys(key entry.IndexKey, hits []client.Hit) error {
 }
 
 // unseen are the hits that no other key had.
-func (s *searching) unseen(hits []client.Hit) (fresh []client.Hit) {
+func unseen(hits []client.Hit, seen map[int64]bool) (fresh []client.Hit) {
 	for _, h := range hits {
-		if !s.seen[h.Index] {
-			s.seen[h.Index] = true
+		if !seen[h.Index] {
+			seen[h.Index] = true
 			fresh = append(fresh, h)
 		}
 	}
@@ -263,20 +265,22 @@ func (s *searching) room(n int) int {
 	return n
 }
 
-func (s *searching) keep(hits []client.Hit) {
-	if s.found != nil {
-		for _, h := range hits {
-			s.found[h.Index] = h.LeafHash
-		}
+// keep takes in an entry, if it is printed. The time, in Unix milliseconds, is
+// the search's; without one, the audit alone found it.
+func (s *searching) keep(index int64, canonical []byte, at *int64) {
+	if s.room(1) == 0 {
+		return
 	}
-	for _, h := range hits[:s.room(len(hits))] {
-		kind, _ := entry.KindOf(h.Canonical)
-		e := foundEntry{
-			Index: h.Index, Kind: kind, LeafHash: h.LeafHash[:], Canonical: h.Canonical,
-			IntegratedAt: time.UnixMilli(h.IntegratedAt).UTC().Format(time.RFC3339),
-		}
-		s.answer.Entries = append(s.answer.Entries, e)
+	leaf := merkle.LeafHash(canonical)
+	kind, _ := entry.KindOf(canonical)
+	e := foundEntry{Index: index, Kind: kind, LeafHash: leaf[:], FoundBy: byAudit}
+	if s.p.output == "json" {
+		e.Canonical = bytes.Clone(canonical) // it lies in a page, which need not stay
 	}
+	if at != nil {
+		e.FoundBy, e.IntegratedAt = bySearch, time.UnixMilli(*at).UTC().Format(time.RFC3339)
+	}
+	s.answer.Entries = append(s.answer.Entries, e)
 }
 
 func (s *searching) print() error {
@@ -288,18 +292,45 @@ func (s *searching) print() error {
 		return s.p.print(a, "")
 	}
 	if len(a.Entries) > 0 {
-		w := tabwriter.NewWriter(s.p.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(w, "INDEX\tKIND\tLOGGED AT (the log's word)\tLEAF HASH\n")
-		for _, e := range a.Entries {
-			fmt.Fprintf(w, "%d\t%s\t%s\t%x\n", e.Index, e.Kind, e.IntegratedAt, e.LeafHash)
-		}
-		if err := w.Flush(); err != nil {
+		if err := a.table(s.p.stdout); err != nil {
 			return err
 		}
-		fmt.Fprintln(s.p.stdout)
 	}
 	_, err := fmt.Fprintln(s.p.stdout, harmless(a.summary()))
 	return err
+}
+
+// table lists the entries, and who found them where that was not always the
+// search.
+func (a searchAnswer) table(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	head, alone := "", a.alone() > 0
+	if alone {
+		head = "\tFOUND BY"
+	}
+	fmt.Fprintf(w, "INDEX\tKIND\tLOGGED AT (the log's word)\tLEAF HASH%s\n", head)
+	for _, e := range a.Entries {
+		by := ""
+		if alone {
+			by = "\t" + string(e.FoundBy)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%x%s\n", e.Index, e.Kind, cmp.Or(e.IntegratedAt, "–"), e.LeafHash, by)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out)
+	return err
+}
+
+// alone is how many of the printed entries only the audit found.
+func (a searchAnswer) alone() (n int) {
+	for _, e := range a.Entries {
+		if e.FoundBy == byAudit {
+			n++
+		}
+	}
+	return n
 }
 
 // summary says in words what the answer is worth.
@@ -311,12 +342,18 @@ func (a searchAnswer) summary() string {
 	case n > 1:
 		found = fmt.Sprintf("%d entries, proven to be in log %s", n, a.Origin)
 	}
+	if n := a.alone(); n > 0 {
+		found += fmt.Sprintf("; %d of them found by the audit alone", n)
+	}
 	if a.More {
 		found += "; there are more (--limit 0 prints all)"
 	}
 	complete := fmt.Sprintf("Complete up to %d of %d entries", a.CompleteTo, a.TreeSize)
-	if a.Verified {
+	switch {
+	case a.Verified:
 		return found + ".\n" + complete + ", proven."
+	case a.Error != "":
+		return fmt.Sprintf("%s.\nAll %d entries were looked through; the log's search was complete up to %d.", found, a.TreeSize, a.CompleteTo)
 	}
 	return found + ".\n" + complete + ": the log's word (--verify proves it)."
 }

