@@ -115,7 +115,8 @@ func (r *room) is(t *testing.T, sh string) {
 type guideState struct {
 	broken string // how it came about
 	says   string // the server then
-	during bool   // the server runs while the commands do
+	during bool   // the server runs before, and while the commands do
+	beside bool   // the server that finds it runs while the commands do
 	ends   bool   // the log does not go on, with the one entry of the oldest backup
 }
 
@@ -123,10 +124,10 @@ func guideStates() map[string]guideState {
 	const older, rollback = "cp backup/oldest.db data/log.db", "rollback: the database's tree head has size 1, and the register knows that size 5 was signed"
 	return map[string]guideState{
 		"Before anything is wrong":                         {broken: "rm -r mirror", during: true},
-		"What is known where":                              {broken: "true"},
+		"What is known where":                              {broken: "true", beside: true},
 		"The database is behind":                           {broken: older, says: rollback},
 		"The database is behind, and a mirror is not":      {broken: older, says: rollback},
-		"The database is behind, and nothing has the rest": {broken: older, says: rollback, ends: true},
+		"The database is behind, and nothing has the rest": {broken: older, says: rollback, beside: true, ends: true},
 		"The register is lost":                             {broken: "rm data/register", says: "its register"},
 		"The register is another log":                      {broken: "mv data/register kept; mv other/register data/register; mv kept other/register", says: `is the register of log "other.example"`},
 		"Two databases are swapped":                        {broken: "mv data/log.db x; mv other/log.db data/log.db; mv x other/log.db", says: "give each log a data directory of its own"},
@@ -179,6 +180,10 @@ func (r *room) follow(t *testing.T, state guideState, intro string, s guideSecti
 	if state.says != "" {
 		r.saysThen(t, state.says)
 	}
+	if state.beside {
+		r.start()
+		r.answers(t)
+	}
 	for _, sh := range s.sh {
 		if out, err := r.shell(t, intro+sh); err != nil {
 			t.Fatalf("%v\n%s\n%s", err, sh, out)
@@ -210,6 +215,16 @@ func (r *room) saysThen(t *testing.T, why string) {
 		return nil
 	})
 	r.stop()
+}
+
+// answers waits until the server serves its readers, if it does no more.
+func (r *room) answers(t *testing.T) {
+	t.Helper()
+	c := r.demanding()
+	eventually(t, "the server serves its readers", func() error {
+		_, err := c.Checkpoint(t.Context())
+		return err
+	})
 }
 
 // TestGuardAcceptRefuses tries it where nothing is lost, and with heads that are
