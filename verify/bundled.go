@@ -17,7 +17,8 @@ import (
 
 // VerifyBundle is Verify for a file in Sigstore's bundle format. The artifact of
 // an envelope is what its statement is about, or, if it holds no in-toto
-// statement, its payload. Of several entries of logs one must pass all checks.
+// statement, its payload. Of several entries of logs one must pass all checks; which
+// of the others do not, and why, is said.
 func VerifyBundle(artifact io.Reader, data []byte, trust Trust) (Result, error) {
 	if err := trust.check(); err != nil {
 		return Result{}, err
@@ -32,18 +33,32 @@ func VerifyBundle(artifact io.Reader, data []byte, trust Trust) (Result, error) 
 		v.skipRest(bundleChecks()...)
 		return v.Result, nil
 	}
-	var best Result
+	var all []Result
 	for i := range v.bundle.entries {
 		one := v // the results of one entry are no other's
 		one.verify(i)
-		if one.Verified {
-			return one.Result, nil
-		}
-		if i == 0 || one.passed() > best.passed() {
-			best = one.Result
+		all = append(all, one.Result)
+	}
+	return best(all), nil
+}
+
+// best is the result of the first entry that verifies, with what is wrong with the
+// others; or of that which comes farthest.
+func best(all []Result) Result {
+	i := slices.IndexFunc(all, func(r Result) bool { return r.Verified })
+	if i < 0 {
+		return slices.MaxFunc(all, func(a, b Result) int { return a.passed() - b.passed() })
+	}
+	var wrong []string
+	for n, other := range all {
+		if f := other.Failed(); f != nil {
+			wrong = append(wrong, fmt.Sprintf("number %d of %d fails the %s check: %s", n+1, len(all), f.Name, f.Detail))
 		}
 	}
-	return best, nil
+	if len(wrong) > 0 {
+		all[i].note("entries", Warned, "of the bundle's entries of logs, on which nothing rests here, %s", strings.Join(wrong, "; "))
+	}
+	return all[i]
 }
 
 // BundleOrigins are the names of the logs that a bundle says it is from, each
@@ -84,7 +99,6 @@ type bundled struct {
 	logged  logEntry
 	keys    []checkpoint.Verifier // of the log, that signed the checkpoint
 	stamps  []int64               // when timestamp authorities saw the signature, in POSIX seconds
-	rekorV1 bool                  // the checkpoint is Rekor v1's
 }
 
 func (v *bundled) verify(i int) {
@@ -259,16 +273,17 @@ func (v *bundled) open() error {
 
 func (v *bundled) openEither() error {
 	origin := originOf(v.logged.note)
-	host, rekorV1 := hostV1(origin)
-	if v.rekorV1 = rekorV1; !rekorV1 {
-		host = origin
-	} else if p := v.trust.Policy; p != nil && p.Quorum != "none" {
+	if v.host, v.rekorV1 = hostV1(origin); !v.rekorV1 {
+		v.host = origin
+	} else if v.trust.asksWitnesses() {
 		v.note("checkpoint", NotChecked, "it is Rekor v1's, of %.255q", origin)
 		return v.fail("witnesses", errors.New("checkpoints of Rekor v1 carry no witnesses' cosignatures, and the policy asks for them: sign with Rekor v2"))
 	}
-	logs, err := v.trust.named(host)
+	logs, err := v.trust.named(v.host)
 	if err == nil {
-		v.opened, err = v.openAs(origin, logs)
+		err = v.openWith(func(cosigners []checkpoint.Verifier) (checkpoint.Opened, error) {
+			return v.openAs(origin, logs, cosigners)
+		})
 	}
 	if err != nil {
 		return v.fail("checkpoint", fmt.Errorf("no log that you trust signed the checkpoint: %w", err))
@@ -281,19 +296,18 @@ func (v *bundled) openEither() error {
 	return nil
 }
 
-func (v *bundled) openAs(origin string, logs []checkpoint.Verifier) (checkpoint.Opened, error) {
+func (v *bundled) openAs(origin string, logs, cosigners []checkpoint.Verifier) (checkpoint.Opened, error) {
 	if !v.rekorV1 {
-		return checkpoint.Open(v.logged.note, logs, v.trust.cosigners()...)
+		return checkpoint.Open(v.logged.note, logs, cosigners...)
 	}
-	host, _ := hostV1(origin)
 	var keys []checkpoint.Verifier
 	for _, k := range logs {
-		if k.Name() == host && k.Algorithm() == checkpoint.ECDSA {
+		if k.Name() == v.host && k.Algorithm() == checkpoint.ECDSA {
 			keys = append(keys, k)
 		}
 	}
 	if len(keys) == 0 {
-		return checkpoint.Opened{}, fmt.Errorf("it is Rekor v1's, of %.255q; its ECDSA key, as PEM or as a vkey of the name %.255q, was not given", origin, host)
+		return checkpoint.Opened{}, fmt.Errorf("it is Rekor v1's, of %.255q; its ECDSA key, as PEM or as a vkey of the name %.255q, was not given", origin, v.host)
 	}
 	// Rekor v1's notes can have extension lines, as older ones have a Timestamp.
 	// Its key, which no witness's stands beside, signs them with the rest.
@@ -328,7 +342,7 @@ func (v *bundled) findTime() error {
 		if !v.kept() {
 			return v.fail("time", errors.New("the log's promise (signedEntryTimestamp) does not verify: logIndex, integratedTime or the promise itself is not as it was signed"))
 		}
-		v.Time = e.integrated
+		v.Time, v.promised = e.integrated, e.integrated
 		v.note("time", Passed, "logged at %d (seconds since 1970, UTC), as Rekor v1 signed", v.Time)
 	case v.rekorV1:
 		v.note("time", NotChecked, "the bundle lacks Rekor v1's promise, without which its integratedTime is nobody's word")

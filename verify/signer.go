@@ -76,7 +76,7 @@ func (s Signer) matchCertificate(c *x509.Certificate, then *moment) (string, err
 	if err := then.within(c, chains, s.Valid); err != nil {
 		return "", err
 	}
-	return "certificate of " + s.Identity + ", valid at that time", nil
+	return fmt.Sprintf("certificate of %s, valid at that time, %d (in seconds since 1970, UTC)", s.Identity, then.seconds[0]), nil
 }
 
 // chains leads from a certificate to the roots, at the moment that it begins to

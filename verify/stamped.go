@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"indelible/checkpoint"
 )
 
 // findStamps reads the bundle's timestamps of RFC 3161, of which one must be by an
@@ -54,59 +52,23 @@ func (v *bundled) stampedBy(response []byte) (int64, error) {
 	return 0, errors.Join(why...)
 }
 
-// proven are all times by which the signature was there.
+// proven are the times by which the signature was there that decide about the
+// signer's certificate. All say no more than that it was there by then, so the
+// earliest decides, and a later one contradicts nothing. The log's own word, which no
+// witness bears out, decides only where nobody else says a time; one that is earlier
+// must hold besides.
 func (v *bundled) proven() []int64 {
-	if v.Time == 0 {
-		return v.stamps
+	others := slices.Clone(v.stamps)
+	if v.witnessed != 0 {
+		others = append(others, v.witnessed)
 	}
-	return append([]int64{v.Time}, v.stamps...)
-}
-
-// checkPeriod checks that the log's key was in use when something was proven to be
-// there: one that is retired may have fallen into anybody's hands. Where no time is
-// proven, it says so.
-func (v *bundled) checkPeriod() error {
-	periods := v.periods()
-	if len(periods) == 0 {
+	switch own := v.Time; {
+	case len(others) == 0 && own == 0:
 		return nil
+	case len(others) == 0:
+		return []int64{own}
+	case own != 0 && own < slices.Min(others):
+		return []int64{slices.Min(others), own}
 	}
-	times := v.proven()
-	if len(times) == 0 {
-		v.note("period", NotChecked, "the log's key is trusted %s (in seconds since 1970, UTC), and no time is proven", periods[0])
-		return nil
-	}
-	outside := times[0]
-	for _, p := range periods {
-		i := slices.IndexFunc(times, func(at int64) bool { return !p.has(at) })
-		if i < 0 {
-			v.note("period", Passed, "the log's key was in use then")
-			return nil
-		}
-		outside = times[i]
-	}
-	return v.fail("period", fmt.Errorf("the log's key is trusted %s, and the proven time is %d (in seconds since 1970, UTC)", periods[len(periods)-1], outside))
-}
-
-// periods are those of the listed logs that signed the checkpoint; none if it is
-// signed by a key that is trusted for good.
-func (v *bundled) periods() (list []Period) {
-	for _, k := range v.keys {
-		if v.forGood(k) {
-			return nil
-		}
-		for _, l := range v.trust.Listed {
-			if l.is(k) {
-				list = append(list, l.Valid)
-			}
-		}
-	}
-	return list
-}
-
-// forGood reports whether a key is trusted by itself, and not by a list alone.
-func (v *bundled) forGood(k checkpoint.Verifier) bool {
-	without := v.trust
-	without.Listed = nil
-	all, err := without.named(k.Name())
-	return err == nil && slices.ContainsFunc(all, k.Equal)
+	return []int64{slices.Min(others)}
 }

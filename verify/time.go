@@ -11,20 +11,22 @@ import (
 
 // findCosigned finds a time in the checkpoint's signatures.
 func (v *verification) findCosigned() {
-	at, by := v.cosignedBy()
-	if by == "" {
+	if v.Time = v.signedBy(); v.Time == 0 {
 		v.note("time", NotChecked, "a proof says that the entry is in the log, not since when")
 		return
 	}
-	v.Time = at
-	v.note("time", Passed, "logged by %d (seconds since 1970, UTC), when %s", at, by)
+	by := "the log signed the checkpoint"
+	if v.trust.asksWitnesses() {
+		v.witnessed, by = v.Time, "a quorum of witnesses had cosigned the checkpoint"
+	}
+	v.note("time", Passed, "logged by %d (seconds since 1970, UTC), when %s", v.Time, by)
 }
 
-// cosignedBy is the earliest time by which a quorum had cosigned, or, where no
-// witness is asked for, the log had with a time. A single witness could
-// backdate; that a quorum does not is what the policy rests on.
-func (v *verification) cosignedBy() (seconds int64, by string) {
-	p := v.trust.Policy
+// signedBy is the earliest time by which a quorum had cosigned, or, where no
+// witness is asked for, the log had with a time; 0 if there is none. A single
+// witness could backdate; that a quorum does not is what the policy rests on.
+func (v *verification) signedBy() int64 {
+	p, asked := v.trust.Policy, v.trust.asksWitnesses()
 	earliest := int64(math.MaxInt64)
 	for _, last := range v.opened.Verified {
 		t, ok := v.opened.Timestamp(last)
@@ -32,14 +34,14 @@ func (v *verification) cosignedBy() (seconds int64, by string) {
 			continue
 		}
 		witness := slices.ContainsFunc(v.trust.cosigners(), last.Equal)
-		switch asked := p != nil && p.Quorum != "none"; {
-		case asked && p.MetBy(v.until(t)):
-			earliest, by = t, "a quorum of witnesses had cosigned the checkpoint"
-		case !asked && !witness:
-			earliest, by = t, "the log signed the checkpoint"
+		if asked && p.MetBy(v.until(t)) || !asked && !witness {
+			earliest = t
 		}
 	}
-	return earliest, by
+	if earliest == math.MaxInt64 {
+		return 0
+	}
+	return earliest
 }
 
 // until are those who had signed at a time. SPEC: tlog-cosignature: 0 is none.
@@ -52,16 +54,16 @@ func (v *verification) until(seconds int64) (keys []checkpoint.Verifier) {
 	return keys
 }
 
-// moment is when a signature was there: all times by which it is proven that it
-// was.
+// moment is when a signature was there: the times by which it is proven that it
+// was, and that decide.
 type moment struct {
-	seconds []int64             // POSIX
+	seconds []int64             // POSIX; see proven
 	above   []*x509.Certificate // that came with the signer's
 	missing string              // why none is proven
 }
 
-// within checks that all certificates of a chain were valid at every proven time,
-// and so was the period for which the authority is trusted.
+// within checks that all certificates of a chain were valid at the times that
+// decide, and so was the period for which the authority is trusted.
 func (m moment) within(c *x509.Certificate, chains [][]*x509.Certificate, trusted Period) error {
 	const layout = "2006-01-02T15:04:05Z"
 	validity := fmt.Sprintf("its certificate was valid from %s to %s", c.NotBefore.UTC().Format(layout), c.NotAfter.UTC().Format(layout))

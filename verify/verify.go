@@ -12,6 +12,8 @@
 //	checkpoint   a log that is trusted signed the checkpoint
 //	witnesses    the policy's quorum cosigned it (with a policy)
 //	inclusion    the entry is in the checkpoint's tree
+//	time         by when it was logged, if somebody who is trusted signed that
+//	period       the log's key was in use then, if it is trusted for a time only
 //
 // VerifyBundle takes a file in Sigstore's bundle format, as cosign and Sigstore's
 // libraries write it. A bundle says everything twice, as its own content and as
@@ -29,9 +31,11 @@
 //	period       the log's key was in use then, if it is trusted for a time only
 //	signer       the signature's key is one that is trusted
 //	sct          that a CT log has its certificate: not checked, and said so
+//	entries      what is wrong with other entries in the bundle: a warning
 //
-// Both stop at the first check that fails, and say that those after it were not
-// made.
+// One entry of a bundle must pass all of them. Both stop at the first check that fails, and say that those after it were not
+// made. A line of a witness that the policy names must be right and be there once: else
+// the witnesses fail, whatever the log signed.
 //
 // # Certificates and time
 //
@@ -47,9 +51,31 @@
 //	timestamps   of RFC 3161, over the signature, by an authority that is trusted
 //
 // and the certificate, and all above it, were valid then, for code signing or for
-// all usages. Where several times are proven, it must be so at each: whoever could
-// backdate one of them cannot thereby help himself. Of a proof file Verify asks for
+// all usages. Each of these times says that the signature was there by then, and no
+// more: where several are proven the earliest decides, and a later one contradicts
+// nothing, as of an entry that was published when the witnesses were back after days.
+// The log's own word (its promise, or its signature that no witness bears out) decides
+// only where nobody else says a time. No time may be from before the certificate. Of a
+// proof file Verify asks for
 // neither time nor usage, and says so of the time.
+//
+// # The period of a log's key
+//
+// A trusted root says from when to when a log's key is trusted (ListedLog). Whoever
+// has a retired key can sign a checkpoint today, so the period is held against a time
+// of the checkpoint, and never against a timestamp of RFC 3161, which is of the
+// artifact's signature and can be older:
+//
+//	witnesses    the time by which a quorum of the policy had cosigned
+//	Rekor v1     the promise's, which is the log's own word, and said to be
+//
+// A time outside of the period is a failure. Without one, Now alone decides: a period
+// that is still to come is a failure, and one that has no beginning and did not end
+// passes. Else the period is not checked, and that is said. A period that ended is
+// not checked either, as Sigstore's clients look at nothing but Rekor v1's promise:
+// were it a failure, all proofs that have no witnesses would be void with the key that
+// made them, and nobody would put an end to a period. Whoever must know asks for
+// witnesses. A key that fell into wrong hands must not be listed at all.
 //
 // Reading timestamps takes more than a pure package may import: verify/timestamp
 // does it, and is handed in. verify/trustedroot reads Sigstore's trusted_root.json
@@ -100,6 +126,10 @@ type Trust struct {
 	// need AnySigner.
 	Signers   []Signer
 	AnySigner bool
+	// Now is the present time, in POSIX seconds, since there is no clock here: a
+	// listed log's key that is yet to come is trusted for nothing. Without it (0)
+	// that is not noticed.
+	Now int64
 }
 
 // ListedLog is a log as Sigstore's trusted root has it: by a key and an id, for a
@@ -109,23 +139,9 @@ type ListedLog struct {
 	// ID is what bundles call the log by, or the first four bytes of it. That of an
 	// Ed25519 key is made of the log's name too, which binds it to that name.
 	ID []byte
-	// Valid is when the key was in use. Times that are proven must be within.
+	// Valid is when the key was in use. A time of the checkpoint that is proven must
+	// be within.
 	Valid Period
-}
-
-// Period is a time, from its first second to its last, in POSIX seconds; 0 is no
-// bound.
-type Period struct{ From, Until int64 }
-
-func (p Period) has(seconds int64) bool {
-	return seconds >= p.From && (p.Until == 0 || seconds <= p.Until)
-}
-
-func (p Period) String() string {
-	if p.Until == 0 {
-		return fmt.Sprintf("from %d on", p.From)
-	}
-	return fmt.Sprintf("from %d to %d", p.From, p.Until)
 }
 
 // TimestampAuthority is a timestamp authority that is trusted. Stamped returns the
@@ -193,6 +209,16 @@ func (l ListedLog) is(v checkpoint.Verifier) bool {
 	return err == nil && k.Equal(v) && len(l.ID) >= 4 && bytes.HasPrefix(id, l.ID)
 }
 
+// forGood reports whether a key is trusted by itself, and not by a list alone.
+func (t Trust) forGood(k checkpoint.Verifier) bool {
+	t.Listed = nil
+	all, err := t.named(k.Name())
+	return err == nil && slices.ContainsFunc(all, k.Equal)
+}
+
+// asksWitnesses reports whether witnesses must have cosigned.
+func (t Trust) asksWitnesses() bool { return t.Policy != nil && t.Policy.Quorum != "none" }
+
 // cosigners are the witnesses that may have signed.
 func (t Trust) cosigners() []checkpoint.Verifier {
 	if t.Policy == nil {
@@ -204,11 +230,13 @@ func (t Trust) cosigners() []checkpoint.Verifier {
 // State is how a check ended.
 type State string
 
-// The states.
+// The states. Warned is of something that is wrong, and that the verdict does not
+// rest on.
 const (
 	Passed     State = "passed"
 	Failed     State = "failed"
 	NotChecked State = "not checked"
+	Warned     State = "warning"
 )
 
 // Check is one thing that was looked at, in words.
@@ -260,13 +288,13 @@ func Verify(artifact io.Reader, proof []byte, trust Trust) (Result, error) {
 	v := verification{trust: trust, artifact: artifact}
 	for _, step := range []func() error{
 		func() error { return v.parse(proof) }, v.matchArtifact, v.checkSignature, v.matchSigner, v.openCheckpoint, v.checkWitnesses, v.include,
+		func() error { v.findCosigned(); return nil }, v.checkPeriod,
 	} {
 		if err := step(); err != nil {
 			v.skipRest("entry", "artifact", "signature", "signer", "checkpoint", "witnesses", "inclusion")
 			return v.Result, v.readError
 		}
 	}
-	v.findCosigned()
 	v.Verified = true
 	return v.Result, nil
 }
@@ -287,6 +315,11 @@ type verification struct {
 	proof     checkpoint.Proof
 	parsed    entry.Parsed
 	opened    checkpoint.Opened
+	host      string  // the name that the log's keys sign by
+	rekorV1   bool    // the checkpoint is Rekor v1's
+	badLine   error   // what is wrong with a witness's line of the checkpoint
+	witnessed int64   // by when a quorum had cosigned the checkpoint, in POSIX seconds; 0 if that is not proven
+	promised  int64   // when the log says that it promised to log the entry, in POSIX seconds; 0 if it does not
 	then      *moment // by when it was logged; nil where nobody asks
 	readError error   // the artifact could not be read
 	whole     []byte  // the artifact, if the signature is over all of it
@@ -428,9 +461,12 @@ func originOf(note []byte) string {
 }
 
 func (v *verification) openCheckpoint() error {
-	logs, err := v.trust.named(originOf(v.proof.Checkpoint))
+	v.host = originOf(v.proof.Checkpoint)
+	logs, err := v.trust.named(v.host)
 	if err == nil {
-		v.opened, err = checkpoint.Open(v.proof.Checkpoint, logs, v.trust.cosigners()...)
+		err = v.openWith(func(cosigners []checkpoint.Verifier) (checkpoint.Opened, error) {
+			return checkpoint.Open(v.proof.Checkpoint, logs, cosigners...)
+		})
 	}
 	if err != nil {
 		return v.fail("checkpoint", fmt.Errorf("no log that you trust signed the checkpoint: %w", err))
@@ -440,9 +476,26 @@ func (v *verification) openCheckpoint() error {
 	return nil
 }
 
+// openWith opens the checkpoint. Where the log's signature is right and a witness's
+// line is what is wrong, the checkpoint is opened without witnesses, and badLine says
+// so.
+func (v *verification) openWith(open func(cosigners []checkpoint.Verifier) (checkpoint.Opened, error)) (err error) {
+	if v.opened, err = open(v.trust.cosigners()); !errors.Is(err, checkpoint.ErrMalformed) && !errors.Is(err, checkpoint.ErrUnverified) {
+		return err
+	}
+	alone, logsFault := open(nil)
+	if logsFault == nil {
+		v.opened, v.badLine, err = alone, err, nil
+	}
+	return err
+}
+
 func (v *verification) checkWitnesses() error {
 	p := v.trust.Policy
 	switch {
+	// SPEC: signed-note: a known key whose signature is wrong condemns the note.
+	case v.badLine != nil:
+		return v.fail("witnesses", fmt.Errorf("the log's signature on the checkpoint is right, and the line of a witness of the policy is not, which condemns the whole checkpoint: %w", v.badLine))
 	case p == nil:
 		v.note("witnesses", NotChecked, "no policy was given: that the log shows everybody the same tree rests on its word")
 		return nil

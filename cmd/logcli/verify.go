@@ -72,7 +72,8 @@ func (p *program) verifyCommand() *cobra.Command {
 			"remembered from your first add. The signer is --signer, your own key, or whoever\n" +
 			"has a certificate of an identity.\n\n" +
 			"A trusted root (trusted_root.json of Sigstore's) names logs, certificate\n" +
-			"authorities and timestamp authorities; a flag for one of these takes its place.",
+			"authorities and timestamp authorities; a flag for one of these takes its place. A\n" +
+			"policy without a line for a log adds its witnesses to the trusted root's logs.",
 		Example: "  logcli verify app.tgz --signer release.pub\n" +
 			"  logcli verify app.tgz --certificate-identity me@example.com --ca-roots ca.pem\n" +
 			"  logcli verify app.tgz --bundle app.sigstore.json --policy policy.txt\n" +
@@ -209,8 +210,7 @@ func (p *program) trust(proof proofData, whom trustFlags) (t verify.Trust, err e
 	if err != nil {
 		return t, err
 	}
-	p.trusts(&t, root)
-	t.AnySigner = whom.anySigner
+	t.AnySigner, t.Now = whom.anySigner, time.Now().Unix()
 	if t.BareKeys, err = p.bareKeys(); err != nil {
 		return t, err
 	}
@@ -219,6 +219,7 @@ func (p *program) trust(proof proofData, whom trustFlags) (t verify.Trust, err e
 			return t, err
 		}
 	}
+	p.trusts(&t, root)
 	if p.logKey == "" && p.policy == "" && whom.root.trustedRoot == "" {
 		if t.Logs, err = p.pinnedFor(proof); err != nil {
 			return t, err
@@ -334,6 +335,7 @@ func (p *program) printChecks(file string, r verify.Result) {
 	for _, c := range r.Checks {
 		mark := map[verify.State]string{
 			verify.Passed: p.colour("32", "✓"), verify.Failed: p.colour("31", "✗"), verify.NotChecked: p.colour("2", "–"),
+			verify.Warned: p.colour("33", "!"),
 		}[c.State]
 		fmt.Fprintf(p.stdout, "  %s %-11s %s\n", mark, c.Name, harmless(c.Detail))
 	}

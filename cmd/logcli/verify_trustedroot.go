@@ -69,10 +69,11 @@ func readCertificates(flag, file string) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-// trusts adds what the trusted root says and no other flag does.
+// trusts adds what the trusted root says and no other flag does. A policy that names
+// no log leaves that to it.
 func (p *program) trusts(t *verify.Trust, root trustedroot.Root) {
 	t.Timestamps = root.Timestamps
-	if p.logKey != "" || p.policy != "" {
+	if p.logKey != "" || t.Policy != nil && len(t.Policy.Logs) > 0 {
 		return
 	}
 	t.Listed = root.Logs
