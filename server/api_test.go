@@ -166,7 +166,7 @@ func TestEveryCallOverGRPCAndREST(t *testing.T) {
 	if err := merkle.VerifyInclusion(5, 300, merkle.Hash(listed[5].LeafHash), hashesOf(inc.Hashes), merkle.Hash(inc.RootHash)); err != nil {
 		t.Error(err)
 	}
-	overInc, err := w.grpc.GetInclusionProof(ctx, &pb.GetInclusionProofRequest{Index: proto.Int64(5), TreeSize: 300})
+	overInc, err := w.grpc.GetInclusionProof(ctx, &pb.GetInclusionProofRequest{Index: proto.Int64(5), TreeSize: proto.Int64(300)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -203,7 +203,7 @@ func TestBadMessages(t *testing.T) {
 		"entry":     func() error { _, err := w.grpc.GetEntry(ctx, &pb.GetEntryRequest{}); return err },
 		"inclusion": func() error { _, err := w.grpc.GetInclusionProof(ctx, &pb.GetInclusionProofRequest{}); return err },
 		"consistency": func() error {
-			_, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{To: 1})
+			_, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{To: proto.Int64(1)})
 			return err
 		},
 	} {
@@ -223,7 +223,7 @@ func TestBadMessages(t *testing.T) {
 	if _, err := w.grpc.LookupEntry(ctx, &pb.LookupEntryRequest{LeafHash: make([]byte, 31)}); status.Code(err) != codes.InvalidArgument {
 		t.Error(err)
 	}
-	if _, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{From: proto.Int64(2), To: 1}); status.Code(err) != codes.OutOfRange {
+	if _, err := w.grpc.GetConsistencyProof(ctx, &pb.GetConsistencyProofRequest{From: proto.Int64(2), To: proto.Int64(1)}); status.Code(err) != codes.OutOfRange {
 		t.Error(err)
 	}
 }

@@ -236,6 +236,9 @@ func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionPro
 	if req.Index == nil {
 		return nil, missing("index", "the index of an entry, from 0 up")
 	}
+	if req.TreeSize != nil && req.GetTreeSize() == 0 { // which asks the log for its newest
+		return nil, status.Error(codes.InvalidArgument, "treeSize is 0, and that tree has no entry; give a size larger than the index, or leave it out for the published one")
+	}
 	p, err := s.cfg.Log.InclusionProof(ctx, req.GetIndex(), req.GetTreeSize())
 	if err != nil {
 		return nil, s.failed(err)
@@ -249,6 +252,9 @@ func (s *Service) GetConsistencyProof(ctx context.Context, req *pb.GetConsistenc
 	defer cancel()
 	if req.From == nil {
 		return nil, missing("from", "the size of the older tree")
+	}
+	if req.To != nil && req.GetTo() == 0 { // which asks the log for its newest
+		return nil, status.Error(codes.InvalidArgument, "to is 0; give a size from 1 up that is not less than from, or leave it out for the published one")
 	}
 	c, err := s.cfg.Log.ConsistencyProof(ctx, req.GetFrom(), req.GetTo())
 	if err != nil {

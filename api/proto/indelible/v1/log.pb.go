@@ -1447,8 +1447,8 @@ type GetInclusionProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Must be given.
 	Index *int64 `protobuf:"varint,1,opt,name=index,proto3,oneof" json:"index,omitempty"`
-	// 0 means the published size.
-	TreeSize      int64 `protobuf:"varint,2,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	// More than the index. Left out, it is the published size.
+	TreeSize      *int64 `protobuf:"varint,2,opt,name=tree_size,json=treeSize,proto3,oneof" json:"tree_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1491,8 +1491,8 @@ func (x *GetInclusionProofRequest) GetIndex() int64 {
 }
 
 func (x *GetInclusionProofRequest) GetTreeSize() int64 {
-	if x != nil {
-		return x.TreeSize
+	if x != nil && x.TreeSize != nil {
+		return *x.TreeSize
 	}
 	return 0
 }
@@ -1501,8 +1501,8 @@ type GetConsistencyProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Must be given: from 0 everything is consistent.
 	From *int64 `protobuf:"varint,1,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	// 0 means the published size.
-	To            int64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	// From 1 up, and no less than from. Left out, it is the published size.
+	To            *int64 `protobuf:"varint,2,opt,name=to,proto3,oneof" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1545,8 +1545,8 @@ func (x *GetConsistencyProofRequest) GetFrom() int64 {
 }
 
 func (x *GetConsistencyProofRequest) GetTo() int64 {
-	if x != nil {
-		return x.To
+	if x != nil && x.To != nil {
+		return *x.To
 	}
 	return 0
 }
@@ -1694,15 +1694,18 @@ const file_indelible_v1_log_proto_rawDesc = "" +
 	"\vcomplete_to\x18\x03 \x01(\x03R\n" +
 	"completeTo\x12\x1b\n" +
 	"\ttree_size\x18\x04 \x01(\x03R\btreeSize\"\x16\n" +
-	"\x14GetCheckpointRequest\"\\\n" +
+	"\x14GetCheckpointRequest\"o\n" +
 	"\x18GetInclusionProofRequest\x12\x19\n" +
-	"\x05index\x18\x01 \x01(\x03H\x00R\x05index\x88\x01\x01\x12\x1b\n" +
-	"\ttree_size\x18\x02 \x01(\x03R\btreeSizeB\b\n" +
-	"\x06_index\"N\n" +
+	"\x05index\x18\x01 \x01(\x03H\x00R\x05index\x88\x01\x01\x12 \n" +
+	"\ttree_size\x18\x02 \x01(\x03H\x01R\btreeSize\x88\x01\x01B\b\n" +
+	"\x06_indexB\f\n" +
+	"\n" +
+	"_tree_size\"Z\n" +
 	"\x1aGetConsistencyProofRequest\x12\x17\n" +
-	"\x04from\x18\x01 \x01(\x03H\x00R\x04from\x88\x01\x01\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\x03R\x02toB\a\n" +
-	"\x05_from\"\x19\n" +
+	"\x04from\x18\x01 \x01(\x03H\x00R\x04from\x88\x01\x01\x12\x13\n" +
+	"\x02to\x18\x02 \x01(\x03H\x01R\x02to\x88\x01\x01B\a\n" +
+	"\x05_fromB\x05\n" +
+	"\x03_to\"\x19\n" +
 	"\x17WatchCheckpointsRequest2\xc3\b\n" +
 	"\x03Log\x12a\n" +
 	"\bAddEntry\x12\x1d.indelible.v1.AddEntryRequest\x1a\x1e.indelible.v1.AddEntryResponse\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/entries\x12m\n" +
