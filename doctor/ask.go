@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -89,18 +90,24 @@ func (a asker) get(ctx context.Context, path string) (answer, error) {
 	return got, err
 }
 
+// message is what a log of this product says of an error; "" if it is no such
+// answer.
+func (a answer) message() string {
+	var said struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(a.body, &said) != nil {
+		return ""
+	}
+	return said.Message
+}
+
 // says is an answer that is an error, in words.
 func (a answer) says() string {
 	if to := a.header.Get("Location"); a.status/100 == 3 && to != "" {
 		return fmt.Sprintf("HTTP %d, a redirect to %s, which clients do not follow with what they send", a.status, to)
 	}
-	var said struct {
-		Message string `json:"message"`
-	}
-	text := strings.TrimSpace(string(a.body))
-	if json.Unmarshal(a.body, &said) == nil && said.Message != "" {
-		text = said.Message
-	}
+	text := cmp.Or(a.message(), strings.TrimSpace(string(a.body)))
 	if len(text) > 300 || strings.HasPrefix(text, "<") {
 		text = "" // a page of a proxy's
 	}

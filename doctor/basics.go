@@ -24,18 +24,25 @@ func (e *examination) reachable(ctx context.Context) bool {
 		e.unreached(err)
 		return false
 	}
+	e.closed = got.status == http.StatusServiceUnavailable && got.message() != ""
 	switch {
-	case got.status == http.StatusOK:
+	case got.status == http.StatusOK || e.closed:
 		e.passed("reachable", "%s answers in %d ms", e.asker.url, got.took.Milliseconds())
 	case got.status/100 == 3:
 		e.failed("reachable", "Give, and publish, the URL that it leads to.", fmt.Errorf("GET %s/checkpoint: %s", e.asker.url, got.says()))
+	case got.status == http.StatusServiceUnavailable:
+		e.failed("reachable", "A proxy says so, or a log that says no more: is the log behind it running?", fmt.Errorf("GET %s/checkpoint: %s", e.asker.url, got.says()))
 	default:
 		e.failed("reachable", "Is this the log's URL, with its path? Does the proxy in front let everything through?",
 			fmt.Errorf("GET %s/checkpoint: %s", e.asker.url, got.says()))
 	}
 	e.encrypted(got.tls)
 	e.clock(got)
-	return got.status == http.StatusOK
+	if e.closed {
+		e.failed("checkpoint", "Its operator sees the cause at /readyz of the log's admin port, and in its log.",
+			fmt.Errorf("the log answers that it has none to show: GET %s/checkpoint: %s", e.asker.url, got.says()))
+	}
+	return got.status == http.StatusOK || e.closed
 }
 
 func (e *examination) unreached(err error) {

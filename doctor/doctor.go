@@ -136,6 +136,7 @@ type examination struct {
 
 	trusted Trusted
 	keys    []checkpoint.Verifier // of the log; empty if they are not known
+	closed  bool                  // it answers that it serves nothing at present; all else would say the same
 	other   bool                  // the log says keys of which none is trusted
 	headed  bool                  // the log's checkpoint was verified
 	client  *client.Client        // with these keys
@@ -173,6 +174,9 @@ func newExamination(cfg Config, tell func(Check)) (*examination, error) {
 func (e *examination) run(ctx context.Context) error {
 	if !e.reachable(ctx) {
 		return ErrUnreachable
+	}
+	if e.closed {
+		return nil
 	}
 	e.key(ctx)
 	e.checkpoint(ctx)

@@ -54,7 +54,7 @@ func (l *Log) current() (*view, error) {
 	v := l.view.Load()
 	if v == nil {
 		if err := l.Ready(); err != nil {
-			return nil, err
+			return nil, l.overdue(err)
 		}
 		return nil, ErrUnavailable
 	}

@@ -10,9 +10,10 @@
 //	Internal            500  a fault of ours, whose details are for the operator's log only
 //	FailedPrecondition  503  the log is poisoned. It is not Unavailable, since clients try that
 //	                         again by themselves, and here only an operator helps
-//	Unavailable         503  the database does not answer, the log is stopping, the search index
-//	                         is made anew since it was ahead of the log, or too much is searched;
-//	                         Retry-After says when to come back
+//	Unavailable         503  the database does not answer, the log has published nothing yet, it is
+//	                         stopping, the search index is made anew since it was ahead of the log,
+//	                         or too much is searched; Retry-After says when to come back, and the
+//	                         message what the log cannot do at present
 //	DeadlineExceeded    504  the add may have succeeded; the same add again tells. The message
 //	                         says what the log cannot do at present. A read took too long
 //
@@ -24,6 +25,7 @@
 package failure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -101,7 +103,7 @@ func message(c codes.Code, err error) string {
 	case c == codes.Internal:
 		return "internal error; the server's log says more"
 	case c == codes.Unavailable && errors.Is(err, translog.ErrUnavailable):
-		return translog.ErrUnavailable.Error() + " at present; try again"
+		return translog.ErrUnavailable.Error() + cmp.Or(since(err), " at present") + "; try again"
 	case c == codes.DeadlineExceeded:
 		return "the answer was not there in time; try again"
 	case c == codes.Canceled:
