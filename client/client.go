@@ -25,7 +25,8 @@
 // ErrUntrusted: the answer does not hold, which is the log's fault or that of
 // somebody on the way. ErrNotFound and ErrRefused: what was asked for is not
 // there, or not taken. Everything else: there was no answer. What may pass (no
-// connection, 429, 502, 503, 504) is tried again, after growing pauses and no
+// connection, 429, 502, 503, 504; not a 503 with gRPC's code FAILED_PRECONDITION,
+// of a poisoned log) is tried again, after growing pauses and no
 // sooner than Retry-After says. Every request may be made twice: adding an
 // entry again finds it in the log.
 //
@@ -47,6 +48,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"indelible/checkpoint"
 	"indelible/merkle"
@@ -142,6 +145,7 @@ type request struct {
 type StatusError struct {
 	Status  int
 	Message string
+	code    codes.Code // as the log's own API says it; OK if it does not
 	retry   time.Duration
 }
 
@@ -164,6 +168,9 @@ func passing(err error) (wait time.Duration, ok bool) {
 	var s *StatusError
 	if !errors.As(err, &s) {
 		return 0, !errors.Is(err, context.Canceled) && !errors.Is(err, errTooBig)
+	}
+	if s.code == codes.FailedPrecondition { // the log is poisoned: only its operator helps
+		return 0, false
 	}
 	switch s.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -256,10 +263,11 @@ func statusError(res *http.Response) error {
 	data, _ := body(res, maxError)
 	e := &StatusError{Status: res.StatusCode, Message: http.StatusText(res.StatusCode)}
 	var said struct {
+		Code    uint32 `json:"code"` // Rekor's APIs say HTTP's there, from 100 up
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(data, &said) == nil && said.Message != "" {
-		e.Message = shortened(said.Message)
+		e.Message, e.code = shortened(said.Message), codes.Code(said.Code)
 	} else if text := strings.TrimSpace(string(data)); text != "" && len(text) < 300 {
 		e.Message = text
 	}
