@@ -10,8 +10,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"indelible/internal/transport"
 	"indelible/server"
@@ -78,9 +79,13 @@ func (u *upload) end() *httptest.ResponseRecorder {
 // is no room for more of them, each API in its own words; small requests are
 // answered all the while, and large ones when those have ended.
 func TestSlowBodiesHaveABudget(t *testing.T) {
+	synctest.Test(t, slowBodiesHaveABudget)
+}
+
+func slowBodiesHaveABudget(t *testing.T) {
 	const mib = 1 << 20
 	h := everyAPI(t, &fakeLog{}, transport.NewBudget(3*mib))
-	part := bytes.Repeat([]byte(" "), mib)
+	part := bytes.Repeat([]byte(" "), mib-1)
 	var slow []*upload
 	for _, path := range []string{"/v1/entries", rekorEntries, rekorV1Entries} {
 		slow = append(slow, begin(h, path, part))
@@ -109,24 +114,26 @@ func TestSlowBodiesHaveABudget(t *testing.T) {
 	}
 }
 
-// TestManySmallBodiesHaveABudget, too.
+// TestManySmallBodiesHaveABudget, too: those that came first give way, and each
+// API says so in its own words.
 func TestManySmallBodiesHaveABudget(t *testing.T) {
-	const kib = 1 << 10
-	h := everyAPI(t, &fakeLog{}, transport.NewBudget(64*kib)) // and four times that for small ones
-	part := bytes.Repeat([]byte(" "), 60*kib)
-	var slow []*upload
-	for range 4 {
-		slow = append(slow, begin(h, "/v1/entries", part))
-	}
-	if rec := begin(h, "/v1/entries", part).end(); rec.Code != http.StatusServiceUnavailable {
-		t.Errorf("%d %s", rec.Code, rec.Body)
-	}
-	var wg sync.WaitGroup
-	for _, u := range slow {
-		wg.Go(func() { u.end() })
-	}
-	wg.Wait()
-	if rec := begin(h, "/v1/entries", part).end(); rec.Code != http.StatusBadRequest {
-		t.Errorf("%d %s", rec.Code, rec.Body)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const kib = 1 << 10
+		h := everyAPI(t, &fakeLog{}, transport.NewBudget(64*kib)) // and a quarter of that for small ones
+		part := bytes.Repeat([]byte(" "), 60*kib)
+		var slow []*upload
+		for _, path := range []string{"/v1/entries", rekorEntries, rekorV1Entries} {
+			slow = append(slow, begin(h, path, part))
+			time.Sleep(time.Second)
+		}
+		last := begin(h, "/v1/entries", part)
+		for _, u := range slow {
+			if rec := u.end(); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") != "1" || !strings.Contains(rec.Body.String(), "too slowly") {
+				t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+			}
+		}
+		if rec := last.end(); rec.Code != http.StatusBadRequest {
+			t.Errorf("the last: %d %s", rec.Code, rec.Body)
+		}
+	})
 }

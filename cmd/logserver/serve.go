@@ -44,6 +44,7 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	}
 	warn(ctx, logger, parts)
 	warnWitnesses(v, parts, logger)
+	warnRegister(v, logger)
 
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -174,13 +175,14 @@ func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, 
 	}()
 	cert, key := v.Text("tls-cert"), v.Text("tls-key")
 	s.Grace = v.Duration("shutdown-timeout")
-	if s.HTTPOn, err = listenOn(v, "http", cert, key); err != nil {
+	most := transport.Connections(int(v.Number("max-connections")), 2)
+	if s.HTTPOn, err = listenOn(v, "http", most, cert, key); err != nil {
 		return s, err
 	}
-	if s.GRPCOn, err = listenOn(v, "grpc", cert, key); err != nil {
+	if s.GRPCOn, err = listenOn(v, "grpc", most, cert, key); err != nil {
 		return s, err
 	}
-	if s.AdminOn, err = listenOn(v, "admin", "", ""); err != nil {
+	if s.AdminOn, err = listenOn(v, "admin", transport.AdminConnections, "", ""); err != nil {
 		return s, err
 	}
 	requests := server.NewRequests(metrics)
@@ -199,9 +201,9 @@ func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, 
 	return s, nil
 }
 
-// listenOn opens the port that a setting names.
-func listenOn(v config.Values, setting, cert, key string) (net.Listener, error) {
-	on, err := transport.Listen(v.Text(setting), cert, key)
+// listenOn opens the port that a setting names, for so many connections at a time.
+func listenOn(v config.Values, setting string, most int, cert, key string) (net.Listener, error) {
+	on, err := transport.Listen(v.Text(setting), most, cert, key)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%w; give another address with --%s", err, setting)
 	}

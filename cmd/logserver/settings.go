@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 
 	"indelible/internal/config"
+	"indelible/internal/transport"
 )
 
 // settings is the table that flags, environment, file and documentation come
@@ -18,7 +20,7 @@ func settings() []config.Setting {
 		{Name: "origin", Type: config.Text, Help: "The log's name, first line of every checkpoint; fixed when the log is created. Default: this host's name."},
 		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 8, MariaDB 10.11 and later)."},
 		{Name: "mysql-dsn-file", Type: config.File, Help: "File with the DSN, user:password@tcp(host:3306)/database; readable to nobody else."},
-		{Name: "mysql-dsn", Type: config.Text, Help: "The DSN itself; refused where it carries a password, which others could see."},
+		{Name: "mysql-dsn", Type: config.Text, Help: "The DSN itself; refused where it carries a password that others could see: on the command line, and in a file that others can read."},
 		{Name: "log-key", Type: config.File, Help: "File of the log's Ed25519 key. Default: log.key in the data directory."},
 		{Name: "log-key-password-file", Type: config.File, Help: "File with the password of an encrypted log key."},
 		{Name: "mldsa-key", Type: config.File, Help: "File of an ML-DSA-44 key with which the log signs its checkpoints beside the Ed25519 one, for the time when that no longer holds; one for all replicas; made on first use."},
@@ -26,7 +28,7 @@ func settings() []config.Setting {
 		{Name: "witness-policy", Type: config.File, Help: "File that names witnesses and their quorum (C2SP tlog-policy). Nothing is published or answered that the quorum has not cosigned."},
 		{Name: "witness-fail-open", Type: config.Bool, Default: "false", Help: "Publish without the quorum when it is not met within 2s."},
 		{Name: "witness-refresh", Type: config.Duration, Default: "10m", Help: "After what time a log without new entries has its checkpoint cosigned again."},
-		{Name: "entry-kinds", Type: config.List, Default: "hashedrekord,dsse,intoto,rekord", OneOf: []string{"hashedrekord", "dsse", "intoto", "rekord", "raw"}, Help: "Which kinds of entries may be added. intoto and rekord come over Rekor v1 alone; raw entries are opaque bytes that nobody signed."},
+		{Name: "entry-kinds", Type: config.List, NotZero: true, Default: "hashedrekord,dsse,intoto,rekord", OneOf: []string{"hashedrekord", "dsse", "intoto", "rekord", "raw"}, Help: "Which kinds of entries may be added. intoto and rekord come over Rekor v1 alone; raw entries are opaque bytes that nobody signed."},
 		{Name: "rekor-v2", Type: config.Bool, Default: "true", Help: "Serve Rekor v2's API, for cosign and other Sigstore clients, below /api/v2/ and over gRPC."},
 		{Name: "rekor-v1", Type: config.Bool, Default: "true", Help: "Serve Rekor v1's API, for their older versions and rekor-cli, below /api/v1/."},
 		{Name: "rekor-v1-key", Type: config.Text, Help: "The ECDSA P-256 key that the Rekor v1 API signs with, one for all replicas: a file, made on first start; or the URI of a key in a key management service as cosign takes it, awskms://…, azurekms://…, gcpkms://…, hashivault://NAME or openbao://NAME, with credentials from the environment. Default: rekor-v1.key in the data directory."},
@@ -36,9 +38,10 @@ func settings() []config.Setting {
 		{Name: "search", Type: config.Bool, Default: "true", Help: "Keep a search index, and answer searches."},
 		{Name: "public-url", Type: config.Text, Help: "The log's URL as clients reach it, such as https://log.example.com, for the files below /trust/. Default: the one each client used."},
 		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM) for the HTTP and gRPC ports; read again when it changes."},
-		{Name: "tls-key", Type: config.File, Help: "Its private key."},
+		{Name: "tls-key", Type: config.File, Help: "Its private key; readable to nobody else."},
 		{Name: "max-body", Type: config.Size, Default: "8MiB", NotZero: true, Help: "Most bytes of a request."},
-		{Name: "request-memory", Type: config.Size, Default: "64MiB", NotZero: true, Help: "Most bytes of large requests (beyond 64KiB each) that arrive and wait for their answer, all together; max-body or more. Beyond that, clients are told to come back later. Small requests have four times that to themselves, and requests that arrive over gRPC as much again."},
+		{Name: "max-connections", Type: config.Number, Default: strconv.Itoa(transport.DefaultConnections), NotZero: true, Help: "Most connections that are open at a time, of the HTTP port and of the gRPC port each; fewer where the process may not have that many files open (RLIMIT_NOFILE). A new one takes the place of the one that is idle for the longest, else of one whose client has been slow for a second or more; one that is at work keeps its place. Each costs some 20KiB, with TLS 50KiB."},
+		{Name: "request-memory", Type: config.Size, Default: "64MiB", NotZero: true, Help: "Most bytes of the buffers for large requests (beyond 64KiB each) that arrive and wait for their answer, all together; max-body or more. A quarter is added for small requests alone. When it is full, the request that arrives the slowest is ended (503) for one that comes at once; where none is slow, large ones are told to come back later (503). Requests that arrive over gRPC have as much again."},
 		{Name: "max-batch", Type: config.Number, Default: "1024", NotZero: true, Help: "Most entries of one append."},
 		{Name: "max-queue", Type: config.Number, Default: "16384", NotZero: true, Help: "Most entries waiting, max-batch or more; beyond that, clients are told to come back later."},
 		{Name: "max-queue-bytes", Type: config.Size, Default: "64MiB", NotZero: true, Help: "Most bytes of entries waiting."},
@@ -52,15 +55,30 @@ func settings() []config.Setting {
 	}
 }
 
+// underLoad is what its readers want to know of two of them.
+const underLoad = "\n## Many clients, and slow ones\n\n" +
+	"Idle and slow clients, however many, keep nobody out; a request that is at work keeps what it has.\n\n" +
+	"- **Connections.** When a port has `max-connections` of them, a new one takes the place of the one that is idle for\n" +
+	"  the longest. Where none is idle, it takes that of the one whose client is the slowest in sending a request or in\n" +
+	"  taking its answer, once it has been slow for a second (64KiB come at once, and what is more at 64KiB a second);\n" +
+	"  then that of one with nothing but streams of gRPC over which nothing goes. The connection is closed without an\n" +
+	"  answer, as idle ones are after two minutes: clients open another. While all are at work, new ones wait.\n" +
+	"- **Memory.** The buffers for requests count against `request-memory` before they are made. When it is full, the\n" +
+	"  request that arrives the slowest is answered 503 (`Retry-After: 1`), and its memory goes to a small one (64KiB)\n" +
+	"  that asks for it, or to a large one if the slowest has been slow for a second. Where all of it is at work, who asks\n" +
+	"  is answered 503. Over gRPC a request that does not end is canceled, and where there is no room it is `Unavailable`.\n" +
+	"- A request may take 10s for its headers, of at most 16KiB, and 30s for all of it (408).\n"
+
 // documentation is docs/configuration.md.
 func documentation() string {
 	return "# Configuration of logserver\n\n" +
 		"<!-- Made by `logserver config doc`; do not edit. -->\n\n" +
 		"Each setting is a flag, an environment variable, and a key of the YAML file that `--config FILE`\n" +
 		"(`INDELIBLE_CONFIG`) names. A flag wins over the environment, the environment over the file. A key that\n" +
-		"is not in this table is an error. `logserver config check` prints what is in effect, and where it came from.\n\n" +
+		"is not in this table is an error; a variable that begins with `INDELIBLE_` and names no setting may be for another program,\n" +
+		"and is warned of. `logserver config check` prints what is in effect, and where it came from.\n\n" +
 		"```yaml\nstorage: mysql\nmysql-dsn-file: /etc/indelible/dsn\nregister: /var/lib/indelible-register/register\nentry-kinds: [hashedrekord, dsse]\n```\n\n" +
-		config.Markdown(settings())
+		config.Markdown(settings()) + underLoad
 }
 
 // hostname is the default origin.

@@ -170,15 +170,15 @@ func (r *running) list(ctx context.Context, path string) (follow func(context.Co
 // listen makes the two servers.
 func (r *running) listen(ctx context.Context, v config.Values) (s transport.Servers, err error) {
 	s.Grace = v.Duration("shutdown-timeout")
-	if s.HTTPOn, err = transport.Listen(v.Text("listen"), v.Text("tls-cert"), v.Text("tls-key")); err != nil {
+	if s.HTTPOn, err = transport.Listen(v.Text("listen"), transport.Connections(maxConnections, 1), v.Text("tls-cert"), v.Text("tls-key")); err != nil {
 		return s, err
 	}
-	if s.AdminOn, err = transport.Listen(v.Text("admin"), "", ""); err != nil {
+	if s.AdminOn, err = transport.Listen(v.Text("admin"), transport.AdminConnections, "", ""); err != nil {
 		return s, errors.Join(err, s.HTTPOn.Close())
 	}
 	handler := r.witness.Handler(r.failed)
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, r.metrics.request), longest, r.logger)
-	limit(s.HTTP, maxConnections)
+	limit(s.HTTP)
 	s.Admin = transport.HTTPServer(transport.AdminHandler(r.readiness(ctx), r.metrics.registry), 0, r.logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
 	return s, nil

@@ -2,30 +2,44 @@ package transport
 
 import (
 	"errors"
-	"io"
 	"net/http"
-	"sync/atomic"
+	"sync"
+	"time"
 )
 
 const (
 	// DefaultBudget is the most bytes of a Budget: eight bodies of 8 MiB.
 	DefaultBudget = 64 << 20
-	// smallBody is how much of each request's body counts as a small one's: an
-	// entry with its certificate has some 3 KiB.
+	// smallBody is the most bytes that a small body takes: an entry with its
+	// certificate has some 3 KiB.
 	smallBody = 64 << 10
-	// smallShare is how much more small bodies may have together than large ones.
+	// smallShare is which part of a budget is added to it for small bodies alone.
 	smallShare = 4
 )
 
-// ErrFull is what reading a request ends with when its server has no room for it.
-var ErrFull = errors.New("the server works on as many large requests as it has memory for; try again in a moment")
+// What reading a request ends with when its server has no room for it.
+var (
+	// ErrFull: what has the memory is at work, or comes fast enough.
+	ErrFull = errors.New("the server works on as many requests as it has memory for; try again in a moment")
+	// ErrSlow: there was room, until others wanted it.
+	ErrSlow = errors.New("the request's body came too slowly while others waited for the memory that it held; send it again, at once")
+)
 
 // Budget bounds the memory that the bodies of requests hold at once, by all
 // connections and over all protocols: many clients that each stay below the limit
-// of one request, and send slowly, would fill a machine otherwise. Small requests
-// have an account of their own, which large ones cannot empty.
+// of one request, and send slowly, would fill a machine otherwise. It counts the
+// buffers, which are reserved before they are made. Small requests have a part that
+// large ones cannot take.
+//
+// When it is full, the body that comes the slowest is ended, and what it held goes
+// to who asks: to a small body always, to a large one if that body is slow indeed.
+// So however many bodies come slowly, one that comes at once gets in.
 type Budget struct {
-	large, small account
+	most int64 // of large bodies
+
+	mu             sync.Mutex
+	all, large     int64 // bytes that are held, and those of them by large bodies
+	oldest, newest *Body // of those that arrive, by when they began
 }
 
 // NewBudget makes a budget of bytes for large requests; 0 means DefaultBudget.
@@ -33,83 +47,103 @@ func NewBudget(bytes int64) *Budget {
 	if bytes == 0 {
 		bytes = DefaultBudget
 	}
-	b := &Budget{}
-	b.large.most, b.small.most = bytes, smallShare*bytes
-	return b
+	return &Budget{most: bytes}
 }
 
-// account is bytes that are held, and how many may be.
-type account struct {
-	most int64
-	held atomic.Int64
-}
-
-func (a *account) take(n int64) bool {
-	if a.held.Add(n) > a.most {
-		a.held.Add(-n)
-		return false
-	}
-	return true
-}
-
-// holding is what one request holds. It is used by one goroutine at a time.
+// holding is what one request holds.
 type holding struct {
-	of           *Budget
-	small, large int64
+	of   *Budget
+	held int64
 }
 
-// grow takes n bytes more, or none.
-func (h *holding) grow(n int64) bool {
-	small := min(n, smallBody-h.small)
-	if !h.of.small.take(small) {
-		return false
+// large is what of n bytes counts as a large body's: all, or nothing.
+func large(n int64) int64 {
+	if n <= smallBody {
+		return 0
 	}
-	if n > small && !h.of.large.take(n-small) {
-		h.of.small.held.Add(-small)
-		return false
+	return n
+}
+
+// fits says whether there is room for n bytes more, and whether it is room for
+// large bodies that lacks. It is called with the lock, as is what follows. Each
+// buffer has a byte for the end of the file, which the budget allows for once.
+func (h *holding) fits(n int64) (ok, forLarge bool) {
+	b, more := h.of, large(h.held+n)-large(h.held)
+	forLarge = more > 0 && b.large+more > b.most+1
+	return !forLarge && b.all+n <= b.most+b.most/smallShare, forLarge
+}
+
+func (h *holding) take(n int64) {
+	h.of.all += n
+	h.of.large += large(h.held+n) - large(h.held)
+	h.held += n
+}
+
+// grow takes n bytes more, or none, and says why.
+func (h *holding) grow(n int64) error {
+	for {
+		ok, forLarge := h.fits(n)
+		if ok {
+			h.take(n)
+			return nil
+		}
+		slowest := h.of.slowest(forLarge)
+		switch {
+		case slowest == nil:
+			return ErrFull
+		case (&slowest.holding == h || large(h.held+n) > 0) && time.Since(slowest.late()) < patience:
+			return ErrFull
+		case &slowest.holding == h:
+			return ErrSlow
+		}
+		slowest.cut()
 	}
-	h.small += small
-	h.large += n - small
-	return true
+}
+
+// slowest is the body that arrives the slowest, of all or of the large ones.
+func (b *Budget) slowest(ofLarge bool) (slowest *Body) {
+	for body := b.oldest; body != nil; body = body.next {
+		if slowest != nil && !body.since.Before(slowest.late()) {
+			break // those that follow began later yet
+		}
+		if body.held == 0 || ofLarge && large(body.held) == 0 {
+			continue
+		}
+		if slowest == nil || body.late().Before(slowest.late()) {
+			slowest = body
+		}
+	}
+	return slowest
+}
+
+// reserve is grow for who has not the lock.
+func (h *holding) reserve(n int64) error {
+	h.of.mu.Lock()
+	defer h.of.mu.Unlock()
+	return h.grow(n)
 }
 
 func (h *holding) release() {
-	h.of.small.held.Add(-h.small)
-	if h.large > 0 {
-		h.of.large.held.Add(-h.large)
-	}
-	h.small, h.large = 0, 0
+	h.of.mu.Lock()
+	h.take(-h.held)
+	h.of.mu.Unlock()
 }
 
 // Bodies counts the bodies of requests as they arrive, until next has answered.
-// Where there is no room for more, reading ends with ErrFull.
+// Where there is no room for more, reading ends with ErrFull or ErrSlow.
 func (b *Budget) Bodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body == nil || r.Body == http.NoBody {
 			next.ServeHTTP(w, r)
 			return
 		}
-		body := &countedBody{ReadCloser: r.Body, holding: holding{of: b}}
-		defer body.release()
-		r.Body = body
+		body, ok := r.Body.(*Body)
+		if !ok {
+			body = &Body{ReadCloser: r.Body}
+			r.Body = body
+		}
+		body.join(b, w)
+		defer body.leave()
 		next.ServeHTTP(w, r)
 	})
-}
-
-type countedBody struct {
-	io.ReadCloser
-	holding
-	full bool
-}
-
-func (c *countedBody) Read(p []byte) (int, error) {
-	if c.full {
-		return 0, ErrFull
-	}
-	n, err := c.ReadCloser.Read(p)
-	if !c.grow(int64(n)) {
-		c.full = true
-		return 0, ErrFull
-	}
-	return n, err
 }

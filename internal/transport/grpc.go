@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 )
@@ -28,7 +29,8 @@ const (
 	handshakeTimeout = 10 * time.Second
 	minPing          = 10 * time.Second // clients that ping more often are cut off
 	pingAfter        = time.Minute      // of silence, to find out who is gone
-	maxGRPCHeader    = 64 << 10
+	maxGRPCHeader    = 16 << 10
+	grpcRead         = 16 << 10    // of a connection, as long as it is open
 	retryAfter       = time.Second // for whoever is turned away
 )
 
@@ -49,7 +51,7 @@ func NewGRPCServer(ctx context.Context, cfg GRPCConfig) *GRPCServer {
 	if cfg.Budget == nil {
 		cfg.Budget = NewBudget(0)
 	}
-	c, r := calls{cfg, ctx}, newReceiving(cfg.Budget.large.most)
+	c, r := calls{cfg, ctx}, newReceiving(cfg.Budget.most)
 	return &GRPCServer{budget: cfg.Budget, receiving: r, Server: grpc.NewServer(
 		grpc.MaxRecvMsgSize(int(cfg.MaxMessage)),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -57,6 +59,9 @@ func NewGRPCServer(ctx context.Context, cfg GRPCConfig) *GRPCServer {
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter}),
+		grpc.Creds(connectionInfo{insecure.NewCredentials()}),
+		grpc.SharedWriteBuffer(true), // of 32 KiB, while there is something to write
+		grpc.ReadBufferSize(grpcRead),
 		grpc.InTapHandle(r.begin),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.UnaryInterceptor(c.unary),

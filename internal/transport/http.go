@@ -20,7 +20,12 @@ const (
 	readTimeout       = 30 * time.Second // headers and body
 	sendTimeout       = 30 * time.Second // the answer, once it is made
 	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
+	// A client that sends much of its headers, and no more, costs that.
+	maxHeaderBytes = 16 << 10
+	// http2Frame is what a client of HTTP/2 has allocated by the first bytes of a
+	// frame, and http2Ahead what it may send ahead of who reads it.
+	http2Frame = 16 << 10
+	http2Ahead = 256 << 10
 )
 
 // HTTPServer makes a server with the limits set. longest is how long an answer
@@ -28,12 +33,15 @@ const (
 // can be.
 func HTTPServer(h http.Handler, longest time.Duration, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           recoverHTTP(h, log),
+		Handler:           followRequests(recoverHTTP(h, log)),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      readTimeout + longest + sendTimeout, // it begins at the end of the headers
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxReadFrameSize: http2Frame, MaxReceiveBufferPerConnection: http2Ahead, MaxReceiveBufferPerStream: http2Ahead},
+		ConnState:         connectionState,
+		ConnContext:       withConnection,
 		// What net/http says is about clients: broken handshakes and the like.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

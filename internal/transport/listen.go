@@ -10,18 +10,36 @@ import (
 	"time"
 )
 
-// maxConnections is how many connections a listener has open at a time. More
-// wait to be accepted, before they cost memory or a file.
-const maxConnections = 8192
+const (
+	// DefaultConnections is how many connections a port has open at a time. One
+	// costs some 20 KiB, and one with TLS 50.
+	DefaultConnections = 4096
+	// AdminConnections are enough for an operator's tools.
+	AdminConnections = 128
+	// otherFiles is how many files a process has open beside its clients' connections:
+	// those to its database, and to the admin port.
+	otherFiles = 384
+	// fewestConnections is how many a port has however few files there may be.
+	fewestConnections = 16
+)
 
-// Listen opens a TCP listener; with a certificate, one for TLS 1.2 and later.
+// Connections is how many connections each of some ports may have open, of so
+// many that are wanted: the process has a limit of open files (RLIMIT_NOFILE).
+func Connections(wanted, ports int) int { return connectionsOf(wanted, ports, files()) }
+
+func connectionsOf(wanted, ports, files int) int {
+	return min(wanted, max(fewestConnections, (files-otherFiles)/ports))
+}
+
+// Listen opens a TCP listener for at most so many connections at a time; with a
+// certificate, one for TLS 1.2 and later.
 // The certificate's files are read again when they change, within a minute.
-func Listen(addr, certFile, keyFile string) (net.Listener, error) {
+func Listen(addr string, most int, certFile, keyFile string) (net.Listener, error) {
 	tcp, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	l := limit(tcp, maxConnections)
+	l := limit(tcp, most)
 	if certFile == "" {
 		return l, nil
 	}
@@ -30,47 +48,6 @@ func Listen(addr, certFile, keyFile string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return tls.NewListener(l, &tls.Config{GetCertificate: certs.get, NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12}), nil
-}
-
-// limit lets a listener have n connections open.
-func limit(l net.Listener, n int) net.Listener {
-	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
-}
-
-type limited struct {
-	net.Listener
-	slots  chan struct{} // one in it for each open connection
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *limitedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }
 
 // certificateAge is how long a certificate is used before its file is looked at

@@ -106,6 +106,11 @@ func (s *GRPCServer) request(ctx context.Context) *request {
 	return &request{holding{of: s.budget}, a}
 }
 
+func (r *request) leave() {
+	r.release()
+	r.arrival.answered()
+}
+
 // receive receives a message by next.
 func (r *request) receive(msg any, next func(any) error) error {
 	m := &message{into: msg}
@@ -117,7 +122,7 @@ func (r *request) receive(msg any, next func(any) error) error {
 		return err
 	}
 	r.release() // what an earlier message of a stream held
-	if !r.grow(m.size) {
+	if r.reserve(m.size) != nil {
 		return full()
 	}
 	return nil
@@ -148,9 +153,9 @@ func (s *GRPCServer) RegisterService(desc *grpc.ServiceDesc, impl any) {
 func (s *GRPCServer) unary(m grpc.MethodDesc) grpc.MethodHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, next grpc.UnaryServerInterceptor) (any, error) {
 		r := s.request(ctx)
-		defer r.release()
+		defer r.leave()
 		return m.Handler(srv, ctx, func(msg any) error {
-			defer r.arrival.complete()
+			defer r.arrival.answer()
 			return r.receive(msg, decode)
 		}, next)
 	}
@@ -159,7 +164,8 @@ func (s *GRPCServer) unary(m grpc.MethodDesc) grpc.MethodHandler {
 func (s *GRPCServer) stream(d grpc.StreamDesc) grpc.StreamHandler {
 	return func(srv any, ss grpc.ServerStream) error {
 		r := s.request(ss.Context())
-		defer r.release()
+		defer r.leave()
+		r.arrival.stream()
 		return d.Handler(srv, receivingStream{ss, r, d.ClientStreams})
 	}
 }
@@ -177,4 +183,13 @@ func (s receivingStream) RecvMsg(msg any) error {
 		defer s.arrival.complete()
 	}
 	return s.receive(msg, s.ServerStream.RecvMsg)
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s receivingStream) SendMsg(msg any) error {
+	err := s.ServerStream.SendMsg(msg)
+	if err == nil {
+		s.arrival.sent()
+	}
+	return err
 }

@@ -40,20 +40,21 @@ type arrival struct {
 	cancel  context.CancelFunc
 	forget  func() bool // takes back what is done when the call ends
 	element *list.Element
+	followed
 }
 
 type arrivalKey struct{}
 
 // begin is what a server does with the headers of a call.
 func (r *receiving) begin(ctx context.Context, _ *tap.Info) (context.Context, error) {
-	a := &arrival{of: r}
+	a := &arrival{of: r, followed: follow(ctx)}
 	ctx, a.cancel = context.WithCancel(context.WithValue(ctx, arrivalKey{}, a))
 	r.mu.Lock()
 	a.since = r.arrived.Load()
 	a.element = r.calls.PushBack(a)
 	r.update()
 	r.mu.Unlock()
-	a.forget = context.AfterFunc(ctx, a.remove)
+	a.forget = context.AfterFunc(ctx, a.gone)
 	return ctx, nil
 }
 
@@ -64,6 +65,12 @@ func (a *arrival) complete() {
 	}
 	a.forget()
 	a.remove()
+}
+
+// gone is for a call that ended before.
+func (a *arrival) gone() {
+	a.remove()
+	a.end()
 }
 
 func (a *arrival) remove() {
@@ -128,6 +135,9 @@ type countedConn struct {
 	net.Conn
 	of *receiving
 }
+
+// NetConn is for connectionOf.
+func (c countedConn) NetConn() net.Conn { return c.Conn }
 
 func (c countedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)

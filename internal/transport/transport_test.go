@@ -157,46 +157,25 @@ func TestSlowAnswersAreNotCut(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreLimited(t *testing.T) {
+// TestAcceptEndsWithItsListener, also while a connection waits for a place.
+func TestAcceptEndsWithItsListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		on := newPipes()
-		l := limit(on, 2)
-		accepted := make(chan net.Conn)
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					close(accepted)
-					return
-				}
-				accepted <- c
-			}
-		}()
-		on.dial()
-		first := <-accepted
-		on.dial()
-		<-accepted
+		l := limit(on, 1)
 		go on.dial()
-		synctest.Wait()
-		select {
-		case <-accepted:
-			t.Fatal("a third connection was accepted")
-		default:
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
 		}
-		first.Close()
-		first.Close() // as servers do
-		<-accepted
-		go func() {
-			select {
-			case on.conns <- nil:
-				t.Error("a fourth connection was accepted")
-			case <-on.closed:
-			}
-		}()
-		synctest.Wait()
-		l.Close()
-		if _, ok := <-accepted; ok {
-			t.Fatal("accepted after Close")
+		connectionOf(c).answer()
+		waiting := make(chan net.Conn, 1)
+		go func() { waiting <- on.dial() }()
+		time.AfterFunc(time.Hour, func() { l.Close() })
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%v", err)
+		}
+		if _, err := (<-waiting).Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the connection is open: %v", err)
 		}
 	})
 }
@@ -274,7 +253,7 @@ func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	certificate(t, certFile, keyFile, 1)
-	on, err := Listen("127.0.0.1:0", certFile, keyFile)
+	on, err := Listen("127.0.0.1:0", DefaultConnections, certFile, keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,14 +275,14 @@ func TestTLS(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := Listen("127.0.0.1:0", filepath.Join(dir, "none"), keyFile); err == nil {
+	if _, err := Listen("127.0.0.1:0", DefaultConnections, filepath.Join(dir, "none"), keyFile); err == nil {
 		t.Error("no error for a certificate that is not there")
 	}
 }
 
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	on, err := Listen("127.0.0.1:0", "", "")
+	on, err := Listen("127.0.0.1:0", DefaultConnections, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

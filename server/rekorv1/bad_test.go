@@ -212,7 +212,8 @@ func TestBodyDoesNotArrive(t *testing.T) {
 	}{
 		{io.ErrUnexpectedEOF, 400, "ended early"},
 		{os.ErrDeadlineExceeded, 408, "did not arrive in time"},
-		{transport.ErrFull, 503, "as many large requests as it has memory for; try again"},
+		{transport.ErrFull, 503, "as many requests as it has memory for; try again"},
+		{transport.ErrSlow, 503, "send it again, at once"},
 	} {
 		r := httptest.NewRequest("POST", entriesPath, brokenBody{c.err})
 		r.Header.Set("Content-Type", "application/json")

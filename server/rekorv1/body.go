@@ -18,39 +18,36 @@ import (
 	"indelible/internal/transport"
 )
 
-// firstRead is how much memory a body gets before it arrives.
-const firstRead = 16 << 10
-
 // readBody reads a request's body: JSON, up to the limit.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := h.cfg.MaxBody
 	if r.ContentLength > limit {
 		return nil, tooLarge(w, limit)
 	}
-	var b bytes.Buffer
-	if r.ContentLength > 0 {
-		// Read wants room for the end of the file, too.
-		b.Grow(int(min(r.ContentLength, firstRead)) + bytes.MinRead)
+	most := limit
+	if r.ContentLength >= 0 {
+		most = r.ContentLength
 	}
-	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	counted, _ := r.Body.(*transport.Body)
+	data, err := transport.ReadBody(http.MaxBytesReader(w, r.Body, limit), counted, most)
 	var big *http.MaxBytesError
 	switch {
 	case err == nil:
 	case errors.As(err, &big):
 		return nil, tooLarge(w, limit)
-	case errors.Is(err, transport.ErrFull):
+	case errors.Is(err, transport.ErrFull), errors.Is(err, transport.ErrSlow):
 		w.Header().Set("Connection", "close")
-		return nil, h.refusalOf(w, status.Error(codes.Unavailable, transport.ErrFull.Error()), err)
+		return nil, h.refusalOf(w, status.Error(codes.Unavailable, err.Error()), err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
 		return nil, refuse(http.StatusRequestTimeout, "the request's body did not arrive in time")
 	default:
 		return nil, refuse(http.StatusBadRequest, "the request's body ended early")
 	}
-	if b.Len() == 0 {
+	if len(data) == 0 {
 		return nil, nil
 	}
-	return b.Bytes(), checkContentType(r.Header.Get("Content-Type"))
+	return data, checkContentType(r.Header.Get("Content-Type"))
 }
 
 func tooLarge(w http.ResponseWriter, limit int64) error {

@@ -10,7 +10,6 @@
 package rest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -27,8 +26,9 @@ import (
 // with reading it, which grpc-gateway turns into text.
 type cappedBody struct {
 	io.ReadCloser
-	length int64 // as the client said; -1: it did not
-	err    error
+	counted *transport.Body // below it; nil: there is none
+	most    int64           // bytes: as the client said, or else as the limit is
+	err     error
 }
 
 func (b *cappedBody) Read(p []byte) (int, error) {
@@ -50,7 +50,12 @@ func LimitBody(next http.Handler, limit int64) http.Handler {
 		// grpc-gateway would look for another marshaler by it, and write a line
 		// for one that it cannot read.
 		r.Header.Del("Content-Type")
-		r.Body = &cappedBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), length: r.ContentLength}
+		body := &cappedBody{ReadCloser: http.MaxBytesReader(w, r.Body, limit), most: limit}
+		body.counted, _ = r.Body.(*transport.Body)
+		if r.ContentLength >= 0 {
+			body.most = r.ContentLength
+		}
+		r.Body = body
 		next.ServeHTTP(w, r)
 	})
 }
@@ -60,18 +65,17 @@ func tooLarge(w http.ResponseWriter, limit int64) {
 	failure.Write(w, http.StatusRequestEntityTooLarge, codes.InvalidArgument, fmt.Sprintf("the request's body is over the limit of %d bytes", limit))
 }
 
-// firstRead is how much memory a request's body gets before it arrives.
-const firstRead = 16 << 10
-
 // ReadBody reads a body that LimitBody gave a limit.
 func ReadBody(r io.Reader) ([]byte, error) {
-	var b bytes.Buffer
-	if body, ok := r.(*cappedBody); ok && body.length > 0 {
-		// Read wants room for the end of the file, too.
-		b.Grow(int(min(body.length, firstRead)) + bytes.MinRead)
+	body, ok := r.(*cappedBody)
+	if !ok {
+		return io.ReadAll(r)
 	}
-	_, err := b.ReadFrom(r)
-	return b.Bytes(), err
+	data, err := transport.ReadBody(body, body.counted, body.most)
+	if err != nil {
+		body.err = err
+	}
+	return data, err
 }
 
 // WriteError writes the error of a call, or of reading the body of its request.
@@ -85,9 +89,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(body.err, &big):
 		tooLarge(w, big.Limit)
-	case errors.Is(body.err, transport.ErrFull):
+	case errors.Is(body.err, transport.ErrFull), errors.Is(body.err, transport.ErrSlow):
 		w.Header().Set("Connection", "close")
-		failure.Write(w, http.StatusServiceUnavailable, codes.Unavailable, transport.ErrFull.Error())
+		failure.Write(w, http.StatusServiceUnavailable, codes.Unavailable, body.err.Error())
 	case errors.Is(body.err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
 		failure.Write(w, http.StatusRequestTimeout, codes.DeadlineExceeded, "the request's body did not arrive in time")
