@@ -184,16 +184,29 @@ const maxWait = 30 * time.Second
 
 // do asks until there is an answer, or no hope of one.
 func (c *Client) do(ctx context.Context, r request) ([]byte, error) {
+	data, err := c.patiently(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s%s: %w", r.method, c.url, r.path, err)
+	}
+	return data, nil
+}
+
+func (c *Client) patiently(ctx context.Context, r request) ([]byte, error) {
 	backoff := 200 * time.Millisecond
+	var before error // why it was asked again
 	for try := 1; ; try++ {
 		data, err := c.once(ctx, r)
 		if err == nil {
 			return data, nil
 		}
-		wait, again := passing(err)
-		if !again || try == c.cfg.Tries || ctx.Err() != nil {
-			return nil, fmt.Errorf("%s %s%s: %w", r.method, c.url, r.path, err)
+		if ctx.Err() != nil {
+			return nil, ended(err, before)
 		}
+		wait, again := passing(err)
+		if !again || try == c.cfg.Tries {
+			return nil, err
+		}
+		before = err
 		wait = min(max(wait, backoff+rand.N(backoff)), maxWait)
 		backoff *= 2
 		if c.cfg.Retrying != nil {
@@ -204,9 +217,18 @@ func (c *Client) do(ctx context.Context, r request) ([]byte, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, fmt.Errorf("%s %s%s: %w", r.method, c.url, r.path, errors.Join(ctx.Err(), err))
+			return nil, ended(ctx.Err(), before)
 		}
 	}
+}
+
+// ended is the error of a request whose time is over, or which nobody wants any
+// more: what kept it until then says more than that.
+func ended(err, before error) error {
+	if before == nil {
+		return err
+	}
+	return fmt.Errorf("%w; it was asked again, since before that there was: %w", err, before)
 }
 
 func (c *Client) once(ctx context.Context, r request) ([]byte, error) {

@@ -107,7 +107,7 @@ func (p *program) writer(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	if len(logs) == 0 {
-		c, err := client.New(client.Config{URL: p.url})
+		c, err := p.client(ctx, client.Config{URL: p.url})
 		if err != nil {
 			return nil, usage(err)
 		}
@@ -118,7 +118,7 @@ func (p *program) writer(ctx context.Context) (*client.Client, error) {
 			return nil, err
 		}
 	}
-	c, err := client.New(client.Config{URL: p.url, Keys: logs, Policy: policy})
+	c, err := p.client(ctx, client.Config{URL: p.url, Keys: logs, Policy: policy})
 	if err != nil {
 		return nil, usage(err)
 	}

@@ -50,6 +50,8 @@ type program struct {
 
 	url, output, logKey, policy, signer string
 	timeout                             time.Duration
+
+	reasons reasons // to ask again, that were told
 }
 
 func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {

@@ -27,7 +27,7 @@ func (p *program) reader(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URL: p.url, Keys: logs, Policy: policy})
+	c, err := p.client(ctx, client.Config{URL: p.url, Keys: logs, Policy: policy})
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -49,7 +49,7 @@ func (p *program) reader(ctx context.Context) (*client.Client, error) {
 	if !logs[0].Equal(said[0]) {
 		p.say("Note: the log says that its key is %s, and %s remembers another.", said[0], file)
 	}
-	return client.New(client.Config{URL: p.url, Keys: logs})
+	return p.client(ctx, client.Config{URL: p.url, Keys: logs})
 }
 
 // asking runs f with a reader, for as long as --timeout allows.

@@ -110,7 +110,7 @@ func (p *program) checkedKeys(ctx context.Context) ([]checkpoint.Verifier, error
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URL: p.url})
+	c, err := p.client(ctx, client.Config{URL: p.url})
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -126,7 +126,7 @@ func (p *program) checkedKeys(ctx context.Context) ([]checkpoint.Verifier, error
 	if err != nil {
 		return nil, err
 	}
-	if c, err = client.New(client.Config{URL: p.url, Keys: said, Policy: policy}); err != nil {
+	if c, err = p.client(ctx, client.Config{URL: p.url, Keys: said, Policy: policy}); err != nil {
 		return nil, usage(err)
 	}
 	_, err = c.Checkpoint(ctx)

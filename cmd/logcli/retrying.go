@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"indelible/client"
+)
+
+// tries is how often a log is asked the same, and maxReasons how many reasons to
+// ask again are told: a log can think of a new one each time.
+const (
+	tries      = 5
+	maxReasons = 10
+)
+
+// client makes one that says to a person why it asks again, and until when at the
+// latest.
+func (p *program) client(ctx context.Context, cfg client.Config) (*client.Client, error) {
+	cfg.Tries = tries
+	limit := ""
+	if end, ok := ctx.Deadline(); ok {
+		limit = " or until " + end.Format("15:04:05") + " (--timeout)"
+	}
+	cfg.Retrying = func(err error, wait time.Duration) {
+		if p.reasons.isNew(reason(err)) {
+			p.say("logcli: no answer yet from %s: %s. Asking again, the next time in %s, up to %d times in all%s.",
+				p.url, reason(err), wait.Round(100*time.Millisecond), tries, limit)
+		}
+	}
+	return client.New(cfg)
+}
+
+// reason is why there was no answer, without the port that this machine chose
+// for that connection.
+func reason(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
+
+// reasons are those that were told already.
+type reasons struct {
+	mu   sync.Mutex
+	told map[string]bool
+}
+
+func (r *reasons) isNew(reason string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told[reason] || len(r.told) == maxReasons {
+		return false
+	}
+	if r.told == nil {
+		r.told = make(map[string]bool)
+	}
+	r.told[reason] = true
+	return true
+}
