@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -36,7 +37,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	said := &libraries{now: time.Now}
 	said.listen()
-	p := &program{getenv: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr, libraries: said}
+	p := &program{getenv: os.LookupEnv, environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr, libraries: said}
 	err := p.run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
@@ -48,6 +49,7 @@ func main() {
 // program is what the commands share.
 type program struct {
 	getenv         func(string) (string, bool)
+	environ        []string // as os.Environ has it
 	stdout, stderr io.Writer
 	configFile     string
 	libraries      *libraries // nil: what they say is nobody's affair
@@ -106,6 +108,9 @@ func (p *program) load(cmd *cobra.Command) (config.Values, error) {
 	v, err := config.Load(settings(), cmd.Flags(), p.getenv, file)
 	if err != nil {
 		return v, err
+	}
+	if strangers := config.Strangers(settings(), p.environ, "INDELIBLE_CONFIG", "INDELIBLE_URL"); len(strangers) > 0 {
+		p.logger(v).Warn("variables of the environment that name no setting have no effect", "variables", strings.Join(strangers, ", "))
 	}
 	return v, check(v)
 }

@@ -35,7 +35,7 @@ func check(v config.Values) error {
 	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
 		return errors.New("give both --tls-cert and --tls-key, or neither")
 	}
-	return errors.Join(checkNames(v), checkAddresses(v), checkLimits(v), checkRekorV1Key(v))
+	return errors.Join(checkNames(v), checkAddresses(v), checkLimits(v), checkRekorV1Key(v), checkSecrets(v))
 }
 
 // checkNames finds what is wrong with the names that clients will know the log
@@ -71,26 +71,6 @@ func pathsOf(v config.Values) paths {
 		dir: dir, db: filepath.Join(dir, "log.db"),
 		key: in("log-key", "log.key"), register: in("register", "register"), rekorV1: in("rekor-v1-key", "rekor-v1.key"),
 	}
-}
-
-// secret reads a file that holds one secret line and that only we may read.
-func secret(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s holds a secret and others can read it (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	text := strings.TrimSpace(string(data))
-	if text == "" || strings.ContainsAny(text, "\r\n") {
-		return "", fmt.Errorf("%s must hold one line", path)
-	}
-	return text, nil
 }
 
 func dsnOf(v config.Values) (string, error) {

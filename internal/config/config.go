@@ -8,12 +8,16 @@
 //	INDELIBLE_SHUTDOWN_TIMEOUT=10s
 //	shutdown-timeout: 10s
 //
-// The file is read strictly: a key that is not in the table is an error.
+// The file is read strictly: a key that is not in the table is an error, and so is
+// a second document. A variable that names no setting is no error, since it may be
+// for another program; Strangers finds them.
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -45,12 +49,15 @@ type Setting struct {
 	Default string
 	Help    string   // one or two sentences
 	OneOf   []string // the values allowed; empty: any
-	NotZero bool     // 0 is refused: packages take it for "not said"
+	NotZero bool     // 0 is refused, which packages take for "not said"; and a list without parts
 }
+
+// prefix begins all variables.
+const prefix = "INDELIBLE_"
 
 // Env is the setting's environment variable.
 func (s Setting) Env() string {
-	return "INDELIBLE_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+	return prefix + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
 }
 
 // Origin says where a value came from.
@@ -61,6 +68,7 @@ type Value struct {
 	Setting
 	Text string
 	From Origin // "default", "flag", "environment" or the file's name and line
+	File string // the YAML file, if it came from there
 }
 
 // Values are all settings' values.
@@ -108,13 +116,13 @@ func Load(table []Setting, fs *pflag.FlagSet, getenv func(string) (string, bool)
 	for _, s := range table {
 		v := Value{Setting: s, Text: s.Default, From: "default"}
 		if f, ok := fromFile[s.Name]; ok {
-			v.Text, v.From = f.Text, f.From
+			v.Text, v.From, v.File = f.Text, f.From, file
 		}
 		if text, ok := getenv(s.Env()); ok {
-			v.Text, v.From = text, Origin("environment "+s.Env())
+			v.Text, v.From, v.File = text, Origin("environment "+s.Env()), ""
 		}
 		if f := fs.Lookup(s.Name); f != nil && f.Changed {
-			v.Text, v.From = f.Value.String(), Origin("flag --"+s.Name)
+			v.Text, v.From, v.File = f.Value.String(), Origin("flag --"+s.Name), ""
 		}
 		if err := v.check(); err != nil {
 			return Values{}, fmt.Errorf("%s (%s): %w", s.Name, v.From, err)
@@ -133,14 +141,13 @@ func readFile(table []Setting, file string) (map[string]Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	root, err := onlyDocument(data)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if len(doc.Content) == 0 {
+	if root == nil {
 		return nil, nil
 	}
-	root := doc.Content[0]
 	if root.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("%s, line %d: it must be settings, one a line, such as storage: mysql", file, root.Line)
 	}
@@ -161,6 +168,27 @@ func readFile(table []Setting, file string) (map[string]Value, error) {
 		values[key.Value] = Value{Text: text, From: at}
 	}
 	return values, nil
+}
+
+// onlyDocument is what a YAML file holds; nil if that is nothing.
+func onlyDocument(data []byte) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	switch err := decoder.Decode(&doc); {
+	case err == io.EOF:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	switch err := decoder.Decode(&more); {
+	case err == nil:
+		return nil, fmt.Errorf("line %d: a second document begins; a configuration is one: leave out the line ---", more.Line)
+	case err != io.EOF:
+		return nil, err
+	case len(doc.Content) == 0:
+		return nil, nil
+	}
+	return doc.Content[0], nil
 }
 
 // scalar takes a value, or a list of them, as text.
@@ -202,6 +230,9 @@ func (v Value) check() error {
 	}
 	if err == nil && v.NotZero && v.zero() {
 		err = fmt.Errorf("%q is nothing; it must be more", v.Text)
+		if v.Type == List {
+			err = fmt.Errorf("it is empty; give one or more of %s", strings.Join(v.OneOf, ", "))
+		}
 	}
 	if err != nil || len(v.OneOf) == 0 {
 		return err
@@ -214,7 +245,7 @@ func (v Value) check() error {
 	return nil
 }
 
-// zero reports whether a number, a size or a duration is 0.
+// zero reports whether a number, a size or a duration is 0, or a list empty.
 func (v Value) zero() bool {
 	list := Values{[]Value{v}}
 	switch v.Type {
@@ -224,6 +255,8 @@ func (v Value) zero() bool {
 		return list.Size(v.Name) == 0
 	case Number:
 		return list.Number(v.Name) == 0
+	case List:
+		return len(list.List(v.Name)) == 0
 	}
 	return false
 }
@@ -275,6 +308,9 @@ func (v Values) Text(name string) string { return v.get(name).Text }
 // From says where a setting's value came from.
 func (v Values) From(name string) Origin { return v.get(name).From }
 
+// File is the YAML file that a setting's value came from; empty if it did not.
+func (v Values) File(name string) string { return v.get(name).File }
+
 // Duration returns a setting of that type.
 func (v Values) Duration(name string) time.Duration {
 	d, _ := time.ParseDuration(v.get(name).Text) // checked by Load
@@ -299,19 +335,44 @@ func (v Values) Bool(name string) bool { return v.get(name).Text == "true" }
 // List returns a setting's parts.
 func (v Values) List(name string) []string { return splitList(v.get(name).Text) }
 
-// nearest names the setting that takes the fewest changes to make of s, if that
-// is few: in more than half of their letters any two words differ.
+// Strangers are the variables of an environment, as os.Environ has it, that begin
+// like those of the settings and name none, each with the nearest that does. known
+// are variables that are no settings.
+func Strangers(table []Setting, environ []string, known ...string) []string {
+	var found []string
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours || slices.Contains(known, name) || slices.ContainsFunc(table, func(s Setting) bool { return s.Env() == name }) {
+			continue
+		}
+		if near, ok := like(table, strings.ToLower(strings.ReplaceAll(rest, "_", "-"))); ok {
+			name += " (the nearest is " + near.Env() + ")"
+		}
+		found = append(found, name)
+	}
+	slices.Sort(found)
+	return found
+}
+
+// nearest names the setting that s was meant to be.
 func nearest(table []Setting, s string) string {
-	best, least := "", 1<<30
+	if best, ok := like(table, s); ok {
+		return fmt.Sprintf("; the nearest is %q", best.Name)
+	}
+	return "; --help lists them"
+}
+
+// like finds the setting that takes the fewest changes to make of s, if that is
+// few: in more than half of their letters any two words differ.
+func like(table []Setting, s string) (best Setting, ok bool) {
+	least := 1 << 30
 	for _, t := range table {
 		if d := distance(t.Name, s); d < least {
-			best, least = t.Name, d
+			best, least = t, d
 		}
 	}
-	if 2*least > max(len(best), len(s)) {
-		return "; --help lists them"
-	}
-	return fmt.Sprintf("; the nearest is %q", best)
+	return best, 2*least <= max(len(best.Name), len(s))
 }
 
 // distance is Levenshtein's.

@@ -18,7 +18,7 @@ func table() []Setting {
 		{Name: "count", Type: Number, Default: "3", NotZero: true},
 		{Name: "on", Type: Bool, Default: "true"},
 		{Name: "off", Type: Bool, Default: "false"},
-		{Name: "kinds", Type: List, Default: "a,b", OneOf: []string{"a", "b", "c"}},
+		{Name: "kinds", Type: List, Default: "a,b", OneOf: []string{"a", "b", "c"}, NotZero: true},
 	}
 }
 
@@ -65,24 +65,32 @@ func TestRepeatedFlags(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for file, says := range map[string]string{
-		"txet: x":            `there is no setting "txet"; the nearest is "text"`,
-		"frobnicate: x":      `there is no setting "frobnicate"; --help lists them`,
-		"xyz: x":             `there is no setting "xyz"; --help lists them`,
-		"text: a\ntext: b":   "there twice",
-		"- text":             "settings, one a line",
-		"text: {a: b}":       "plain value",
-		"wait: 5":            "not a duration",
-		"wait: -5s":          "not a duration",
-		"max-size: 8MB":      "not a size",
-		"max-size: 99999GiB": "",
-		"count: -1":          "not a whole number",
-		"count: 0":           "is nothing",
-		"kinds: [a, z]":      "not one of a, b, c",
-		"text: [":            "yaml",
-		"on: yes":            "not true or false",
-		"on: 1":              "not true or false",
-		"on: TRUE":           "not true or false",
-		"on:":                "not true or false",
+		"txet: x":                 `there is no setting "txet"; the nearest is "text"`,
+		"frobnicate: x":           `there is no setting "frobnicate"; --help lists them`,
+		"xyz: x":                  `there is no setting "xyz"; --help lists them`,
+		"text: a\ntext: b":        "there twice",
+		"- text":                  "settings, one a line",
+		"text: {a: b}":            "plain value",
+		"wait: 5":                 "not a duration",
+		"wait: -5s":               "not a duration",
+		"max-size: 8MB":           "not a size",
+		"max-size: 99999GiB":      "",
+		"count: -1":               "not a whole number",
+		"count: 0":                "is nothing",
+		"kinds: [a, z]":           "not one of a, b, c",
+		"text: [":                 "yaml",
+		"kinds: []":               "it is empty; give one or more of a, b, c",
+		"kinds: ''":               "it is empty",
+		"kinds: ','":              "it is empty",
+		"text: a\n---\ntext: b\n": "line 2: a second document begins",
+		"text: a\n---\n":          "a second document begins",
+		"text: a\n---\n[":         "yaml",
+		"# nothing\n":             "",
+		"---\ntext: a\n...\n":     "",
+		"on: yes":                 "not true or false",
+		"on: 1":                   "not true or false",
+		"on: TRUE":                "not true or false",
+		"on:":                     "not true or false",
 	} {
 		_, err := load(t, file, nil)
 		if says == "" {
@@ -97,6 +105,23 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := load(t, "", map[string]string{"INDELIBLE_COUNT": "many"}); err == nil || !strings.Contains(err.Error(), "INDELIBLE_COUNT") {
 		t.Errorf("a fault in the environment: %v", err)
+	}
+}
+
+func TestStrangers(t *testing.T) {
+	environ := []string{"PATH=/", "INDELIBLE_TEXT=a", "INDELIBLE_TXET=a", "INDELIBLE_MAXSIZE=1", "INDELIBLE_URL=http://x", "INDELIBLE_FROBNICATE=", "OTHER_TXET=", "INDELIBLE_"}
+	got := strings.Join(Strangers(table(), environ, "INDELIBLE_URL"), "; ")
+	const want = "INDELIBLE_; INDELIBLE_FROBNICATE; INDELIBLE_MAXSIZE (the nearest is INDELIBLE_MAX_SIZE); INDELIBLE_TXET (the nearest is INDELIBLE_TEXT)"
+	if got != want {
+		t.Errorf("%s\nand not\n%s", got, want)
+	}
+}
+
+// The file that a value came from is known, and not where it was overruled.
+func TestFile(t *testing.T) {
+	v, err := load(t, "text: f\nwait: 5s\n", map[string]string{"INDELIBLE_WAIT": "6s"})
+	if err != nil || filepath.Base(v.File("text")) != "c.yaml" || v.File("wait") != "" || v.File("count") != "" {
+		t.Errorf("%q, %q, %q, %v", v.File("text"), v.File("wait"), v.File("count"), err)
 	}
 }
 
