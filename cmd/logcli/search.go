@@ -342,7 +342,10 @@ func (a searchAnswer) summary() string {
 	case n > 1:
 		found = fmt.Sprintf("%d entries, proven to be in log %s", n, a.Origin)
 	}
-	if n := a.alone(); n > 0 {
+	switch n := a.alone(); {
+	case n > 0 && n == len(a.Entries):
+		found += ", found by the audit alone"
+	case n > 0:
 		found += fmt.Sprintf("; %d of them found by the audit alone", n)
 	}
 	if a.More {

@@ -56,7 +56,7 @@ func TestSearchBehind(t *testing.T) {
 	w, fp := searchWorld(t)
 	w.searchable(func(_ url.Values, p *pb.SearchEntriesResponse) { p.Entries, p.CompleteTo, p.NextPageToken = nil, 0, "" })
 	out, errs := w.run(exitUnverified, "search", "--public-key", fp, "--verify")
-	says(t, out, "FOUND BY", "audit", "5 entries, proven to be in log log.example; 5 of them found by the audit alone.", "All 5 entries were looked through; the log's search was complete up to 0.")
+	says(t, out, "FOUND BY", "audit", "5 entries, proven to be in log log.example, found by the audit alone.", "All 5 entries were looked through; the log's search was complete up to 0.")
 	says(t, errs, "the search is behind: it is complete up to 0 of 5 entries", "It lacks 5 entries: 0, 1, 2, 3, 4, which the audit found")
 	if strings.Contains(out, ", proven.") || strings.Contains(errs, "left out") {
 		t.Error(out, errs)
@@ -94,6 +94,23 @@ func TestSearchCatchesUp(t *testing.T) {
 	says(t, out, "5 entries, proven to be in log log.example.", "Complete up to 5 of 5 entries, proven.")
 	if strings.Contains(out, "audit") {
 		t.Error(out)
+	}
+}
+
+// Several keys are searched for in one index, which is waited for once.
+func TestSearchCatchesUpForAllKeys(t *testing.T) {
+	w, _ := searchWorld(t)
+	asked := map[string]int{}
+	w.searchable(func(q url.Values, p *pb.SearchEntriesResponse) {
+		if key := q.Get("artifact"); asked[key] == 0 {
+			asked[key]++
+			p.Entries, p.CompleteTo, p.NextPageToken = nil, 0, ""
+		}
+	})
+	out, _ := w.run(exitDone, "search", "--artifact", w.file("a", "a"), "--verify")
+	says(t, out, "1 entry, proven to be in log log.example.", "Complete up to 5 of 5 entries, proven.")
+	if len(asked) < 2 {
+		t.Error("it asked for ", asked)
 	}
 }
 

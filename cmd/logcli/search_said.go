@@ -23,6 +23,7 @@ type saying struct {
 	client *client.Client
 	at     checkpoint.Opened
 	key    entry.IndexKey
+	waits  *int // how often any key's search was waited for; one index answers all
 
 	next       func() (client.Found, error, bool) // the next page; nil before the search began
 	stop       func()
@@ -30,11 +31,11 @@ type saying struct {
 	hits       []said // that nobody has taken yet
 	last       int64  // index of the last hit that was taken in; -1: none
 	completeTo int64  // of the newest page
-	again      int    // how often it was asked again
+	again      int    // the waits after which it was asked again
 }
 
 const (
-	// laterAsked is how often a search is asked again that is behind the log.
+	// laterAsked is how often a search that is behind the log is waited for.
 	laterAsked = 3
 	// laterPause is the first pause before that; each is twice as long as the
 	// one before. An index that follows is at most about a second behind.
@@ -61,10 +62,9 @@ func (a *saying) upTo(ctx context.Context, end int64) error {
 // anew, and what was taken in before is passed over.
 func (a *saying) page(ctx context.Context) error {
 	if a.ended {
-		if err := pause(ctx, laterPause<<a.again); err != nil {
+		if err := a.wait(ctx); err != nil {
 			return err
 		}
-		a.again++
 		a.close()
 	}
 	if a.next == nil {
@@ -78,6 +78,19 @@ func (a *saying) page(ctx context.Context) error {
 		return nil
 	}
 	return a.take(f)
+}
+
+// wait waits for an index that is behind, unless that was waited for already
+// since it was asked for this key.
+func (a *saying) wait(ctx context.Context) error {
+	if a.again == *a.waits {
+		if err := pause(ctx, laterPause<<a.again); err != nil {
+			return err
+		}
+		*a.waits++
+	}
+	a.again = *a.waits
+	return nil
 }
 
 func (a *saying) take(f client.Found) error {

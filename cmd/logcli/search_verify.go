@@ -26,8 +26,9 @@ func (s *searching) verified(ctx context.Context, c *client.Client) error {
 	}
 	s.answer.Origin, s.answer.TreeSize, s.answer.CompleteTo = at.Origin, at.Size, at.Size
 	v := &comparing{s: s, at: at, log: &looking{Client: c, keys: s.keys, noted: map[int64][]match{}}}
+	waits := 0
 	for _, key := range s.keys {
-		a := &saying{client: c, at: at, key: key, last: -1}
+		a := &saying{client: c, at: at, key: key, waits: &waits, last: -1}
 		defer a.close()
 		v.search = append(v.search, a)
 	}
