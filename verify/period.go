@@ -50,7 +50,7 @@ func (v *verification) checkPeriod() error {
 	case at == 0:
 		v.judgeByNow(begun)
 	case slices.ContainsFunc(begun, func(p Period) bool { return p.has(at) }):
-		v.note("period", Passed, "the log's key was in use then, by %d (seconds since 1970, UTC): %s", at, said)
+		v.note("period", Passed, "the log's key was in use at %d %s: %s", at, inSeconds, said)
 	default:
 		return v.fail("period", fmt.Errorf("the log's key is trusted %s, and the proven time is %d %s: %s", begun[len(begun)-1], at, inSeconds, said))
 	}
@@ -62,7 +62,7 @@ func (v *verification) checkPeriod() error {
 func (v *verification) checkpointTime() (seconds int64, said string) {
 	switch {
 	case v.witnessed != 0:
-		return v.witnessed, "a quorum of witnesses had cosigned the checkpoint"
+		return v.witnessed, "by then a quorum of witnesses had cosigned the checkpoint"
 	case v.promised != 0:
 		return v.promised, "by the log's own word alone, Rekor v1's promise, which whoever has the key can give"
 	}
@@ -90,7 +90,7 @@ func (v *verification) timeless() string {
 	if v.rekorV1 {
 		return "the bundle lacks the promise that Rekor v1 signs"
 	}
-	why := "give a policy (--policy) whose witnesses sign times"
+	why := "give a policy of witnesses, who sign times, without a line for the log (--policy)"
 	if v.trust.asksWitnesses() {
 		why = "the witnesses signed none"
 	}

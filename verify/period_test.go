@@ -67,8 +67,8 @@ func TestPeriods(t *testing.T) {
 		words string
 	}{
 		{witnessed, now, Period{}, Passed, "a quorum of witnesses had cosigned"},
-		{witnessed, now, Period{at, at}, Passed, "by 1700000000"},
-		{witnessed, 0, Period{at, at}, Passed, "by 1700000000"},
+		{witnessed, now, Period{at, at}, Passed, "in use at 1700000000"},
+		{witnessed, 0, Period{at, at}, Passed, "in use at 1700000000"},
 		{witnessed, now, Period{at + 1, 0}, Failed, "and the proven time is 1700000000"},
 		{witnessed, now, Period{0, at - 1}, Failed, "and the proven time is 1700000000"},
 		{witnessed, now, Period{now + 1, 0}, Failed, "still to come"},
@@ -78,7 +78,7 @@ func TestPeriods(t *testing.T) {
 		{unwitnessed, now, Period{1, now}, NotChecked, "no time of the checkpoint is proven: give a policy"},
 		{unwitnessed, now, Period{now, 0}, NotChecked, "no time of the checkpoint is proven: give a policy"},
 		{unwitnessed, 0, Period{0, at}, NotChecked, "no time of the checkpoint is proven"},
-		{unwitnessed, now, Period{0, now - 1}, NotChecked, "the key's period ended: it is trusted from 0 to 1799999999 (in seconds since 1970, UTC), and nothing proves that the checkpoint is older: give a policy (--policy)"},
+		{unwitnessed, now, Period{0, now - 1}, NotChecked, "the key's period ended: it is trusted from 0 to 1799999999 (in seconds since 1970, UTC), and nothing proves that the checkpoint is older: give a policy of witnesses"},
 		{unwitnessed, now, Period{now + 1, 0}, Failed, "still to come"},
 		{unwitnessed, 0, Period{now + 1, 0}, NotChecked, "no time of the checkpoint is proven"},
 	} {

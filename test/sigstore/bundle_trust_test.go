@@ -55,8 +55,24 @@ func expired(list string) func(object) {
 	}
 }
 
+// toCome has the keys of a trusted root's logs be in use from tomorrow on.
+func toCome(root object) {
+	for _, v := range root["tlogs"].([]any) {
+		v.(object)["publicKey"].(object)["validFor"] = object{"start": time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)}
+	}
+}
+
+// stampedTwice has a timestamp of after the certificate before the bundle's own.
+func stampedTwice(a *authority) func(object) {
+	return func(b object) {
+		late := object{"signedTimestamp": a.stampAt(time.Now().Add(40*time.Minute), signatureOf(b))}
+		data := b["verificationMaterial"].(object)["timestampVerificationData"].(object)
+		data["rfc3161Timestamps"] = append([]any{late}, stamps(b)...)
+	}
+}
+
 // distrust is a change to a bundle or to a trusted root after which logcli must
-// refuse, and cosign too, but where it does not look.
+// refuse, for which it names a check, and cosign too, but where it does not look.
 type distrust struct {
 	name            string
 	bundle, root    func(object)
@@ -82,7 +98,9 @@ func distrusts(a, other *authority) []distrust {
 		{name: "no timestamp authority", check: "signer", reason: "no timestamp authority is trusted", root: missing("timestampAuthorities")},
 		{name: "the timestamp authority's period", check: "timestamp", reason: "the authority is trusted from", root: expired("timestampAuthorities")},
 		{name: "the certificate authority's period", check: "signer", reason: "its certificate authority is trusted from", root: expired("certificateAuthorities")},
-		{name: "the log's period", check: "period", reason: "the log's key is trusted from", root: expired("tlogs"), cosignTakesThis: true},
+		{name: "the log's period that ended", root: expired("tlogs"), cosignTakesThis: true}, // as nothing says when the checkpoint was signed
+		{name: "the log's period to come", check: "period", reason: "still to come", root: toCome, cosignTakesThis: true},
+		{name: "a timestamp after the certificate besides", bundle: stampedTwice(a)}, // which cosign wants all to be within
 		{name: "another log", check: "checkpoint", reason: "no log that you trust", root: otherKey},
 	}
 }
