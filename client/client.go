@@ -293,6 +293,9 @@ func statusError(res *http.Response) error {
 	} else if text := strings.TrimSpace(string(data)); text != "" && len(text) < 300 {
 		e.Message = text
 	}
+	if to := res.Header.Get("Location"); to != "" && res.StatusCode/100 == 3 {
+		e.Message = shortened(fmt.Sprintf("a redirect to %q, which is not followed", to))
+	}
 	e.retry = retryAfter(res.Header.Get("Retry-After"))
 	return e
 }

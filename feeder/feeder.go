@@ -30,7 +30,9 @@ type Config struct {
 	// Refresh is how old a cosignature may become while a log does not grow;
 	// 1 hour.
 	Refresh time.Duration
-	// HTTP does the requests; one that takes up to 64 KiB of headers.
+	// HTTP does the requests; one that takes up to 64 KiB of headers. No redirect
+	// is followed: a log is where its list says, and does not send this machine
+	// to others, such as its own ports.
 	HTTP   *http.Client
 	Events Events
 }
@@ -101,6 +103,9 @@ func (c Config) withDefaults() Config {
 			MaxIdleConns: 100, IdleConnTimeout: 90 * time.Second, MaxConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10,
 		}}
 	}
+	own := *c.HTTP
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.HTTP = &own
 	return c
 }
 

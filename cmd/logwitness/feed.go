@@ -69,7 +69,7 @@ func (r *running) feedEvents() feeder.Events {
 		Fed: func(origin string, size int64) { r.logger.Debug("cosigned after a look", "log", origin, "size", size) },
 		Failed: func(origin string, err error, pause time.Duration) {
 			r.metrics.looks.Inc()
-			r.logger.Warn("a look at a log failed", "log", origin, "why", err, "again in", pause.Round(time.Second))
+			r.logger.Warn("a look at a log failed", "log", origin, "why", err, "again in", pause.Round(time.Second).String())
 		},
 		Contradicted: r.evidence,
 	}
