@@ -182,7 +182,12 @@ func TestRestoredEntriesAreFound(t *testing.T) {
 
 // finds searches by an artifact's digest, which one entry has.
 func (s *server) finds(digest string, index int64) error {
-	for found, err := range s.client(s.vkey()).Search(s.t.Context(), client.Query{By: "artifact", Value: digest}) {
+	c := s.client(s.vkey())
+	at, err := c.Checkpoint(s.t.Context())
+	if err != nil {
+		return err
+	}
+	for found, err := range c.Search(s.t.Context(), client.Query{By: "artifact", Value: digest}, at) {
 		if err != nil {
 			return err
 		}
