@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ type crowd struct {
 	on     *pipes
 	l      net.Listener
 	conns  []*connection
-	closed []bool
+	closed []*atomic.Bool
 }
 
 func newCrowd(t *testing.T, most int) *crowd {
@@ -34,12 +35,11 @@ func newCrowd(t *testing.T, most int) *crowd {
 func (c *crowd) come() time.Duration {
 	c.t.Helper()
 	begin := time.Now()
+	closed := &atomic.Bool{}
+	c.closed = append(c.closed, closed)
 	go func() {
-		client := c.on.dial()
-		at := len(c.closed)
-		c.closed = append(c.closed, false)
-		io.Copy(io.Discard, client) // until it is closed
-		c.closed[at] = true
+		io.Copy(io.Discard, c.on.dial()) // until it is closed
+		closed.Store(true)
 	}()
 	conn, err := c.l.Accept()
 	if err != nil {
@@ -52,8 +52,8 @@ func (c *crowd) come() time.Duration {
 
 func (c *crowd) want(when string, gone ...int) {
 	c.t.Helper()
-	for i, is := range c.closed {
-		want := false
+	for i, closed := range c.closed {
+		is, want := closed.Load(), false
 		for _, g := range gone {
 			want = want || g == i
 		}
