@@ -19,8 +19,9 @@ import (
 // The file is lines of text, which an operator can read: a header, then one
 // record a line, each ending in a checksum (see record.go). A head is added at
 // the end and fsynced. An unfinished last line is the trace of a crash in the
-// middle of a write, whose signature therefore never left: it is cut off.
-// Anything else that does not check is ErrCorrupt, and nothing is guessed.
+// middle of a write, whose signature therefore never left: it is cut off, or gets
+// its end where that is all that it lacks. Anything else that does not check is
+// ErrCorrupt, a whole record with a damaged end too, and nothing is guessed.
 //
 // When the file has grown to maxFile bytes, a new one that holds only the state
 // takes its place by rename (see compact.go).
@@ -274,7 +275,7 @@ func (r *File) readChunk(size int64) (bool, error) {
 	}
 	last := bytes.LastIndexByte(buf, '\n')
 	if last < 0 {
-		return false, r.cutUnfinished(buf, size)
+		return false, r.mendLast(buf, size)
 	}
 	for line := range bytes.Lines(buf[:last+1]) {
 		if err := r.apply(line[:len(line)-1]); err != nil {
@@ -283,6 +284,34 @@ func (r *File) readChunk(size int64) (bool, error) {
 		r.end += int64(len(line))
 	}
 	return true, nil
+}
+
+// mendLast is for a last line without its end.
+func (r *File) mendLast(rest []byte, size int64) error {
+	for n := min(len(rest), maxLine); n > 0; n-- {
+		if _, err := parseRecord(rest[:n]); err != nil {
+			continue
+		}
+		if n < len(rest) { // a crash leaves nothing behind a record
+			return fmt.Errorf("register %s, byte %d: the last record is whole, and %d bytes after it are not the end of a line: %w", r.path, r.end+int64(n), len(rest)-n, ErrCorrupt)
+		}
+		return r.finish(rest)
+	}
+	return r.cutUnfinished(rest, size)
+}
+
+// finish gives the last record its end, and applies it.
+func (r *File) finish(line []byte) error {
+	_, err := r.file.WriteAt([]byte("\n"), r.end+int64(len(line)))
+	if err = errors.Join(err, r.file.Sync()); err != nil {
+		r.failed = true
+		return fmt.Errorf("register %s: finish the last record: %w", r.path, err)
+	}
+	if err := r.apply(line); err != nil {
+		return fmt.Errorf("register %s, byte %d: %w", r.path, r.end, err)
+	}
+	r.end += int64(len(line)) + 1
+	return nil
 }
 
 // cutUnfinished removes a last line without its end. Only a crash in the

@@ -16,8 +16,8 @@
 //	openssl genpkey -algorithm ed25519 -out key.pem
 //	openssl pkcs8 -topk8 -v2 aes-256-cbc -in key.pem -out encrypted.pem
 //
-// What can be loaded: Ed25519, ECDSA on P-256, P-384 and P-521, RSA of 2048 to
-// 8192 bits; as PKCS#8, or unencrypted as SEC 1 ("EC PRIVATE KEY") or PKCS#1
+// What can be loaded: Ed25519, ECDSA on P-256, P-384 and P-521, RSA of 2048,
+// 3072 or 4096 bits; as PKCS#8, or unencrypted as SEC 1 ("EC PRIVATE KEY") or PKCS#1
 // ("RSA PRIVATE KEY"); and what cosign generate-key-pair makes ("ENCRYPTED
 // SIGSTORE PRIVATE KEY").
 //

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -32,7 +33,7 @@ const (
 	// maxFile bounds a key file, in bytes. The PKCS#8 PEM of RSA-8192 takes 6 kB.
 	maxFile = 32 << 10
 
-	supported = "Ed25519, ECDSA on P-256, P-384 or P-521, or RSA of 2048 to 8192 bits"
+	supported = "Ed25519, ECDSA on P-256, P-384 or P-521, or RSA of 2048, 3072 or 4096 bits"
 )
 
 // Load reads a private key. The password is used for encrypted keys only; nil
@@ -154,8 +155,11 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 		}
 		found = block
 	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("it is empty, and so no key")
+	}
 	if found == nil {
-		return nil, errors.New("it holds no complete PEM block; convert a DER key with: openssl pkey -inform DER -in OLD -out NEW")
+		return nil, errors.New("it is no key in PEM: it holds no complete block; convert a DER key with: openssl pkey -inform DER -in OLD -out NEW")
 	}
 	return found, nil
 }
@@ -172,10 +176,12 @@ func checkPublic(pub crypto.PublicKey) error {
 		}
 		return fmt.Errorf("its curve is %s; use %s", pub.Params().Name, supported)
 	case *rsa.PublicKey:
-		if bits := pub.N.BitLen(); bits < 2048 || bits > 8192 {
+		switch bits := pub.N.BitLen(); bits {
+		case 2048, 3072, 4096: // what entries can be signed with
+			return nil
+		default:
 			return fmt.Errorf("it is an RSA key of %d bits; use %s", bits, supported)
 		}
-		return nil
 	default:
 		return fmt.Errorf("it holds a %T; use %s", pub, supported)
 	}

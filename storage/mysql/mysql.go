@@ -105,7 +105,7 @@ const noSuchTable = 1146
 func (s *Store) check(ctx context.Context) error {
 	err := s.CheckSchema(ctx, schema())
 	if hasNumber(err, noSuchTable) {
-		return fmt.Errorf("%w: there is no log in it yet: run logserver init --storage mysql", rows.ErrSchema)
+		return errors.New("there is no log in it yet: create it with logserver init --storage mysql")
 	}
 	return err
 }
