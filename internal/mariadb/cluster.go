@@ -101,15 +101,18 @@ func (s *Server) allowRoot() {
 }
 
 // configure gives a node its options, with the addresses where it receives what it
-// lacks of the databases, or all of them.
+// lacks of the databases, or all of them. A node is given up after some seconds
+// of silence: sooner than usual, and no sooner than a busy machine may be silent.
+// Two that took each other for gone stay without a majority until the third is
+// back, however well they are.
 func (c *Cluster) configure(i int, provider, incremental, transfer string, args []string) {
 	c.Nodes[i].args = append([]string{
 		"--wsrep-on=ON", "--binlog-format=ROW", "--wsrep-provider=" + provider, "--wsrep-sst-method=rsync",
 		"--wsrep-cluster-address=gcomm://" + strings.Join(c.group, ","), "--wsrep-node-address=127.0.0.1",
 		"--wsrep-sst-receive-address=" + transfer,
 		"--wsrep-provider-options=gmcast.listen_addr=tcp://" + c.group[i] + ";ist.recv_addr=" + incremental +
-			";evs.keepalive_period=PT0.2S;evs.inactive_check_period=PT0.1S;evs.suspect_timeout=PT1S;evs.inactive_timeout=PT2S;evs.install_timeout=PT2S" +
-			";gmcast.peer_timeout=PT1S;gmcast.time_wait=PT0.5S;gcache.size=32M;pc.recovery=false",
+			";evs.keepalive_period=PT0.2S;evs.inactive_check_period=PT0.1S;evs.suspect_timeout=PT4S;evs.inactive_timeout=PT8S;evs.install_timeout=PT8S" +
+			";gmcast.peer_timeout=PT4S;gmcast.time_wait=PT0.5S;gcache.size=32M;pc.recovery=false",
 	}, args...)
 }
 
