@@ -46,6 +46,9 @@ func store(path string, key crypto.Signer, password []byte) (crypto.Signer, erro
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("new key file: %s exists, and keys are never overwritten: give another name (%w)", path, os.ErrExist)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("new key file: %w", err)
 	}

@@ -12,10 +12,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	pb "indelible/api/proto/indelible/v1"
+	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
 )
@@ -78,9 +80,14 @@ func (p *program) add(ctx context.Context, files []string, o addOptions) error {
 			return fmt.Errorf("%s: %w", f, err)
 		}
 	}
+	for _, f := range files { // before anything is logged
+		if err := writable(o.proof(f)); err != nil {
+			return fmt.Errorf("the proof of %s could not be written, so nothing was logged: %w", f, err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	c, err := p.writer(ctx)
+	c, first, err := p.writer(ctx)
 	if err != nil {
 		return err
 	}
@@ -88,7 +95,19 @@ func (p *program) add(ctx context.Context, files []string, o addOptions) error {
 	if err != nil {
 		return err
 	}
-	return p.addedAll(files, o, outcomes)
+	unremembered := p.remember(first, outcomes)
+	if err := p.addedAll(files, o, outcomes); err != nil {
+		return err
+	}
+	return unremembered
+}
+
+// proof names the file that a file's proof goes to.
+func (o addOptions) proof(file string) string {
+	if o.out != "" {
+		return o.out
+	}
+	return file + proofSuffix
 }
 
 func addAll(ctx context.Context, c *client.Client, entries []client.Entry) ([]client.Outcome, error) {
@@ -99,30 +118,43 @@ func addAll(ctx context.Context, c *client.Client, entries []client.Entry) ([]cl
 	return []client.Outcome{{Logged: l}}, err
 }
 
-// writer is a client that trusts the log's key as given or remembered, or, on
-// first use, as the log says, and then remembers it.
-func (p *program) writer(ctx context.Context) (*client.Client, error) {
+// writer is a client that trusts the log's keys as given or remembered, or, on
+// first use, as the log says; said are the latter two.
+func (p *program) writer(ctx context.Context) (c *client.Client, said []checkpoint.Verifier, err error) {
 	logs, policy, err := p.givenLogs()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(logs) == 0 {
 		c, err := p.client(ctx, client.Config{URL: p.url})
 		if err != nil {
-			return nil, usage(err)
+			return nil, nil, usage(err)
 		}
-		if logs, err = c.Keys(ctx); err != nil {
-			return nil, err
+		if said, err = c.Keys(ctx); err != nil {
+			return nil, nil, err
 		}
-		if err := p.pin(logs); err != nil {
-			return nil, err
+		if _, _, err := p.known(said); err != nil {
+			return nil, nil, err
 		}
+		logs = said
 	}
-	c, err := p.client(ctx, client.Config{URL: p.url, Keys: logs, Policy: policy})
-	if err != nil {
-		return nil, usage(err)
+	if c, err = p.client(ctx, client.Config{URL: p.url, Keys: logs, Policy: policy}); err != nil {
+		return nil, nil, usage(err)
 	}
-	return c, nil
+	return c, said, nil
+}
+
+// remember remembers the keys that a log says it has, once it has logged
+// something. The error of that is no reason to keep silent about the rest.
+func (p *program) remember(said []checkpoint.Verifier, outcomes []client.Outcome) error {
+	logged := slices.ContainsFunc(outcomes, func(o client.Outcome) bool { return o.Err == nil })
+	if !logged || len(said) == 0 {
+		return nil
+	}
+	if err := p.pin(said); err != nil {
+		return fmt.Errorf("remember the log's key: %w", err)
+	}
+	return nil
 }
 
 // maker makes an entry of an artifact.
@@ -260,7 +292,10 @@ func signDigest(key crypto.Signer, by entry.Verifier, r io.Reader) (client.Entry
 }
 
 func envelopeEntry(by entry.Verifier, r io.Reader) (client.Entry, error) {
-	envelope, err := io.ReadAll(io.LimitReader(r, maxEnvelope))
+	envelope, err := io.ReadAll(io.LimitReader(r, maxEnvelope+1))
+	if err == nil && len(envelope) > maxEnvelope {
+		err = usagef("it is no envelope that can be logged, as it has over %d bytes", maxEnvelope)
+	}
 	if err != nil {
 		return client.Entry{}, err
 	}
@@ -297,7 +332,7 @@ func (p *program) addedAll(files []string, o addOptions, outcomes []client.Outco
 		list[i] = added{File: files[i]}
 		err := out.Err
 		if err == nil {
-			list[i], err = writeProof(files[i], o.out, out.Logged)
+			list[i], err = writeProof(files[i], o.proof(files[i]), out.Logged)
 		}
 		if err != nil {
 			list[i].Error = err.Error()
@@ -320,13 +355,14 @@ func (p *program) addedAll(files []string, o addOptions, outcomes []client.Outco
 }
 
 func writeProof(file, out string, l client.Logged) (added, error) {
-	if out == "" {
-		out = file + proofSuffix
-	}
 	a := added{File: file, Proof: out, Origin: l.Checkpoint.Origin, Index: l.Index, TreeSize: l.Checkpoint.Size, LeafHash: l.LeafHash[:], Duplicate: l.Duplicate}
 	data, err := l.Proof().Marshal()
 	if err == nil {
 		err = writeFile(out, data, 0o644)
+	}
+	if err != nil {
+		a.Proof = ""
+		err = fmt.Errorf("it is in log %s, number %d, but its proof could not be written: %w\nFetch the proof with: logcli prove %d --out FILE", a.Origin, a.Index, err, a.Index)
 	}
 	return a, err
 }
@@ -335,11 +371,11 @@ func (p *program) printAdded(list []added) {
 	for _, a := range list {
 		switch {
 		case a.Error != "":
-			fmt.Fprintf(p.stderr, "%s %s: %s\n", p.colour("31", "✗"), harmless(a.File), harmless(a.Error))
+			fmt.Fprintf(p.stderr, "%s %s: %s\n", p.colour("31", "✗"), oneLine(a.File), harmless(a.Error))
 		case a.Duplicate:
-			fmt.Fprintf(p.stdout, "%s %s was in log %s already, number %d; proof in %s\n", p.colour("32", "✓"), a.File, a.Origin, a.Index, a.Proof)
+			fmt.Fprintf(p.stdout, "%s %s was in log %s already, number %d; proof in %s\n", p.colour("32", "✓"), oneLine(a.File), oneLine(a.Origin), a.Index, oneLine(a.Proof))
 		default:
-			fmt.Fprintf(p.stdout, "%s %s is in log %s, number %d; proof in %s\n", p.colour("32", "✓"), a.File, a.Origin, a.Index, a.Proof)
+			fmt.Fprintf(p.stdout, "%s %s is in log %s, number %d; proof in %s\n", p.colour("32", "✓"), oneLine(a.File), oneLine(a.Origin), a.Index, oneLine(a.Proof))
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -33,7 +32,7 @@ func (p *program) certificateVerifier(file string, key crypto.PublicKey) (entry.
 		return entry.Verifier{}, err
 	}
 	if key != nil && !equal(c.PublicKey, key) {
-		return entry.Verifier{}, usagef("--certificate %s is of another key than the one that signs:\n  the certificate's  %s\n  the one that signs %s",
+		return entry.Verifier{}, usagef("--certificate %s is of another key than the one that signs:\nthe certificate's  %s\nthe one that signs %s",
 			file, fingerprintOf(c.PublicKey), fingerprintOf(key))
 	}
 	for _, note := range certificateNotes(c, time.Now()) {
@@ -54,7 +53,7 @@ func fingerprintOf(pub crypto.PublicKey) string {
 // readCertificate reads the signer's certificate, which is the first one of a
 // chain.
 func (p *program) readCertificate(file string) (*x509.Certificate, error) {
-	data, err := os.ReadFile(file)
+	data, err := readFile(file, maxTrust)
 	if err != nil {
 		return nil, usagef("--certificate: %w", err)
 	}

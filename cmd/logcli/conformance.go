@@ -92,7 +92,8 @@ func (p *program) newPlayedLog(o conformanceOptions) error {
 	if o.origin != "" {
 		again = " --origin " + o.origin
 	}
-	p.say("vkey    %s\norigin  %s", log.VKey(), log.Origin())
+	p.say("vkey    %s", log.VKey())
+	p.say("origin  %s", log.Origin())
 	p.say("The lines below go at the end of the witness's list of logs (logs/v0).")
 	p.say("Then: logcli conformance witness --log-key %s%s --witness-key VKEY URL", o.newLog, again)
 	return p.print(map[string]string{"file": o.newLog, "origin": log.Origin(), "vkey": log.VKey(), "logList": log.LogList()}, "%s", log.LogList())
@@ -135,7 +136,7 @@ func (p *program) printRule(r conformance.Result) {
 	if r.Detail != "" {
 		line += ": " + strings.Join(strings.Fields(r.Detail), " ")
 	}
-	fmt.Fprintf(p.stdout, "%s  %s\n", p.colour(sgr, fmt.Sprintf("%-10s", r.State)), harmless(line))
+	fmt.Fprintf(p.stdout, "%s  %s\n", p.colour(sgr, fmt.Sprintf("%-10s", r.State)), oneLine(line))
 }
 
 // conformity sums up. The error is why the run was not finished.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -65,7 +64,7 @@ func (p *program) trustedLog(o doctorOptions) (func(origin string) (doctor.Trust
 	}
 	var rekorV1 []byte
 	if o.rekorV1Key != "" {
-		data, err := os.ReadFile(o.rekorV1Key)
+		data, err := readFile(o.rekorV1Key, maxKeyFile)
 		if err == nil {
 			rekorV1, err = publicPEM(data)
 		}
@@ -135,7 +134,7 @@ func (p *program) diagnosis(r doctor.Report, err error) error {
 	}
 	switch {
 	case errors.Is(err, doctor.ErrUnreachable):
-		fmt.Fprintf(p.stdout, "\n%s no log was found at %s.\n", p.colour("1;31", "UNREACHABLE:"), r.URL)
+		fmt.Fprintf(p.stdout, "\n%s no log was found at %s.\n", p.colour("1;31", "UNREACHABLE:"), oneLine(r.URL))
 	case failed > 0:
 		fmt.Fprintf(p.stdout, "\n%s %d failed, %s.%s\n", p.colour("1;31", "NOT WELL:"), failed, count(warnings, "warning"), wrote(r))
 	case err != nil:
@@ -194,7 +193,7 @@ func (p *program) item(mark string, column int, name, text string) {
 
 // width is how wide the terminal is; 80 where there is none.
 func (p *program) width() int {
-	if f, ok := p.stdout.(*os.File); ok {
+	if f := p.screen(); f != nil {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w >= 40 {
 			return min(w, 110)
 		}

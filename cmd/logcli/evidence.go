@@ -84,7 +84,7 @@ func noAccused(file string, e evidence.Evidence) error {
 func keyLines(keys []checkpoint.Verifier) string {
 	var b strings.Builder
 	for _, k := range keys {
-		fmt.Fprintf(&b, "  %s\n", k)
+		fmt.Fprintf(&b, "%s\n", k)
 	}
 	return b.String()
 }
@@ -104,7 +104,7 @@ func (p *program) accuse(file string, e evidence.Evidence) error {
 		Statement string        `json:"statement"`
 		Exit      int           `json:"exit"`
 	}{file, true, e.Kind, e.First.Origin, keys, e.Statement(), exitDone},
-		"%s\n\n%s%s", p.colour("1;31", "PROVEN"), harmless(e.Statement()), dates(e))
+		"%s\n\n%s%s", p.colour("1;31", "PROVEN"), e.Statement(), dates(e))
 }
 
 // dates are the times of the statements, as people write them.

@@ -196,9 +196,6 @@ func (l *listing) finishJSON(err error) error {
 	return reported{err}
 }
 
-// oneLine is a text that stays in its cell of a table.
-func oneLine(s string) string { return harmless(strings.Join(strings.Fields(s), " ")) }
-
 // shortSigners names the first signer, and says how many more there are.
 func shortSigners(list []signedBy) string {
 	if len(list) == 0 {

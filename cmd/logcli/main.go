@@ -15,12 +15,11 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"indelible/client"
 	"indelible/verify"
@@ -28,6 +27,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the second one has its usual effect: at once.
+	context.AfterFunc(ctx, stop)
 	log.SetOutput(io.Discard) // net/http says on it what our errors say as well
 	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -52,23 +53,66 @@ type program struct {
 	timeout                             time.Duration
 
 	reasons reasons // to ask again, that were told
+
+	hiding atomic.Bool // a password, at a terminal that does not show what is typed
 }
 
+// patience is how long a command that was interrupted may take to end by itself.
+const patience = 500 * time.Millisecond
+
 func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
-	p := &program{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
-	root := p.command()
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
-		err = usage(err) // cobra has no type for it
+	out := &output{Writer: stdout}
+	p := &program{getenv: getenv, stdin: stdin, stdout: out, stderr: stderr}
+	done := make(chan error, 1)
+	go func() { done <- p.execute(ctx, args) }()
+	err, ended := p.wait(ctx, done)
+	if !ended {
+		// The command is left behind, and what it has with it.
+		p = &program{getenv: getenv, stdout: stdout, stderr: stderr}
+		if asksJSON(args) {
+			p.output = "json"
+		}
+		return p.report(errors.New("interrupted"))
 	}
 	if code(err) == exitUsage && asksJSON(args) {
 		p.output = "json" // the flags may not have been read up to it
 	}
-	return p.report(err)
+	return p.report(out.with(err))
+}
+
+func (p *program) execute(ctx context.Context, args []string) error {
+	root := p.command()
+	root.SetArgs(args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	completeUsage(root)
+	err := root.ExecuteContext(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
+		err = usage(err) // cobra has no type for it
+	}
+	return err
+}
+
+// wait waits for a command, and, once it is interrupted, not much longer: where
+// it opens or reads a file that nobody writes, or computes, no context ends it.
+// Who is asked for a password is always waited for: the terminal must show again
+// what is typed.
+func (p *program) wait(ctx context.Context, done <-chan error) (err error, ended bool) {
+	select {
+	case err = <-done:
+		return err, true
+	case <-ctx.Done():
+	}
+	select {
+	case err = <-done:
+		return err, true
+	case <-time.After(patience):
+	}
+	if p.hiding.Load() {
+		return <-done, true
+	}
+	return nil, false
 }
 
 // asksJSON reports whether arguments that could not be made sense of ask for
@@ -117,6 +161,8 @@ func (p *program) checkFlags() error {
 		return usagef("--output %q: it is text or json", p.output)
 	case p.logKey != "" && p.policy != "":
 		return usagef("give one of --log-key and --policy")
+	case p.timeout <= 0:
+		return usagef("--timeout %s: it is over 0, as in 30s or 2m", p.timeout)
 	}
 	return nil
 }
@@ -129,6 +175,28 @@ func (p *program) versionCommand() *cobra.Command {
 		}
 		return p.print(map[string]string{"version": v, "go": goVersion}, "logcli %s %s\n", v, goVersion)
 	}}
+}
+
+// completeUsage makes usage errors of what cobra's own commands take for a wish
+// for help: help and completion, of something that is not there. Completion writes
+// to the output that is set now.
+func completeUsage(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(cmd *cobra.Command, a []string) error {
+				if found, _, err := root.Find(a); err != nil || len(a) > 0 && found.Name() != a[len(a)-1] {
+					return usagef("there is no command %q to help with; logcli help lists all", strings.Join(a, " "))
+				}
+				return nil
+			}
+		case "completion":
+			c.Args = args(cobra.NoArgs)
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 }
 
 // args makes cobra's complaints about arguments usage errors.
@@ -185,9 +253,7 @@ func (p *program) report(err error) int {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		err = fmt.Errorf("%w\nIs a log running at %s? Another is given by --url, or INDELIBLE_URL", err, p.url)
 	}
-	if p.output == "json" {
-		json.NewEncoder(p.stdout).Encode(map[string]any{"error": err.Error(), "exit": c})
-	} else {
+	if p.output != "json" || json.NewEncoder(p.stdout).Encode(map[string]any{"error": err.Error(), "exit": c}) != nil {
 		fmt.Fprintln(p.stderr, "logcli:", harmless(err.Error()))
 	}
 	return c
@@ -209,25 +275,4 @@ func (p *program) say(format string, args ...any) {
 	if p.output == "text" {
 		fmt.Fprintln(p.stderr, harmless(fmt.Sprintf(format, args...)))
 	}
-}
-
-// harmless is a text without what could make a terminal do something: servers,
-// certificates and file names have a say in messages.
-func harmless(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
-
-// colour wraps a text in an ANSI colour, on a terminal whose user has not
-// asked for none.
-func (p *program) colour(sgr, text string) string {
-	f, ok := p.stdout.(*os.File)
-	if no, _ := p.getenv("NO_COLOR"); no != "" || !ok || !term.IsTerminal(int(f.Fd())) {
-		return text
-	}
-	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
 }

@@ -161,6 +161,7 @@ func (p *program) ask(ctx context.Context, tty *os.File, question string) ([]byt
 		err  error
 	}
 	typed := make(chan answer, 1)
+	p.hiding.Store(true)
 	p.prompt(tty, question)
 	go func() {
 		line, err := term.ReadPassword(fd) // which nothing ends but a line
@@ -168,6 +169,7 @@ func (p *program) ask(ctx context.Context, tty *os.File, question string) ([]byt
 	}()
 	select {
 	case a := <-typed:
+		p.hiding.Store(false)
 		p.prompt(tty, "\n")
 		if a.err != nil {
 			return nil, usagef("no password was given (%w)", a.err)
@@ -186,7 +188,7 @@ func publicOf(file string) string { return file + ".pub" }
 // publicBeside reads the public half of this user's own key, which is
 // encrypted.
 func publicBeside(file string) (crypto.PublicKey, error) {
-	data, err := os.ReadFile(publicOf(file))
+	data, err := readFile(publicOf(file), maxKeyFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, usagef("your own key, %s, is encrypted, and its public key is not beside it, in %s.\n"+
 			"Give --signer FILE; or log something with logcli add, which puts it there", file, publicOf(file))
@@ -204,10 +206,10 @@ func publicBeside(file string) (crypto.PublicKey, error) {
 // keepPublic puts an encrypted key's public half beside it. One that is there
 // must be it: verify trusts that file.
 func (p *program) keepPublic(file string, pub crypto.PublicKey) error {
-	have, err := os.ReadFile(publicOf(file))
+	have, err := readFile(publicOf(file), maxKeyFile)
 	if errors.Is(err, os.ErrNotExist) {
 		if err = writePublic(file, pub); err == nil {
-			p.say("Put your public key, which verify needs, beside the encrypted one:\n  %s", publicOf(file))
+			p.say("Put your public key, which verify needs, beside the encrypted one:\n%s", publicOf(file))
 		}
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -81,7 +80,7 @@ func (p *program) getCommand() *cobra.Command {
 // fetch finds an entry by what a person typed: an index, or a leaf hash in hex
 // or base64.
 func fetch(ctx context.Context, c *client.Client, what string) (client.Logged, error) {
-	if index, err := strconv.ParseInt(what, 10, 64); err == nil {
+	if index, ok := parseIndex(what); ok {
 		return c.Get(ctx, index)
 	}
 	leaf, err := hex.DecodeString(what)
@@ -94,6 +93,13 @@ func fetch(ctx context.Context, c *client.Client, what string) (client.Logged, e
 	return c.Lookup(ctx, merkle.Hash(leaf))
 }
 
+// parseIndex reads an entry's index as it is printed: without a sign, and without
+// zeros before it.
+func parseIndex(s string) (int64, bool) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
+}
+
 // signedBy is a key that signed an entry; --signer takes the fingerprint.
 // Identity is what its certificate says, unchecked; of a bare key it is empty.
 type signedBy struct {
@@ -103,11 +109,11 @@ type signedBy struct {
 }
 
 func (s signedBy) String() string {
-	key := s.Fingerprint + "\n           " + s.KeyDetails
+	key := oneLine(s.Fingerprint) + "\n           " + oneLine(s.KeyDetails)
 	if s.Identity == "" {
 		return key
 	}
-	return key + "\n           with a certificate of " + s.Identity + " (not checked)"
+	return key + "\n           with a certificate of " + oneLine(s.Identity) + " (not checked)"
 }
 
 func signersOf(parsed entry.Parsed) ([]signedBy, error) {
@@ -136,7 +142,7 @@ func (p *program) printEntry(l client.Logged) error {
 	}
 	who := []string{}
 	for _, s := range signers {
-		who = append(who, harmless(s.String()))
+		who = append(who, s.String())
 	}
 	if len(who) == 0 {
 		who = []string{"nobody"}
@@ -146,7 +152,7 @@ func (p *program) printEntry(l client.Logged) error {
 		"index": l.Index, "kind": kind, "leafHash": l.LeafHash[:], "canonical": l.Canonical, "integratedAt": at,
 		"treeSize": l.Checkpoint.Size, "origin": l.Checkpoint.Origin, "signers": signers,
 	}, "index      %d of %d in log %s (proven)\nkind       %s\nsigned by  %s\nleaf hash  %x\nlogged at  %s (the log's word)\n\n%s\n",
-		l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, kind, strings.Join(who, "\n           "), l.LeafHash, at, printable(l.Canonical))
+		l.Index, l.Checkpoint.Size, oneLine(l.Checkpoint.Origin), kind, strings.Join(who, "\n           "), l.LeafHash, at, printable(l.Canonical))
 }
 
 // printable shows bytes that a terminal can show, and hex of others.
@@ -156,7 +162,7 @@ func printable(b []byte) string {
 			return hex.Dump(b)
 		}
 	}
-	return string(b)
+	return harmless(string(b))
 }
 
 func (p *program) proveCommand() *cobra.Command {
@@ -182,8 +188,8 @@ type proved struct {
 
 func (p *program) prove(ctx context.Context, c *client.Client, what, out string) error {
 	var l client.Logged
-	index, err := strconv.ParseInt(what, 10, 64)
-	if err == nil {
+	var err error
+	if index, ok := parseIndex(what); ok {
 		l, err = c.Get(ctx, index)
 	} else {
 		l, err = reprove(ctx, c, what)
@@ -206,7 +212,7 @@ func (p *program) prove(ctx context.Context, c *client.Client, what, out string)
 	if err := writeFile(out, data, 0o644); err != nil {
 		return err
 	}
-	return p.print(a, "Entry %d of %d in log %s; proof in %s\n", l.Index, l.Checkpoint.Size, l.Checkpoint.Origin, out)
+	return p.print(a, "Entry %d of %d in log %s; proof in %s\n", l.Index, l.Checkpoint.Size, oneLine(l.Checkpoint.Origin), oneLine(out))
 }
 
 // reprove asks anew for the entry of an old proof.
@@ -291,7 +297,7 @@ func encode(hashes []merkle.Hash) [][]byte {
 }
 
 func openFile(c *client.Client, file string) (checkpoint.Opened, error) {
-	note, err := os.ReadFile(file)
+	note, err := readFile(file, maxProof)
 	if err != nil {
 		return checkpoint.Opened{}, err
 	}

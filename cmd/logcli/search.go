@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -125,7 +124,7 @@ func trimFingerprint(s string) string {
 // keyInFile is the key in a file, if what was given is no fingerprint for the
 // reason given.
 func (p *program) keyInFile(file string, reason error) ([]entry.IndexKey, error) {
-	data, err := os.ReadFile(file)
+	data, err := readFile(file, maxKeyFile)
 	if err != nil {
 		return nil, usagef("--public-key: it is no file that can be read (%w), and no fingerprint: %w", err, reason)
 	}
@@ -296,7 +295,7 @@ func (s *searching) print() error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintln(s.p.stdout, harmless(a.summary()))
+	_, err := fmt.Fprintln(s.p.stdout, a.summary())
 	return err
 }
 

@@ -43,7 +43,7 @@ func readKeys(s string) ([]checkpoint.Verifier, error) {
 	if bad == nil {
 		return []checkpoint.Verifier{k}, nil
 	}
-	data, err := os.ReadFile(s)
+	data, err := readFile(s, maxTrust)
 	if errors.Is(err, os.ErrNotExist) && strings.Count(s, "+") >= 2 {
 		return nil, usagef("--log-key: %w", bad)
 	}
@@ -68,7 +68,7 @@ func readKeys(s string) ([]checkpoint.Verifier, error) {
 }
 
 func readPolicy(file string) (*checkpoint.Policy, error) {
-	data, err := os.ReadFile(file)
+	data, err := readFile(file, maxTrust)
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -117,52 +117,38 @@ func (p *program) pinned(origin string) ([]checkpoint.Verifier, string, error) {
 	return list, file, err
 }
 
-// pin remembers a log's keys. A log that has other keys than are remembered is
-// not the same log.
-func (p *program) pin(list []checkpoint.Verifier) error {
+// known reports whether a log's keys are remembered, and in which file. A log that
+// has other keys than are remembered is not the same log.
+func (p *program) known(list []checkpoint.Verifier) (yes bool, file string, err error) {
 	origin := list[0].Name()
-	known, file, err := p.pinned(origin)
-	if err != nil {
+	remembered, file, err := p.pinned(origin)
+	if err != nil || len(remembered) == 0 {
+		return false, file, err
+	}
+	for _, k := range list {
+		if !slices.ContainsFunc(remembered, k.Equal) {
+			return false, file, unverified(fmt.Errorf("log %q has the key %s, and %s remembers another: this is not the log that you used before.\n"+
+				"If you know that it was made anew, delete that file", origin, k, file))
+		}
+	}
+	return true, file, nil
+}
+
+// pin remembers a log's keys.
+func (p *program) pin(list []checkpoint.Verifier) error {
+	known, file, err := p.known(list)
+	if known || err != nil {
 		return err
 	}
-	if len(known) > 0 {
-		for _, k := range list {
-			if !slices.ContainsFunc(known, k.Equal) {
-				return unverified(fmt.Errorf("log %q has the key %s, and %s remembers another: this is not the log that you used before.\n"+
-					"If you know that it was made anew, delete that file", origin, k, file))
-			}
-		}
-		return nil
-	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "# log %s, as first seen\n", origin)
+	fmt.Fprintf(&text, "# log %s, as first seen\n", list[0].Name())
 	for _, k := range list {
 		fmt.Fprintf(&text, "%s\n", k)
 	}
-	if err := writeFile(file, []byte(text.String()), 0o600); err != nil {
+	if err := writeOwn(file, []byte(text.String())); err != nil {
 		return err
 	}
-	p.say("Remembered the log's key, as first seen:\n  %s\n  in %s", list[0], file)
-	return nil
-}
-
-// writeFile writes a file whole or not at all, in a folder of its own making.
-func writeFile(path string, data []byte, mode os.FileMode) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
+	p.say("Remembered the log's key, as first seen:\n%s\nin %s", list[0], file)
 	return nil
 }
 
@@ -202,7 +188,7 @@ func (p *program) firstKey(file string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.say("Made you a signing key:\n  %s\n  Keep it: it is how your entries are told from others'.", file)
+	p.say("Made you a signing key:\n%s\nKeep it: it is how your entries are told from others'.", file)
 	return key, nil
 }
 
@@ -232,7 +218,7 @@ func (p *program) signers(cert certificateFlags, root trustedroot.Root) ([]verif
 // if there is neither.
 func (p *program) signerPublic() (crypto.PublicKey, error) {
 	if p.signer != "" {
-		data, err := os.ReadFile(p.signer)
+		data, err := readFile(p.signer, maxTrust)
 		if err != nil {
 			return nil, usagef("--signer: %w", err)
 		}

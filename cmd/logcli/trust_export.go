@@ -155,7 +155,7 @@ func (p *program) pinnedRekorV1(origin string) (spki []byte, file string, err er
 		return nil, "", err
 	}
 	file = rekorPinFile(home, origin)
-	data, err := os.ReadFile(file)
+	data, err := readFile(file, maxKeyFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, file, nil
 	}
@@ -197,10 +197,10 @@ func (p *program) checkRekorV1Key(origin string, said []byte, given string) erro
 	case known != nil:
 		return nil
 	}
-	if err := writeFile(file, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: said}), 0o600); err != nil {
+	if err := writeOwn(file, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: said})); err != nil {
 		return err
 	}
-	p.say("Remembered the key of its Rekor v1 API, as first seen:\n  SHA256:%x\n  in %s", sha256.Sum256(said), file)
+	p.say("Remembered the key of its Rekor v1 API, as first seen:\nSHA256:%x\nin %s", sha256.Sum256(said), file)
 	return nil
 }
 
@@ -210,7 +210,7 @@ func matchRekorV1Key(said []byte, given string) error {
 	}
 	want := given
 	if !strings.HasPrefix(given, "SHA256:") {
-		data, err := os.ReadFile(given)
+		data, err := readFile(given, maxKeyFile)
 		if err != nil {
 			return usagef("--rekor-v1-key %q is neither SHA256:<fingerprint> nor a file that can be read: %w", given, err)
 		}
@@ -246,7 +246,7 @@ func writeFiles(dir string, files []trust.File, force bool) ([]writtenFile, erro
 	var differ []string
 	for _, f := range files {
 		w := writtenFile{Name: f.Name, Path: filepath.Join(dir, f.Name), State: "written", About: f.About}
-		old, err := os.ReadFile(w.Path)
+		old, err := readFile(w.Path, maxTrust)
 		switch {
 		case err == nil && bytes.Equal(old, f.Data):
 			w.State = "unchanged"
@@ -297,7 +297,7 @@ func (p *program) exported(dir string, l trust.Log, files []writtenFile) error {
 			Warnings []misfit      `json:"warnings"`
 		}{l.Origin, l.URL, l.RekorV1Key != nil, l.RekorV2, files, warnings}, "")
 	}
-	fmt.Fprintf(p.stdout, "Log %s at %s. In %s:\n", l.Origin, l.URL, dir)
+	fmt.Fprintf(p.stdout, "Log %s at %s. In %s:\n", oneLine(l.Origin), oneLine(l.URL), oneLine(dir))
 	for _, f := range files {
 		state := ""
 		if f.State == "unchanged" {
@@ -315,6 +315,6 @@ func (p *program) exported(dir string, l trust.Log, files []writtenFile) error {
 		p.item(" ", 0, "", arrow+w.Do)
 	}
 	fmt.Fprintf(p.stdout, "\nNext: the commands in %s, and\n  logcli doctor --url %s --log-key %s\n",
-		filepath.Join(dir, "cosign.txt"), p.url, filepath.Join(dir, "log.vkey"))
+		oneLine(filepath.Join(dir, "cosign.txt")), oneLine(p.url), oneLine(filepath.Join(dir, "log.vkey")))
 	return nil
 }

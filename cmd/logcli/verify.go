@@ -237,7 +237,7 @@ func (p *program) bareKeys() ([]crypto.PublicKey, error) {
 	if p.logKey == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(p.logKey)
+	data, err := readFile(p.logKey, maxTrust)
 	if err != nil || !bytes.Contains(data, []byte("-----BEGIN ")) {
 		return nil, nil // what is wrong, if anything, is said of it as a vkey
 	}
@@ -271,13 +271,8 @@ const maxProof = 2 << 20
 func readLimited(file string) ([]byte, error) { return readAtMost(file, maxProof) }
 
 func readAtMost(file string, most int64) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
+	data, err := readFile(file, most)
+	if errors.Is(err, errTooLong) {
 		err = tooLong(file, most)
 	}
 	return data, err
@@ -337,13 +332,13 @@ func (p *program) printChecks(file string, r verify.Result) {
 			verify.Passed: p.colour("32", "✓"), verify.Failed: p.colour("31", "✗"), verify.NotChecked: p.colour("2", "–"),
 			verify.Warned: p.colour("33", "!"),
 		}[c.State]
-		fmt.Fprintf(p.stdout, "  %s %-11s %s\n", mark, c.Name, harmless(c.Detail))
+		fmt.Fprintf(p.stdout, "  %s %-11s %s\n", mark, c.Name, indented(c.Detail, strings.Repeat(" ", 16)))
 	}
 	if f := r.Failed(); f != nil {
-		fmt.Fprintf(p.stdout, "\n%s %s: the %s check failed.\n", p.colour("1;31", "NOT VERIFIED"), harmless(file), f.Name)
+		fmt.Fprintf(p.stdout, "\n%s %s: the %s check failed.\n", p.colour("1;31", "NOT VERIFIED"), oneLine(file), f.Name)
 		return
 	}
-	fmt.Fprintf(p.stdout, "\n%s %s is in log %s, number %d.\n", p.colour("1;32", "Verified:"), harmless(file), r.Origin, r.Index)
+	fmt.Fprintf(p.stdout, "\n%s %s is in log %s, number %d.\n", p.colour("1;32", "Verified:"), oneLine(file), oneLine(r.Origin), r.Index)
 	if r.Time != 0 {
 		fmt.Fprintf(p.stdout, "It was there by %s.\n", time.Unix(r.Time, 0).UTC().Format(time.RFC3339))
 	}

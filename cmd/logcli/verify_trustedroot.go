@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/x509"
 	"errors"
-	"os"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
@@ -22,7 +21,7 @@ type rootFlags struct {
 // read reads the trusted root; it is empty if none is given.
 func (f rootFlags) read() (root trustedroot.Root, err error) {
 	if f.trustedRoot != "" {
-		data, err := os.ReadFile(f.trustedRoot)
+		data, err := readFile(f.trustedRoot, maxTrust)
 		if err == nil {
 			root, err = trustedroot.Parse(data)
 		}
@@ -55,7 +54,7 @@ func (f rootFlags) authorities() (list []verify.TimestampAuthority, err error) {
 // readCertificates reads a flag's file of certificates in PEM. Not by
 // AppendCertsFromPEM, which leaves out what it cannot read.
 func readCertificates(flag, file string) ([]*x509.Certificate, error) {
-	pem, err := os.ReadFile(file)
+	pem, err := readFile(file, maxTrust)
 	if err != nil {
 		return nil, usagef("%s: %w", flag, err)
 	}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestUsageErrors(t *testing.T) {
+	w := newWorld(t)
+	w.run(exitDone, "add", w.file("f", "artifact"))
+	for _, args := range [][]string{
+		{"--timeout", "0", "get", "0"},
+		{"--timeout=-1s", "checkpoint"},
+		{"completion", "nosuch"},
+		{"help", "nosuch"},
+		{"help", "trust", "nosuch"},
+		{"trust", "nosuch"},
+		{"evidence", "nosuch"},
+		{"conformance", "nosuch"},
+		{"get", "00"},
+		{"get", "+0"},
+		{"get", "--", "-0"},
+		{"get", "--", "-1"},
+		{"get", "0x0"},
+	} {
+		w.run(exitUsage, args...)
+		out, errs := w.run(exitUsage, append([]string{"-o", "json"}, args...)...)
+		var said struct {
+			Error string
+			Exit  int
+		}
+		if err := json.Unmarshal([]byte(out), &said); err != nil || said.Exit != exitUsage || said.Error == "" || errs != "" {
+			t.Errorf("%q: %v\n%s%s", args, err, out, errs)
+		}
+	}
+	for _, args := range [][]string{{"help"}, {"help", "trust", "export"}, {"completion"}, {"completion", "bash"}, {"get", "0"}} {
+		w.run(exitDone, args...)
+	}
+}
+
+// Where the proof cannot be written, nothing is logged.
+func TestProofNotWritable(t *testing.T) {
+	w := newWorld(t)
+	f := w.file("f", "artifact")
+	for _, out := range []string{w.dir, filepath.Join(w.dir, "nosuch", "proof"), filepath.Join(f, "proof")} {
+		_, errs := w.run(exitUnasked, "add", "--out", out, f)
+		says(t, errs, "nothing was logged", "write "+out)
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "nosuch")); err == nil {
+		t.Error("a folder was made unasked")
+	}
+	if n := len(w.log.entries); n > 0 {
+		t.Errorf("%d entries were logged", n)
+	}
+	if left, err := filepath.Glob(filepath.Join(w.dir, ".new-*")); err != nil || len(left) > 0 {
+		t.Error(left, err)
+	}
+}
+
+// An entry is in the log even if its proof is not on disk; how to get it is said.
+func TestProofLost(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		w := newWorld(t)
+		f := w.file("f", "artifact")
+		folder := filepath.Join(w.dir, "folder")
+		w.log.replace["/v1/entries"] = func(rw http.ResponseWriter, r *http.Request) {
+			if err := os.Remove(folder); err != nil {
+				t.Error(err)
+			}
+			w.log.add(rw, r)
+		}
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		out, errs := w.run(exitUnasked, "add", "-o", format, "--out", filepath.Join(folder, "proof"), f)
+		says(t, out+errs, "it is in log log.example, number 0, but its proof could not be written", "logcli prove 0 --out FILE")
+		if format == "json" && (!strings.Contains(out, `"index":0`) || strings.Contains(out, `"proof":`)) {
+			t.Error(out)
+		}
+		w.run(exitDone, "prove", "0", "--out", filepath.Join(w.dir, "proof"))
+	}
+}
+
+// The key of a log that took nothing is not remembered.
+func TestRefusedIsNotRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.log.replace["/v1/entries"] = func(rw http.ResponseWriter, _ *http.Request) { fail(rw, http.StatusBadRequest, "not this kind") }
+	w.run(exitUnasked, "add", "--kind", "raw", w.file("f", "artifact"))
+	if kept, err := filepath.Glob(filepath.Join(w.env["XDG_CONFIG_HOME"], "indelible", "logs", "*")); err != nil || len(kept) > 0 {
+		t.Error(kept, err)
+	}
+}
+
+func TestKeyIsThere(t *testing.T) {
+	w := newWorld(t)
+	_, errs := w.run(exitUnasked, "keygen", w.file("key", "a key"))
+	says(t, errs, "exists, and keys are never overwritten: give another name")
+}
