@@ -227,6 +227,9 @@ func orphans(ctx context.Context, v config.Values, p paths, err error) error {
 	const orphan = "%w, and yet there is %s: this is not the database of the log that it belongs to, or it was emptied; " +
 		"point to the right one, or restore it"
 	if _, stat := os.Stat(p.key); stat == nil {
+		if _, bad := loadKey(v, p); bad != nil {
+			return fmt.Errorf("%w, and --log-key: %w", err, bad)
+		}
 		return fmt.Errorf(orphan, err, p.key)
 	}
 	origin, nameless := newOrigin(v)
@@ -343,7 +346,10 @@ func (o *opened) make(ctx context.Context, v config.Values, p paths, adoptKey bo
 	if err != nil {
 		return err
 	}
-	if o.register, err = newRegister(ctx, p, origin, adoptKey); err != nil {
+	if err = o.otherRegister(ctx, p, origin); err != nil {
+		return err
+	}
+	if o.register, err = newRegister(ctx, v, p, origin, adoptKey); err != nil {
 		return err
 	}
 	key, err := newKey(v, p)
@@ -378,14 +384,20 @@ func newOrigin(v config.Values) (string, error) {
 
 // newRegister makes the register of a new log, or takes over the one that an
 // interrupted creation left.
-func newRegister(ctx context.Context, p paths, origin string, adoptKey bool) (registers.Register, error) {
+func newRegister(ctx context.Context, v config.Values, p paths, origin string, adoptKey bool) (registers.Register, error) {
 	r, err := registers.Open(ctx, p.register, origin)
 	if errors.Is(err, os.ErrNotExist) {
 		if _, stat := os.Stat(p.key); stat == nil && !adoptKey {
+			if _, bad := loadKey(v, p); bad != nil {
+				return nil, fmt.Errorf("--log-key: %w; to have a key made, name a file that is not there", bad)
+			}
 			return nil, fmt.Errorf("there is a key, %s, and no log that it belongs to: if it signed for a log, that log's database is not this one, "+
 				"and a new log must not be made with its key; if it is new, say so with logserver init --adopt-key", p.key)
 		}
 		return registers.Create(ctx, p.register, origin, guard.NewID())
+	}
+	if errors.Is(err, guard.ErrCorrupt) {
+		return nil, fmt.Errorf("%w; if it is a log's, restore it from its newest copy; if the log is to be new, remove it, or give another place with --register", err)
 	}
 	if err != nil {
 		return nil, err
@@ -400,6 +412,24 @@ func newRegister(ctx context.Context, p paths, origin string, adoptKey bool) (re
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+// otherRegister refuses the register of a log that the database holds as well, by
+// another name than the one that is asked for.
+func (o *opened) otherRegister(ctx context.Context, p paths, origin string) error {
+	r, err := registers.Open(ctx, p.register, origin)
+	if err != nil {
+		return nil // newRegister says what is wrong with it
+	}
+	defer r.Close()
+	if r.Origin() == origin {
+		return nil
+	}
+	if _, err := findLog(ctx, o.store, r.Origin()); err != nil {
+		return nil
+	}
+	return fmt.Errorf("the database holds log %q, whose register %s is, and none by the name %q: a log's origin cannot be changed; "+
+		"give --origin %s, or, for another log, a register and a key of its own (--register, --log-key)", r.Origin(), p.register, origin, r.Origin())
 }
 
 func newKey(v config.Values, p paths) (crypto.Signer, error) {

@@ -140,9 +140,17 @@ func logged(e translog.Events, logger *slog.Logger) translog.Events {
 	e.Poisoned = func(reason string) {
 		poisoned(reason)
 		logger.Error("THE LOG IS POISONED: nothing is appended or signed until an operator acts. Reads go on.", "reason", reason,
-			"way out", "find out which is right, the database or the register; restore the newer (a database can be brought forward from a mirror: logserver restore); then logserver fsck, and logserver guard clear")
+			"way out", wayOut(reason))
 	}
 	return e
+}
+
+// wayOut is what an operator does about a poisoned log.
+func wayOut(reason string) string {
+	if strings.Contains(reason, "the register is older than the log") {
+		return "put the newest copy of the register back, or give the one that the log's other servers share with --register; the database is not to be changed; if the log is poisoned then, logserver guard clear"
+	}
+	return "find out which is right, the database or the register; restore the newer (a database can be brought forward from a mirror: logserver restore); then logserver fsck, and logserver guard clear"
 }
 
 func newLogger(w io.Writer, level string) *slog.Logger {
