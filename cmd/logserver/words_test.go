@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"indelible/storage/sqlite"
 )
 
 // TestWayOut: an older register is put back, and the database stays.
@@ -34,5 +36,27 @@ func TestWhatIsNoneIsNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.saysNot) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestOriginStays: the register of the log that the database holds is no sign that
+// the database was emptied.
+func TestOriginStays(t *testing.T) {
+	dir := t.TempDir()
+	out := &bytes.Buffer{}
+	if err := run(t.Context(), []string{"init", "--data-dir", dir, "--origin", "log.example.com"}, none, out, out); err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Open(t.Context(), filepath.Join(dir, "log.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	o, p := &opened{store: store}, paths{register: filepath.Join(dir, "register")}
+	if err := o.otherRegister(t.Context(), p, "log2.example.com"); err == nil || !strings.Contains(err.Error(), `holds log "log.example.com"`) || !strings.Contains(err.Error(), "origin cannot be changed") {
+		t.Error(err)
+	}
+	if err := o.otherRegister(t.Context(), p, "log.example.com"); err != nil {
+		t.Error(err)
 	}
 }
