@@ -128,3 +128,11 @@ func TestEndlessFiles(t *testing.T) {
 		}
 	}
 }
+
+func TestDated(t *testing.T) {
+	said := "logged by 1795280816 (seconds since 1970, UTC), valid then, 1795280816 (in seconds since 1970, UTC); 17 entries"
+	const at = "2026-11-21T17:06:56Z (1795280816 seconds since 1970)"
+	if got := dated(said, 1795280816, 0); got != "logged by "+at+", valid then, "+at+"; 17 entries" {
+		t.Error(got)
+	}
+}
