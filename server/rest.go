@@ -27,7 +27,7 @@ func restHandler(ctx context.Context, native pb.LogServer) (http.Handler, error)
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
 		runtime.SetQueryParameterParser(strictQuery{}),
-		runtime.WithMiddlewares(noQuery),
+		runtime.WithMiddlewares(noQuery, plainIndex),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(writeRoutingError),
 		runtime.WithDisablePathLengthFallback(),
@@ -83,6 +83,23 @@ func noQuery(next runtime.HandlerFunc) runtime.HandlerFunc {
 	}
 }
 
+// plainIndex refuses an index that is not written as it is printed: grpc-gateway
+// takes 010 for 8, and 0x10 for 16.
+func plainIndex(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		index, ok := params["index"]
+		if n, err := strconv.ParseInt(index, 10, 64); ok && (err != nil || strconv.FormatInt(n, 10) != index) {
+			rest.WriteError(w, r, notAnIndex(r))
+			return
+		}
+		next(w, r, params)
+	}
+}
+
+func notAnIndex(r *http.Request) error {
+	return status.Errorf(codes.InvalidArgument, "%.200q does not end in the index of an entry, a whole number from 0 up", r.URL.EscapedPath())
+}
+
 // hasQuery reports whether a call of the API has query parameters.
 func hasQuery(method, path string) bool {
 	switch path {
@@ -96,7 +113,7 @@ func hasQuery(method, path string) bool {
 func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	// The one parameter in a path is an entry's index.
 	if strings.HasPrefix(status.Convert(err).Message(), "type mismatch, parameter: index") {
-		err = status.Errorf(codes.InvalidArgument, "%.200q does not end in the index of an entry, a whole number from 0 up", r.URL.EscapedPath())
+		err = notAnIndex(r)
 	}
 	rest.WriteError(w, r, err)
 }
