@@ -23,9 +23,6 @@ type Body struct {
 	prev, next *Body
 }
 
-// past is before any time.
-var past = time.Unix(1, 0)
-
 // join puts a body into the list of those that arrive.
 func (b *Body) join(of *Budget, w http.ResponseWriter) {
 	b.of, b.w, b.since = of, w, time.Now()
@@ -73,7 +70,7 @@ func (b *Body) cut() {
 	b.wasCut = true
 	b.settle()
 	b.take(-b.held)
-	http.NewResponseController(b.w).SetReadDeadline(past)
+	http.NewResponseController(b.w).SetReadDeadline(time.Unix(1, 0)) // long past
 }
 
 // reserve has the budget make room for a buffer.

@@ -60,7 +60,6 @@ func NewGRPCServer(ctx context.Context, cfg GRPCConfig) *GRPCServer {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter}),
 		grpc.Creds(connectionInfo{insecure.NewCredentials()}),
-		grpc.SharedWriteBuffer(true), // of 32 KiB, while there is something to write
 		grpc.ReadBufferSize(grpcRead),
 		grpc.InTapHandle(r.begin),
 		grpc.ForceServerCodecV2(newCodec()),
