@@ -69,7 +69,7 @@ func TestPure(t *testing.T) {
 func checkPure(t *testing.T, what string, imports []string) {
 	t.Helper()
 	for _, imported := range imports {
-		if matches(imported, impure()) {
+		if matches(imported, impure()) && imported != onlyText {
 			t.Errorf("%s imports %s, and is to be pure", what, imported)
 		}
 	}
