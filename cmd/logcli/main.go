@@ -67,12 +67,12 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	go func() { done <- p.execute(ctx, args) }()
 	err, ended := p.wait(ctx, done)
 	if !ended {
-		// The command is left behind, and what it has with it.
-		p = &program{getenv: getenv, stdout: stdout, stderr: stderr}
+		// The command is left behind, and p with it.
+		after := &program{getenv: getenv, stdout: stdout, stderr: stderr}
 		if asksJSON(args) {
-			p.output = "json"
+			after.output = "json"
 		}
-		return p.report(errors.New("interrupted"))
+		return after.report(errors.New("interrupted"))
 	}
 	if code(err) == exitUsage && asksJSON(args) {
 		p.output = "json" // the flags may not have been read up to it
