@@ -130,9 +130,14 @@ func TestEndlessFiles(t *testing.T) {
 }
 
 func TestDated(t *testing.T) {
-	said := "logged by 1795280816 (seconds since 1970, UTC), valid then, 1795280816 (in seconds since 1970, UTC); 17 entries"
-	const at = "2026-11-21T17:06:56Z (1795280816 seconds since 1970)"
-	if got := dated(said, 1795280816, 0); got != "logged by "+at+", valid then, "+at+"; 17 entries" {
-		t.Error(got)
+	for said, want := range map[string]string{
+		"logged by 1795280816 (seconds since 1970, UTC), valid then, 1795280816 (in seconds since 1970, UTC); 17 entries": "logged by 2026-11-21T17:06:56Z, valid then, 2026-11-21T17:06:56Z; 17 entries",
+		"trusted from 0 to 1704153600 (in seconds since 1970, UTC), and":                                                  "trusted from 0 to 2024-01-02T00:00:00Z, and",
+		"its time is 1795280816, in seconds since 1970":                                                                   "its time is 2026-11-21T17:06:56Z",
+		"number 1795280816 of 1795280817":                                                                                 "number 1795280816 of 1795280817",
+	} {
+		if got := dated(said); got != want {
+			t.Errorf("%q: %q", said, got)
+		}
 	}
 }

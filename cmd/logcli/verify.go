@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -326,14 +328,18 @@ func (p *program) verdict(file string, r verify.Result, policy *checkpoint.Polic
 	return reported{unverified(errors.New("not verified"))}
 }
 
-// dated is a text with times as people write them, beside the seconds that verify
-// gives, which knows no calendar.
-func dated(s string, times ...int64) string {
-	for _, t := range times {
-		at := fmt.Sprintf("%s (%d seconds since 1970)", time.Unix(t, 0).UTC().Format(time.RFC3339), t)
-		s = strings.NewReplacer(fmt.Sprintf("%d (seconds since 1970, UTC)", t), at, fmt.Sprintf("%d (in seconds since 1970, UTC)", t), at).Replace(s)
+// dated is a text with times as people write them, in place of the seconds that
+// verify gives, which knows no calendar. A detail that has any says so, and has no
+// other number of that length.
+func dated(s string) string {
+	if !strings.Contains(s, "seconds since 1970") {
+		return s
 	}
-	return s
+	s = strings.NewReplacer(" (seconds since 1970, UTC)", "", " (in seconds since 1970, UTC)", "", ", in seconds since 1970", "").Replace(s)
+	return regexp.MustCompile(`\b\d{9,11}\b`).ReplaceAllStringFunc(s, func(seconds string) string {
+		t, _ := strconv.ParseInt(seconds, 10, 64) // 11 digits fit
+		return time.Unix(t, 0).UTC().Format(time.RFC3339)
+	})
 }
 
 func (p *program) printChecks(file string, r verify.Result) {
@@ -342,7 +348,7 @@ func (p *program) printChecks(file string, r verify.Result) {
 			verify.Passed: p.colour("32", "✓"), verify.Failed: p.colour("31", "✗"), verify.NotChecked: p.colour("2", "–"),
 			verify.Warned: p.colour("33", "!"),
 		}[c.State]
-		fmt.Fprintf(p.stdout, "  %s %-11s %s\n", mark, c.Name, indented(dated(c.Detail, r.Time, r.Stamped), strings.Repeat(" ", 16)))
+		fmt.Fprintf(p.stdout, "  %s %-11s %s\n", mark, c.Name, indented(dated(c.Detail), strings.Repeat(" ", 16)))
 	}
 	if f := r.Failed(); f != nil {
 		fmt.Fprintf(p.stdout, "\n%s %s: the %s check failed.\n", p.colour("1;31", "NOT VERIFIED"), oneLine(file), f.Name)
