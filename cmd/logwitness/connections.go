@@ -8,24 +8,19 @@ import "net/http"
 const (
 	// maxConnections is how many connections are open at a time. Each costs some
 	// 20 KiB, one with TLS 50.
-	maxConnections = 192
+	maxConnections = 128
 	// maxHeader is how many bytes a request's headers may have; net/http allows
 	// for 4 KiB more.
 	maxHeader = 1 << 10
-	// maxStreams is how many requests a connection may make at once over HTTP/2.
-	maxStreams = 16
-	// streamBuffer is how much of a connection's bodies is taken before anybody
-	// reads them, over HTTP/2.
-	streamBuffer = 64 << 10
-	// frame is the largest piece in which they come.
-	frame = 16 << 10
 )
+
+// protocol is the only one that is spoken: a connection of HTTP/2 has many requests
+// at once, and costs 150 KiB.
+const protocol = "http/1.1"
 
 // limit has a server keep what a connection costs within bounds.
 func limit(s *http.Server) {
 	s.MaxHeaderBytes = maxHeader
-	s.HTTP2 = &http.HTTP2Config{
-		MaxConcurrentStreams: maxStreams, MaxReadFrameSize: frame,
-		MaxReceiveBufferPerConnection: streamBuffer, MaxReceiveBufferPerStream: streamBuffer,
-	}
+	s.HTTP2, s.Protocols = nil, new(http.Protocols)
+	s.Protocols.SetHTTP1(true)
 }

@@ -170,7 +170,7 @@ func (r *running) list(ctx context.Context, path string) (follow func(context.Co
 // listen makes the two servers.
 func (r *running) listen(ctx context.Context, v config.Values) (s transport.Servers, err error) {
 	s.Grace = v.Duration("shutdown-timeout")
-	if s.HTTPOn, err = transport.Listen(v.Text("listen"), transport.Connections(maxConnections, 1), v.Text("tls-cert"), v.Text("tls-key")); err != nil {
+	if s.HTTPOn, err = transport.Listen(v.Text("listen"), transport.Connections(maxConnections, 1), v.Text("tls-cert"), v.Text("tls-key"), protocol); err != nil {
 		return s, err
 	}
 	if s.AdminOn, err = transport.Listen(v.Text("admin"), transport.AdminConnections, "", ""); err != nil {

@@ -34,7 +34,9 @@ func connectionsOf(wanted, ports, files int) int {
 // Listen opens a TCP listener for at most so many connections at a time; with a
 // certificate, one for TLS 1.2 and later.
 // The certificate's files are read again when they change, within a minute.
-func Listen(addr string, most int, certFile, keyFile string) (net.Listener, error) {
+// protocols are those that clients with TLS may choose from, by their names in
+// ALPN: HTTP/2 and HTTP/1.1 where none are given.
+func Listen(addr string, most int, certFile, keyFile string, protocols ...string) (net.Listener, error) {
 	tcp, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -47,7 +49,10 @@ func Listen(addr string, most int, certFile, keyFile string) (net.Listener, erro
 	if _, err := certs.get(nil); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	return tls.NewListener(l, &tls.Config{GetCertificate: certs.get, NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12}), nil
+	if len(protocols) == 0 {
+		protocols = []string{"h2", "http/1.1"}
+	}
+	return tls.NewListener(l, &tls.Config{GetCertificate: certs.get, NextProtos: protocols, MinVersion: tls.VersionTLS12}), nil
 }
 
 // certificateAge is how long a certificate is used before its file is looked at
