@@ -1,6 +1,8 @@
 # What CI runs is .ci/run; the other targets are parts of it, and conveniences.
 .PHONY: check test build generate format lint fuzz bench
 
+export GOTOOLCHAIN = go1.27.3
+
 check: ## everything that CI checks
 	bash .ci/run
 
@@ -10,8 +12,9 @@ test: ## the tests alone
 build: ## the binaries, static, into dist/
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o dist/ ./cmd/...
 
-generate: ## what is generated: the API's code and the settings' documentation
+generate: ## what is generated: the API's code, the licenses and the settings' documentation
 	cd tools && go run ./genproto
+	cd tools && go run ./notices
 	go run ./cmd/logserver config doc > docs/configuration.md
 
 format:

@@ -21,6 +21,7 @@ import (
 	"indelible/guard"
 	"indelible/guard/database"
 	"indelible/internal/freeport"
+	"indelible/internal/mysqldb"
 	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/server/native"
@@ -263,7 +264,7 @@ func (s servedLog) create(ctx context.Context, store storage.Store) (translog.Co
 
 func (s servedLog) createRegister(ctx context.Context, origin string) (guard.Register, error) {
 	if s.register == registerDatabase {
-		return database.Create(ctx, s.registerDSN, guard.NewText(origin, guard.NewID()))
+		return database.Create(ctx, s.registerDSN, mysqldb.Access{}, guard.NewText(origin, guard.NewID()))
 	}
 	return guard.CreateFile(filepath.Join(s.dir, "register"), origin, guard.NewID())
 }

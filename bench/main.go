@@ -11,7 +11,9 @@
 //	go run ./bench -binlog              MariaDB with log_bin and sync_binlog=1
 //
 // The groups are limits, adds, replicas, single, batch, guard, tiles, proofs,
-// rekor, search, witness (a log that asks witnesses), logwitness (a witness that
+// rekor, search, attack (a client beside one that sends what costs the most),
+// bigreads (adds beside readers of large entries),
+// witness (a log that asks witnesses), logwitness (a witness that
 // logs ask), growth. Most take their limits from the group limits, and print
 // none without it; those that compare, and logwitness, measure their own.
 //
@@ -71,7 +73,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,witness,logwitness,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,witness,logwitness,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
@@ -121,6 +123,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"proofs", measureProofs},
 		{"rekor", measureRekor},
 		{"search", measureSearch},
+		{"attack", measureAttack},
+		{"bigreads", measureBigReads},
 		{"witness", measureWitness},
 		{"logwitness", measureLogwitness},
 		{"growth", measureGrowth},

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"indelible/internal/redact"
 )
 
 // Warnings says, one sentence each, where the policy promises less than it
@@ -60,9 +62,9 @@ func oneWitness(a, b PolicyWitness) string {
 	case a.URL == "" || place(a.URL) != place(b.URL):
 		return ""
 	case strings.TrimRight(a.URL, "/") == strings.TrimRight(b.URL, "/"):
-		return fmt.Sprintf("witnesses %q and %q have one URL, %q: %s", a.Name, b.Name, b.URL, twice)
+		return fmt.Sprintf("witnesses %q and %q have one URL, %q: %s", a.Name, b.Name, redact.URL(b.URL), twice)
 	}
-	return fmt.Sprintf("witnesses %q and %q have URLs of one place, %q and %q: %s", a.Name, b.Name, a.URL, b.URL, twice)
+	return fmt.Sprintf("witnesses %q and %q have URLs of one place, %q and %q: %s", a.Name, b.Name, redact.URL(a.URL), redact.URL(b.URL), twice)
 }
 
 // place is a URL in one of its spellings: with the port that its scheme means,

@@ -30,12 +30,21 @@
 // sooner than Retry-After says. Every request may be made twice: adding an
 // entry again finds it in the log.
 //
-// A log that answers wrongly, too much or too slowly costs an error, bounded
-// memory and bounded time.
+// A log that answers wrongly or too much costs an error and bounded memory, and one
+// that says nothing costs an error after Config.Stall.
+//
+// # Redirects
+//
+// A log is asked where its URL says. A redirect is followed only to the same host,
+// and never with an entry that is to be added, unless Config.FollowRedirects says
+// otherwise; the error names the URL that it leads to.
+//
+// No error and no message holds a password that the log's URL has.
 package client
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -52,6 +61,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"indelible/checkpoint"
+	"indelible/internal/redact"
+	"indelible/internal/web"
 	"indelible/merkle"
 )
 
@@ -84,8 +95,14 @@ type Config struct {
 	Origin string
 	// Extended takes checkpoints with extension lines, where Keys are used.
 	Extended bool
-	// HTTP does the requests; one with a timeout of a minute.
+	// HTTP does the requests; http.Client's zero value.
 	HTTP *http.Client
+	// Stall is how long a request may go on without a byte; 30 s. It bounds no
+	// request as a whole: a context or HTTP.Timeout does.
+	Stall time.Duration
+	// FollowRedirects follows redirects to any host, with what is sent. It has no
+	// effect where HTTP has a CheckRedirect.
+	FollowRedirects bool
 	// Tries is how often a request is made that fails for reasons that may
 	// pass; 5.
 	Tries int
@@ -98,32 +115,51 @@ type Config struct {
 
 // Client talks to one log.
 type Client struct {
-	cfg Config
-	url string
+	cfg   Config
+	url   string
+	shown string // the URL without what may be secret
 }
 
 // New makes a Client.
 func New(cfg Config) (*Client, error) {
 	if err := checkURL(cfg.URL); err != nil {
-		return nil, fmt.Errorf("log URL %q: %w", cfg.URL, err)
+		return nil, fmt.Errorf("log URL %q: %w", redact.URL(cfg.URL), err)
 	}
-	if cfg.HTTP == nil {
-		cfg.HTTP = &http.Client{Timeout: time.Minute}
-	}
+	cfg.HTTP = cfg.ownHTTP()
 	if cfg.Tries == 0 {
 		cfg.Tries = 5
 	}
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "indelible-client"
 	}
-	return &Client{cfg: cfg, url: strings.TrimRight(cfg.URL, "/")}, nil
+	bare := strings.TrimRight(cfg.URL, "/")
+	return &Client{cfg: cfg, url: bare, shown: redact.URL(bare)}, nil
+}
+
+// ownHTTP is the client of a Config with the limits that it asks for.
+func (cfg Config) ownHTTP() *http.Client {
+	var own http.Client
+	if cfg.HTTP != nil {
+		own = *cfg.HTTP
+	}
+	if own.Transport == nil {
+		own.Transport = http.DefaultTransport
+	}
+	own.Transport = web.Stalling(own.Transport, cmp.Or(cfg.Stall, 30*time.Second))
+	if own.CheckRedirect == nil {
+		own.CheckRedirect = web.SameHost
+		if cfg.FollowRedirects {
+			own.CheckRedirect = web.AnyHost
+		}
+	}
+	return &own
 }
 
 func checkURL(s string) error {
 	u, err := url.Parse(s)
 	switch {
-	case err != nil:
-		return errors.Unwrap(err)
+	case err != nil: // which quotes parts of it, perhaps of a password
+		return errors.New("it is not a valid URL; it must be as http://127.0.0.1:8080")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("it must begin with http:// or https://")
 	case u.Host == "":
@@ -145,11 +181,20 @@ type request struct {
 type StatusError struct {
 	Status  int
 	Message string
+	// LeadsTo is where a redirect that was not followed says that the log is; empty
+	// for other answers. It holds neither user nor query.
+	LeadsTo string
 	code    codes.Code // as the log's own API says it; OK if it does not
 	retry   time.Duration
 }
 
-func (e *StatusError) Error() string { return fmt.Sprintf("%s (HTTP %d)", e.Message, e.Status) }
+func (e *StatusError) Error() string {
+	text := fmt.Sprintf("%s (HTTP %d)", e.Message, e.Status)
+	if e.LeadsTo != "" {
+		text += fmt.Sprintf("; if that is the log, its URL is %s", e.LeadsTo)
+	}
+	return text
+}
 
 // Is makes a StatusError match ErrNotFound and ErrRefused.
 func (e *StatusError) Is(target error) bool {
@@ -186,7 +231,7 @@ const maxWait = 30 * time.Second
 func (c *Client) do(ctx context.Context, r request) ([]byte, error) {
 	data, err := c.patiently(ctx, r)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s%s: %w", r.method, c.url, r.path, err)
+		return nil, fmt.Errorf("%s %s%s: %w", r.method, c.shown, r.path, err)
 	}
 	return data, nil
 }
@@ -251,7 +296,7 @@ func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, statusError(res)
+		return nil, statusError(res, r.path)
 	}
 	return body(res, r.limit)
 }
@@ -281,9 +326,13 @@ func body(res *http.Response, limit int64) ([]byte, error) {
 	return data, err
 }
 
-func statusError(res *http.Response) error {
+func statusError(res *http.Response, path string) error {
+	e := &StatusError{Status: res.StatusCode, Message: http.StatusText(res.StatusCode), retry: retryAfter(res.Header.Get("Retry-After"))}
+	if to, err := res.Location(); err == nil && res.StatusCode/100 == 3 {
+		e.Message, e.LeadsTo = redirected(to, path)
+		return e
+	}
 	data, _ := body(res, maxError)
-	e := &StatusError{Status: res.StatusCode, Message: http.StatusText(res.StatusCode)}
 	var said struct {
 		Code    uint32 `json:"code"` // Rekor's APIs say HTTP's there, from 100 up
 		Message string `json:"message"`
@@ -293,11 +342,19 @@ func statusError(res *http.Response) error {
 	} else if text := strings.TrimSpace(string(data)); text != "" && len(text) < 300 {
 		e.Message = text
 	}
-	if to := res.Header.Get("Location"); to != "" && res.StatusCode/100 == 3 {
-		e.Message = shortened(fmt.Sprintf("a redirect to %q, which is not followed", to))
-	}
-	e.retry = retryAfter(res.Header.Get("Retry-After"))
 	return e
+}
+
+// redirected says where a redirect of a request for a path leads to, and what the
+// log's URL is if the log is there.
+func redirected(to *url.URL, path string) (message, leadsTo string) {
+	message = shortened(fmt.Sprintf("a redirect to %q, which is not followed", redact.URL(to.String())))
+	path, _, _ = strings.Cut(path, "?")
+	base := url.URL{Scheme: to.Scheme, Host: to.Host}
+	if prefix, ok := strings.CutSuffix(to.EscapedPath(), path); ok {
+		base.Path = strings.TrimRight(prefix, "/")
+	}
+	return message, shortened(base.String())
 }
 
 // maxMessage bounds what a log's words take of an error, in bytes.

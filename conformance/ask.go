@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"indelible/internal/redact"
 )
 
 const (
@@ -50,7 +52,7 @@ func newAsker(cfg Config) (*asker, error) {
 func prefix(s string) (string, error) {
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("URL %q: it must begin with http:// or https:// and a host, and have neither ? nor #", s)
+		return "", fmt.Errorf("URL %q: it must begin with http:// or https:// and a host, and have neither ? nor #", redact.URL(s))
 	}
 	return strings.TrimSuffix(s, "/"), nil
 }
@@ -110,7 +112,7 @@ func (a *asker) once(ctx context.Context, method, url string, body []byte) (got 
 	req.Header.Set("User-Agent", "indelible-conformance")
 	res, err := a.http.Do(req)
 	if err != nil {
-		return answer{err: err}
+		return answer{err: redact.Error(err)}
 	}
 	defer res.Body.Close()
 	got.status, got.header, got.at = res.StatusCode, res.Header, time.Now()
@@ -127,6 +129,9 @@ func (a answer) says() string {
 	}
 	if a.status == http.StatusOK {
 		return "200"
+	}
+	if to := a.header.Get("Location"); to != "" && a.status/100 == 3 {
+		return fmt.Sprintf("%d: a redirect to %.200q, which is not followed", a.status, redact.URL(to))
 	}
 	text := strings.Join(strings.Fields(string(a.body)), " ")
 	if len(text) > 120 {

@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/redact"
 )
 
 // State is what was found out about a rule.
@@ -134,7 +135,7 @@ func Witness(ctx context.Context, cfg Config, each func(Result)) (Report, error)
 	if err != nil {
 		return Report{}, err
 	}
-	report := Report{Submission: s.ask.submission, Monitoring: s.ask.monitoring, Log: cfg.Log.VKey(), Results: []Result{}}
+	report := Report{Submission: redact.URL(s.ask.submission), Monitoring: redact.URL(s.ask.monitoring), Log: cfg.Log.VKey(), Results: []Result{}}
 	if err := s.learn(ctx); err != nil {
 		return report, err
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"indelible/internal/redact"
 	"indelible/trust"
 )
 
@@ -105,7 +106,7 @@ func (a answer) message() string {
 // says is an answer that is an error, in words.
 func (a answer) says() string {
 	if to := a.header.Get("Location"); a.status/100 == 3 && to != "" {
-		return fmt.Sprintf("HTTP %d, a redirect to %s, which clients do not follow with what they send", a.status, to)
+		return fmt.Sprintf("HTTP %d, a redirect to %s, which clients do not follow with what they send", a.status, redact.URL(to))
 	}
 	text := cmp.Or(a.message(), strings.TrimSpace(string(a.body)))
 	if len(text) > 300 || strings.HasPrefix(text, "<") {

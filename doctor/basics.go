@@ -39,7 +39,7 @@ func (e *examination) reachable(ctx context.Context) bool {
 	e.encrypted(got.tls)
 	e.clock(got)
 	if e.closed {
-		e.failed("checkpoint", "Its operator sees the cause at /readyz of the log's admin port, and in its log.",
+		e.failed("checkpoint", doReadyz,
 			fmt.Errorf("the log answers that it has none to show: GET %s/checkpoint: %s", e.asker.url, got.says()))
 	}
 	return got.status == http.StatusOK || e.closed

@@ -4,6 +4,7 @@
 //	reachable    the log answers at its URL
 //	tls          the connection is encrypted, and the certificate good for a while
 //	clock        the server's clock and this one agree
+//	health       the log says that it takes entries
 //	key          the log's keys are those that are trusted
 //	key types    and of types that Sigstore's clients know
 //	checkpoint   one of them signed the checkpoint
@@ -22,6 +23,8 @@
 //	fresh        the checkpoint that everybody is shown covers the entries
 //	tiles        so do the tiles and entry bundles
 //	browsers     web pages of others may read the log
+//
+// What the log itself says of a failure is taken for its cause.
 //
 // Up to two entries are added, one by each Rekor API: a random digest, signed
 // by a key made for it and thrown away. With Config.ReadOnly none is.
@@ -137,6 +140,7 @@ type examination struct {
 	trusted Trusted
 	keys    []checkpoint.Verifier // of the log; empty if they are not known
 	closed  bool                  // it answers that it serves nothing at present; all else would say the same
+	unwell  bool                  // it says that it takes no entries
 	other   bool                  // the log says keys of which none is trusted
 	headed  bool                  // the log's checkpoint was verified
 	client  *client.Client        // with these keys
@@ -178,6 +182,7 @@ func (e *examination) run(ctx context.Context) error {
 	if e.closed {
 		return nil
 	}
+	e.health(ctx)
 	e.key(ctx)
 	e.checkpoint(ctx)
 	e.v2.served, e.v2.err = e.asker.servesV2(ctx)
@@ -220,7 +225,7 @@ func (e *examination) warn(name, do, detail string, args ...any) {
 }
 
 func (e *examination) failed(name, do string, err error) {
-	e.note(Check{Name: name, State: Failed, Detail: err.Error(), Do: do})
+	e.note(Check{Name: name, State: Failed, Detail: err.Error(), Do: cmp.Or(remedy(err), do)})
 }
 
 func (e *examination) skipped(name, do, detail string, args ...any) {

@@ -123,8 +123,12 @@ func (e *examination) tiles(ctx context.Context) {
 		return
 	}
 	o, err := e.client.Checkpoint(ctx)
-	if err != nil || o.Size == 0 {
-		e.skipped(name, "", "the log is empty, or has no checkpoint")
+	if err != nil {
+		e.skipped(name, "", "there is no checkpoint to compare them with: %v", err)
+		return
+	}
+	if o.Size == 0 {
+		e.skipped(name, "", "the log is empty")
 		return
 	}
 	list := e.added

@@ -49,6 +49,8 @@ func (e *examination) rekorV1(ctx context.Context) {
 		e.skipped("rekor v1", "", "it is served; nothing is added to another log than the trusted one")
 	case e.cfg.ReadOnly:
 		e.skipped("rekor v1", "", "it is served; nothing is added, as asked")
+	case e.unwell:
+		e.skipsAdds("rekor v1")
 	default:
 		e.tryV1(ctx)
 	}

@@ -29,6 +29,8 @@ func (e *examination) rekorV2(ctx context.Context) {
 		e.skipped(name, "", "it is served; nothing is added to another log than the trusted one")
 	case e.cfg.ReadOnly:
 		e.skipped(name, "", "it is served; nothing is added, as asked")
+	case e.unwell:
+		e.skipsAdds(name)
 	default:
 		e.tryV2(ctx)
 	}

@@ -114,7 +114,7 @@ func runs(t *testing.T, run func(context.Context) error) {
 func (w *world) serve(l *translog.Log, x *index.Index, record storage.Log) {
 	t := w.t
 	kinds := []entry.Kind{entry.KindHashedRekord, entry.KindDSSE}
-	static := tiles.New(l, 1<<20)
+	static := tiles.New(l, 1<<20, nil)
 	w.v1Key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
 	w.v1 = must(x509.MarshalPKIXPublicKey(&w.v1Key.PublicKey))(t)
 	v1 := must(rekorv1.New(rekorv1.Config{

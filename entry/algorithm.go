@@ -144,16 +144,28 @@ func (s Signer) verifyHash(h crypto.Hash, digest, sig []byte) bool {
 }
 
 // verifyMessage checks a signature over a message, which the algorithm hashes.
-func (s Signer) verifyMessage(message, sig []byte) error {
+func (s Signer) verifyMessage(m *signedMessage, sig []byte) error {
 	if s.KeyDetails != Ed25519 {
-		h := s.KeyDetails.hash().New()
-		h.Write(message)
-		return s.verifyDigest(h.Sum(nil), sig)
+		return s.verifyDigest(m.digest(s.KeyDetails.hash()), sig)
 	}
-	if pub, ok := s.PublicKey.(ed25519.PublicKey); !ok || !ed25519.Verify(pub, message, sig) {
+	if pub, ok := s.PublicKey.(ed25519.PublicKey); !ok || !ed25519.Verify(pub, m.text, sig) {
 		return ErrSignature
 	}
 	return nil
+}
+
+// p1363 returns the two numbers of an ECDSA signature, if it could be one by
+// this key in IEEE P1363 form.
+func (s Signer) p1363(sig []byte) (r, v *big.Int, ok bool) {
+	pub, ok := s.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, nil, false
+	}
+	size := (pub.Curve.Params().BitSize + 7) / 8
+	if len(sig) != 2*size {
+		return nil, nil, false
+	}
+	return new(big.Int).SetBytes(sig[:size]), new(big.Int).SetBytes(sig[size:]), true
 }
 
 // explainDigest says how a signature over a digest was made, if it is a good one
@@ -161,8 +173,7 @@ func (s Signer) verifyMessage(message, sig []byte) error {
 func (s Signer) explainDigest(h crypto.Hash, digest, sig []byte) string {
 	switch pub := s.PublicKey.(type) {
 	case *ecdsa.PublicKey:
-		r, v := new(big.Int).SetBytes(sig[:len(sig)/2]), new(big.Int).SetBytes(sig[len(sig)/2:])
-		if ecdsa.Verify(pub, digest, r, v) {
+		if r, v, ok := s.p1363(sig); ok && ecdsa.Verify(pub, digest, r, v) {
 			return ": it is in IEEE P1363 form; write it in ASN.1 DER, since one signature must not make two entries"
 		}
 	case *rsa.PublicKey:
@@ -175,19 +186,36 @@ func (s Signer) explainDigest(h crypto.Hash, digest, sig []byte) string {
 
 // explainMessage is explainDigest of a message, which may also have been hashed
 // otherwise.
-func (s Signer) explainMessage(message, sig []byte) string {
-	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
-		hash := h.New()
-		hash.Write(message)
-		digest := hash.Sum(nil)
-		switch why := s.explainDigest(h, digest, sig); {
-		case why != "":
+func (s Signer) explainMessage(m *signedMessage, sig []byte) string {
+	own := s.KeyDetails.hash()
+	if own != 0 {
+		if why := s.explainDigest(own, m.digest(own), sig); why != "" {
 			return why
-		case s.verifyHash(h, digest, sig) && s.KeyDetails == Ed25519:
+		}
+	}
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+		switch {
+		case h == own || s.KeyDetails == Ed25519 && h != crypto.SHA512 || !s.verifyHash(h, m.digest(h), sig):
+		case s.KeyDetails == Ed25519:
 			return ": it is Ed25519ph; sign the message itself"
-		case s.verifyHash(h, digest, sig):
-			return fmt.Sprintf(": it is over the %s digest; sign the %s digest, as %s says", h, s.KeyDetails.hash(), s.KeyDetails)
+		default:
+			return fmt.Sprintf(": it is over the %s digest; sign the %s digest, as %s says", h, own, s.KeyDetails)
 		}
 	}
 	return ""
+}
+
+// explainCost is how many units explainMessage takes beside hashing; 0 if it has
+// nothing to say.
+func (s Signer) explainCost(sig []byte) int {
+	_, _, p1363 := s.p1363(sig)
+	switch _, rsa := s.PublicKey.(*rsa.PublicKey); {
+	case p1363:
+		return s.cost(0)
+	case !s.couldHaveMade(sig) || s.KeyDetails == Ed25519ph:
+		return 0
+	case rsa:
+		return 3 * s.cost(0)
+	}
+	return 2 * s.cost(0)
 }

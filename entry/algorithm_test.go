@@ -158,11 +158,11 @@ func testSigstoreAgrees(t *testing.T, key crypto.Signer, k KeyDetails, message [
 		sig := bytes.Clone(good)
 		sig[i] ^= 1 << (i % 8)
 		their := theirs.VerifySignature(bytes.NewReader(sig), bytes.NewReader(message))
-		if our := ours.verifyMessage(message, sig); our == nil || their == nil {
+		if our := ours.verifyMessage(newMessage(message), sig); our == nil || their == nil {
 			t.Errorf("%s, byte %d changed: ours %v, theirs %v", k, i, our, their)
 		}
 	}
-	if err := ours.verifyMessage(message, good); err != nil {
+	if err := ours.verifyMessage(newMessage(message), good); err != nil {
 		t.Errorf("%s: %v", k, err)
 	}
 }
@@ -307,9 +307,9 @@ func TestKeyIsEncodedAnew(t *testing.T) {
 	block := string(pemOf("PUBLIC KEY", spki))
 	oneLine := strings.ReplaceAll(block, "\n", "")
 	oneLine = strings.Replace(strings.Replace(oneLine, "KEY-----", "KEY-----\n", 1), "-----END", "\n-----END", 1)
-	want := must(NewHashedRekord(HashedRekord{digest, sig, Verifier{PublicKey: spki}}))(t)
+	want := must(NewHashedRekord(HashedRekord{Digest: digest, Signature: sig, Verifier: Verifier{PublicKey: spki}}))(t)
 	for _, same := range []string{block, oneLine, "\n \r\n" + block + "\n\n", strings.ReplaceAll(block, "\n", "\r\n")} {
-		if e := must(NewHashedRekord(HashedRekord{digest, sig, Verifier{PublicKey: []byte(same)}}))(t); e.LeafHash() != want.LeafHash() {
+		if e := must(NewHashedRekord(HashedRekord{Digest: digest, Signature: sig, Verifier: Verifier{PublicKey: []byte(same)}}))(t); e.LeafHash() != want.LeafHash() {
 			t.Errorf("%q makes another entry", same)
 		}
 	}

@@ -3,6 +3,7 @@ package entry
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,21 +17,35 @@ const MaxSignatures = 10
 type DSSE struct {
 	Envelope  []byte     // JSON
 	Verifiers []Verifier // every signature needs one of these, and each of these a signature
+	Work      Work       // does the verifications; nil: at once
 }
 
 // NewDSSE admits an envelope.
 func NewDSSE(d DSSE) (Entry, error) {
-	e, err := parseEnvelope(d.Envelope)
-	if err != nil {
-		return Entry{}, invalid(fmt.Errorf("envelope: %w", err))
-	}
-	signers, err := envelopeSigners(d.Verifiers)
+	canonical, err := d.admit()
 	if err != nil {
 		return Entry{}, invalid(err)
 	}
-	by, err := matchSignatures(e, signers)
+	return newEntry(KindDSSE, version002, canonical)
+}
+
+func (d DSSE) admit() ([]byte, error) {
+	var e envelope
+	var signers []Signer
+	var sum [32]byte
+	if err := d.Work.read(len(d.Envelope), func() (err error) {
+		if e, err = parseEnvelope(d.Envelope); err != nil {
+			return fmt.Errorf("envelope: %w", err)
+		}
+		sum = sha256.Sum256(e.payload)
+		signers, err = envelopeSigners(d.Verifiers)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	by, err := matchSignatures(d.Work, e, signers)
 	if err != nil {
-		return Entry{}, invalid(err)
+		return nil, err
 	}
 	var signed []signatureJSON
 	for i, s := range by {
@@ -38,10 +53,7 @@ func NewDSSE(d DSSE) (Entry, error) {
 	}
 	// Rekor v2 orders them by the bytes of the signature.
 	slices.SortFunc(signed, bySignature)
-	sum := sha256.Sum256(e.payload)
-	return newEntry(KindDSSE, version002, canonicalDSSE(dsseV002{
-		PayloadHash: hashJSON{Algorithm: "SHA2_256", Digest: sum[:]}, Signatures: signed,
-	}))
+	return canonicalDSSE(dsseV002{PayloadHash: hashJSON{Algorithm: "SHA2_256", Digest: sum[:]}, Signatures: signed}), nil
 }
 
 func bySignature(a, b signatureJSON) int { return bytes.Compare(a.Content, b.Content) }
@@ -53,15 +65,24 @@ func PAE(payloadType string, payload []byte) []byte {
 	return append(pae, payload...)
 }
 
-// matchSignatures finds who made each signature.
-func matchSignatures(e envelope, signers []Signer) ([]Signer, error) {
-	message := PAE(e.payloadType, e.payload)
+// matchSignatures finds the signer of each signature. Each signer must have made
+// one.
+func matchSignatures(w Work, e envelope, signers []Signer) ([]Signer, error) {
+	if len(signers) > len(e.signatures) {
+		return nil, fmt.Errorf("there are %d verifiers for %d signatures of the envelope: a verifier verifies none of them; leave it out", len(signers), len(e.signatures))
+	}
+	c := newChecker(w, newMessage(PAE(e.payloadType, e.payload)), e.signatures, signers)
 	used := make([]bool, len(signers))
 	var by []Signer
 	for i, sig := range e.signatures {
-		at := slices.IndexFunc(signers, func(s Signer) bool { return s.verifyMessage(message, sig) == nil })
-		if at < 0 {
-			return nil, fmt.Errorf("%w: signature %d of the envelope, with any of the %d verifiers%s", ErrSignature, i, len(signers), signers[0].explainMessage(message, sig))
+		at, err := c.find(signers, likelyOrder(signers, used, i, e.keyIDs[i]), sig)
+		switch {
+		case errors.Is(err, errTooMuchWork):
+			return nil, fmt.Errorf("verifying signature %d of the envelope, and those before it, takes too much work; give the verifiers in the order of the signatures, or log fewer signatures", i)
+		case errors.Is(err, ErrSignature):
+			return nil, c.failed(fmt.Errorf("%w: signature %d of the envelope, with any of the %d verifiers", err, i, len(signers)), signers[0], sig)
+		case err != nil:
+			return nil, err
 		}
 		used[at] = true
 		by = append(by, signers[at])
@@ -71,6 +92,46 @@ func matchSignatures(e envelope, signers []Signer) ([]Signer, error) {
 		return nil, fmt.Errorf("verifier %d verifies none of the envelope's signatures; leave it out", i)
 	}
 	return by, nil
+}
+
+// find tries signers in an order until one verifies a signature.
+func (c *checker) find(signers []Signer, order []int, sig []byte) (int, error) {
+	for _, at := range order {
+		if err := c.verify(signers[at], sig); !errors.Is(err, ErrSignature) {
+			return at, err
+		}
+	}
+	return -1, ErrSignature
+}
+
+// likelyOrder is the order in which to try signers for a signature: first the
+// one that its keyid names, then the one in its place, then the others; those
+// that made another come last.
+func likelyOrder(signers []Signer, used []bool, place int, keyID string) []int {
+	order, rank := make([]int, len(signers)), make([]int, len(signers))
+	for i, s := range signers {
+		switch order[i] = i; {
+		case s.isNamed(keyID):
+		case used[i]:
+			rank[i] = 3
+		case i == place:
+			rank[i] = 1
+		default:
+			rank[i] = 2
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return rank[a] - rank[b] })
+	return order
+}
+
+// isNamed reports whether a keyid names the signer. It is only a hint: nobody
+// signed it.
+func (s Signer) isNamed(keyID string) bool {
+	if len(keyID) != hex.EncodedLen(sha256.Size) {
+		return false
+	}
+	sum := sha256.Sum256(s.SPKI)
+	return hex.EncodeToString(sum[:]) == keyID
 }
 
 func envelopeSigners(verifiers []Verifier) ([]Signer, error) {
@@ -121,7 +182,7 @@ type DSSESignature struct {
 
 // Verify checks the signature over an envelope's PAE.
 func (s DSSESignature) Verify(pae []byte) error {
-	return s.Signer.verifyMessage(pae, s.Signature)
+	return s.Signer.verifyMessage(newMessage(pae), s.Signature)
 }
 
 // VerifyEnvelope checks that the entry is of this envelope, by its payload, and
@@ -141,12 +202,12 @@ func (b *DSSEBody) VerifyEnvelope(data []byte) error {
 	if len(b.Signatures) == 0 {
 		return errors.New("the entry has no signatures")
 	}
-	pae := PAE(e.payloadType, e.payload)
+	pae := newMessage(PAE(e.payloadType, e.payload))
 	for i, s := range b.Signatures {
 		if !slices.ContainsFunc(e.signatures, func(sig []byte) bool { return bytes.Equal(sig, s.Signature) }) {
 			return fmt.Errorf("signature %d of the entry is not in the envelope", i)
 		}
-		if err := s.Verify(pae); err != nil {
+		if err := s.Signer.verifyMessage(pae, s.Signature); err != nil {
 			return fmt.Errorf("signature %d of the entry: %w", i, err)
 		}
 	}

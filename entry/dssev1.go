@@ -9,52 +9,67 @@ import (
 	"strings"
 )
 
-func admitDSSEV1(spec json.RawMessage) ([]byte, error) {
+// proposedDSSE is what a proposed dsse says.
+type proposedDSSE struct {
+	envelope    envelope
+	signers     []Signer
+	hash        [32]byte // of the envelope's text
+	payloadHash [32]byte
+}
+
+func admitDSSEV1(w Work, spec json.RawMessage) ([]byte, error) {
+	var p proposedDSSE
+	if err := w.read(len(spec), func() error { return p.read(spec) }); err != nil {
+		return nil, err
+	}
+	return p.verify(w)
+}
+
+func (p *proposedDSSE) read(spec json.RawMessage) error {
 	r := &specReader{kind: KindDSSE}
 	var proposed, verifiers json.RawMessage
 	var text *string
 	r.object("spec", spec, member{"proposedContent", &proposed})
 	r.object("spec.proposedContent", proposed, member{"envelope", &text}, member{"verifiers", &verifiers})
 	data := []byte(r.text("spec.proposedContent.envelope", text))
-	var signers []Signer
 	r.list("spec.proposedContent.verifiers", verifiers, func(path string, value json.RawMessage) {
 		var one *string
 		if err := jsonError(json.Unmarshal(value, &one)); err != nil {
 			r.fail(path, "is wrong: %w", err)
 		}
 		signer, _ := r.signer(path, one)
-		signers = append(signers, signer)
+		p.signers = append(p.signers, signer)
 	})
 	if r.err != nil {
-		return nil, r.err
+		return r.err
 	}
-	e, err := parseEnvelope(data)
+	var err error
+	if p.envelope, err = parseEnvelope(data); err == nil {
+		err = p.envelope.standardBase64()
+	}
 	if err != nil {
-		return nil, fmt.Errorf("spec.proposedContent.envelope is wrong: %w", err)
+		return fmt.Errorf("spec.proposedContent.envelope is wrong: %w", err)
 	}
-	return dsseV1Of(data, e, signers)
+	if err := distinct(p.signers); err != nil {
+		return fmt.Errorf("spec.proposedContent.verifiers is wrong: %w", err)
+	}
+	p.hash, p.payloadHash = sha256.Sum256(data), sha256.Sum256(p.envelope.payload)
+	return nil
 }
 
-// dsseV1Of checks an envelope as Rekor v1 does, to which one key has one
+// verify checks an envelope as Rekor v1 does, to which one key has one
 // signature.
-func dsseV1Of(text []byte, e envelope, signers []Signer) ([]byte, error) {
-	if err := e.standardBase64(); err != nil {
-		return nil, fmt.Errorf("spec.proposedContent.envelope is wrong: %w", err)
+func (p *proposedDSSE) verify(w Work) ([]byte, error) {
+	if n, keys := len(p.envelope.signatures), len(p.signers); n > keys {
+		return nil, fmt.Errorf("the envelope has %d signatures by %d keys; Rekor v1 takes one by each key", n, keys)
 	}
-	if err := distinct(signers); err != nil {
-		return nil, fmt.Errorf("spec.proposedContent.verifiers is wrong: %w", err)
-	}
-	by, err := matchSignatures(e, signers)
+	by, err := matchSignatures(w, p.envelope, p.signers)
 	if err != nil {
 		return nil, err
 	}
-	if len(by) > len(signers) {
-		return nil, fmt.Errorf("the envelope has %d signatures by %d keys; Rekor v1 takes one by each key", len(by), len(signers))
-	}
-	envelope, payload := sha256.Sum256(text), sha256.Sum256(e.payload)
-	j := dsseV1{EnvelopeHash: newHashV1(crypto.SHA256, envelope[:]), PayloadHash: newHashV1(crypto.SHA256, payload[:])}
+	j := dsseV1{EnvelopeHash: newHashV1(crypto.SHA256, p.hash[:]), PayloadHash: newHashV1(crypto.SHA256, p.payloadHash[:])}
 	for i, s := range by {
-		j.Signatures = append(j.Signatures, dsseSignatureV1{e.encoded[i], s.pem()})
+		j.Signatures = append(j.Signatures, dsseSignatureV1{p.envelope.encoded[i], s.pem()})
 	}
 	slices.SortFunc(j.Signatures, bySignatureV1)
 	return canonicalDSSEV1(j), nil

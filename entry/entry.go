@@ -98,10 +98,25 @@
 //   - Keys of other sizes and on other curves, which Rekor refuses only in a
 //     hashedrekord; those of a chain's certificates too.
 //   - A rekord in another format than x509: pgp, minisign and ssh.
+//   - An envelope with more verifiers than signatures, and signatures by expensive
+//     keys (P-384, P-521) in another order than the verifiers: see below.
+//   - A chain with two certificates of one subject above the signer's.
 //   - A rekord with a url: a log that fetched it would be told by anybody what
 //     to ask whom. Rekor passes it over, or has no content then.
 //
 // What is taken here, Rekor takes, and makes the same bytes of it.
+//
+// # How much work an entry is
+//
+// What admitting an entry costs is bounded by its size. A message is hashed once
+// by each hash that signs it (pure Ed25519 hashes it for each signature). A key
+// is tried with a signature only if the signature has the form of those by the
+// key: first the key that the keyid beside the signature names, by the hex
+// SHA-256 of its SubjectPublicKeyInfo; then the one in the signature's place;
+// then those that have not verified another. All attempts together take at most
+// twice what verifying each signature once does, and what verifying 64 signatures
+// on P-256 takes; beyond that the entry is refused. So cheap keys may come in any
+// order. The work is counted before it is done, and goes through a [Work].
 package entry
 
 import (
@@ -168,8 +183,12 @@ func tooLarge(size int) error {
 	return fmt.Errorf("%w: its canonical form has %d bytes, and at most %d fit", ErrTooLarge, size, MaxCanonical)
 }
 
-// invalid makes an error match ErrInvalid. What this package exports does so,
-// once; what it does not, returns bare errors.
+// invalid makes an error match ErrInvalid, unless it is one of a Work, which it
+// returns as it is. What this package exports does so, once; what it does not,
+// returns bare errors.
 func invalid(err error) error {
+	if why, ok := errors.AsType[stopped](err); ok {
+		return why.error
+	}
 	return fmt.Errorf("%w: %w", ErrInvalid, err)
 }

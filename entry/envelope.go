@@ -17,6 +17,7 @@ type envelope struct {
 	payload     []byte
 	signatures  [][]byte
 	encoded     []string // the signatures as they were written
+	keyIDs      []string // beside them; "" where there is none
 }
 
 // envelopeJSON is what an envelope's JSON says. Pointers tell an empty member
@@ -24,6 +25,7 @@ type envelope struct {
 type envelopeJSON struct {
 	payloadType, payload *string
 	sigs                 []*string // one more than are allowed, if there are more
+	keyIDs               []string
 }
 
 func parseEnvelope(data []byte) (e envelope, err error) {
@@ -34,7 +36,7 @@ func parseEnvelope(data []byte) (e envelope, err error) {
 	if err := j.check(); err != nil {
 		return e, err
 	}
-	e.payloadType = *j.payloadType
+	e.payloadType, e.keyIDs = *j.payloadType, j.keyIDs
 	if e.payload, err = decodeBase64(*j.payload); err != nil {
 		return e, fmt.Errorf("its payload is not base64: %w", err)
 	}
@@ -94,7 +96,11 @@ func readEnvelope(data []byte) (j envelopeJSON, err error) {
 		if err := readObject(signature, []member{{"sig", &sig}, {"keyid", &keyID}}); err != nil {
 			return fmt.Errorf("its signature %d: %w", len(j.sigs), err)
 		}
-		j.sigs = append(j.sigs, sig)
+		hint := ""
+		if keyID != nil {
+			hint = *keyID
+		}
+		j.sigs, j.keyIDs = append(j.sigs, sig), append(j.keyIDs, hint)
 		return nil
 	})
 	if errors.Is(err, errNoList) {

@@ -12,6 +12,7 @@ type HashedRekord struct {
 	Digest    []byte // 32, 48 or 64 bytes, by the key's hash
 	Signature []byte // over the digest: ECDSA in ASN.1, RSA PKCS#1 v1.5, or Ed25519ph
 	Verifier  Verifier
+	Work      Work // does the verification; nil: at once
 }
 
 // NewHashedRekord admits a signed digest.
@@ -40,10 +41,12 @@ func (r HashedRekord) verify() (Signer, error) {
 	if hash := s.KeyDetails.hash(); len(r.Digest) != hash.Size() {
 		return s, fmt.Errorf("the digest has %d bytes; %s signs the %d bytes of %s", len(r.Digest), s.KeyDetails, hash.Size(), hash)
 	}
-	if err := s.verifyDigest(r.Digest, r.Signature); err != nil {
-		return s, fmt.Errorf("%w over the digest %x with the %s key given", err, r.Digest, s.KeyDetails)
-	}
-	return s, nil
+	return s, r.Work.do(s.cost(0), func() error {
+		if err := s.verifyDigest(r.Digest, r.Signature); err != nil {
+			return fmt.Errorf("%w over the digest %x with the %s key given", err, r.Digest, s.KeyDetails)
+		}
+		return nil
+	})
 }
 
 // HashedRekordBody is what the canonical bytes of a hashedrekord say.

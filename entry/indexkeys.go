@@ -17,14 +17,45 @@ import (
 // IndexBy says what an entry is searched by.
 type IndexBy string
 
-// What entries are searched by: only what the stored bytes say.
+// What entries are searched by: only what the log proved when it admitted the
+// entry. A field that a client could fill in as it liked would put the entry among
+// the answers about any file.
 const (
-	ByArtifact  IndexBy = "artifact"  // digest of what was signed: "sha256:", "sha384:" or "sha512:" and hex digits
-	ByPublicKey IndexBy = "publicKey" // hex SHA-256 of the key's SubjectPublicKeyInfo in DER, be it bare or in a certificate
-	BySubject   IndexBy = "subject"   // e-mail address, DNS name or URI in a certificate, in small letters
-	ByIssuer    IndexBy = "issuer"    // OIDC issuer in a certificate of Fulcio's
-	ByPayload   IndexBy = "payload"   // digest of a DSSE envelope's payload: "sha256:" and hex digits
-	ByEnvelope  IndexBy = "envelope"  // digest of a DSSE envelope's JSON, the same, in the kinds of Rekor v1 that have it
+	// ByArtifact: the digest of the signed artifact, as "sha256:", "sha384:" or
+	// "sha512:" and hex digits.
+	//
+	// hashedrekord: proven, since the signature is over this digest. rekord: proven,
+	// since the log hashed the artifact and verified the signature over it.
+	ByArtifact IndexBy = "artifact"
+	// ByPublicKey: hex SHA-256 of the key's SubjectPublicKeyInfo in DER, be it bare or
+	// in a certificate.
+	//
+	// All kinds: proven, since the log verified each signature with the key that is
+	// logged beside it. Of a hashedrekord by ECDSA that proves less than of the other
+	// kinds: from a public key alone, anyone can compute a signature together with the
+	// random digest that it fits. No file with that digest can be found.
+	ByPublicKey IndexBy = "publicKey"
+	// BySubject: an e-mail address, DNS name or URI in a certificate, in small letters.
+	// ByIssuer: the OIDC issuer in a certificate of Fulcio's.
+	//
+	// All kinds: proven is that the signer's certificate says so, since the log verified
+	// the signature with the key in that certificate; of a chain only the signer's own
+	// certificate counts. Nothing proves that the certificate's issuer is one to trust: the
+	// log knows no certificate authorities, and anyone can issue a certificate. A searcher
+	// must validate the certificates in the entries that are found.
+	BySubject IndexBy = "subject"
+	ByIssuer  IndexBy = "issuer"
+	// ByPayload: the digest of a DSSE envelope's payload, as "sha256:" and hex digits.
+	//
+	// dsse and intoto: proven, since the log hashed the payload and verified each
+	// signature over it.
+	ByPayload IndexBy = "payload"
+	// ByEnvelope: the digest of a DSSE envelope's JSON, in the same form.
+	//
+	// dsse 0.0.1: proven, since the log hashed the envelope as it was sent. intoto: not
+	// proven, and so not indexed; the log gets the envelope's members and not its JSON,
+	// and its hash is the client's word.
+	ByEnvelope IndexBy = "envelope"
 )
 
 // IndexedBy is everything that entries are searched by.
@@ -33,8 +64,9 @@ func IndexedBy() []IndexBy {
 }
 
 // IndexFormat changes whenever IndexKeys gives other keys for the same bytes:
-// an index of another format is made anew.
-const IndexFormat = 1
+// the program rebuilds an index of another format. Format 1 had the envelope digest
+// of an intoto, which nothing proves.
+const IndexFormat = 2
 
 // IndexKey is one thing that an entry can be found by.
 type IndexKey struct {
@@ -113,11 +145,14 @@ func (p Parsed) indexKeys() (keys []IndexKey) {
 	if r := p.Rekord; r != nil {
 		keys = append(keys, IndexKey{ByArtifact, digestValue(r.Algorithm, r.Digest)})
 	}
-	if d := p.envelope(); d != nil {
+	if d := p.DSSE; d != nil {
 		keys = append(keys, IndexKey{ByPayload, digestValue(d.PayloadAlgorithm, d.PayloadDigest)})
 		if d.EnvelopeDigest != nil {
 			keys = append(keys, IndexKey{ByEnvelope, digestValue(hashName(crypto.SHA256), d.EnvelopeDigest)})
 		}
+	}
+	if i := p.Intoto; i != nil { // its EnvelopeDigest is the client's word
+		keys = append(keys, IndexKey{ByPayload, digestValue(i.PayloadAlgorithm, i.PayloadDigest)})
 	}
 	for _, s := range p.Signers() {
 		keys = append(keys, keyOf(s.SPKI))
@@ -126,14 +161,6 @@ func (p Parsed) indexKeys() (keys []IndexKey) {
 		}
 	}
 	return keys
-}
-
-// envelope is what the entry says of a DSSE envelope, if it is of one.
-func (p Parsed) envelope() *DSSEBody {
-	if p.Intoto != nil {
-		return &p.Intoto.DSSEBody
-	}
-	return p.DSSE
 }
 
 // digestValue writes a digest whose algorithm has Sigstore's name.

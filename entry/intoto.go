@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -17,12 +18,16 @@ type intotoReader struct {
 	signers []Signer
 }
 
-func admitIntoto(spec json.RawMessage) ([]byte, error) {
+func admitIntoto(w Work, spec json.RawMessage) ([]byte, error) {
 	r := &intotoReader{specReader: specReader{kind: KindIntoto}}
-	r.read(spec)
-	if r.err == nil {
-		r.verify()
+	err := w.read(len(spec), func() error {
+		r.read(spec)
+		return r.err
+	})
+	if err != nil {
+		return nil, err
 	}
+	r.verify(w)
 	return canonicalIntoto(r.entry), r.err
 }
 
@@ -75,16 +80,21 @@ func (r *intotoReader) signature(path string, raw json.RawMessage) {
 
 // verify checks each signature with the key that stands beside it. Rekor would
 // take any of the keys, and log it beside another's signature.
-func (r *intotoReader) verify() {
+func (r *intotoReader) verify(w Work) {
 	const at = "spec.content.envelope.signatures"
 	if err := distinct(r.signers); err != nil {
 		r.fail(at, "is wrong: %w", err)
 		return
 	}
-	message := PAE(r.env.payloadType, r.env.payload)
+	c := newChecker(w, newMessage(PAE(r.env.payloadType, r.env.payload)), r.env.signatures, r.signers)
 	for i, s := range r.signers {
-		if err := s.verifyMessage(message, r.env.signatures[i]); err != nil {
-			r.fail(at, "is wrong: %w: [%d].sig over the envelope, with the %s key in its publicKey%s", err, i, s.KeyDetails, s.explainMessage(message, r.env.signatures[i]))
+		sig := r.env.signatures[i]
+		err := c.verify(s, sig)
+		if errors.Is(err, ErrSignature) {
+			err = c.failed(fmt.Errorf("%w: [%d].sig over the envelope, with the %s key in its publicKey", err, i, s.KeyDetails), s, sig)
+		}
+		if err != nil {
+			r.fail(at, "is wrong: %w", err)
 			return
 		}
 	}

@@ -171,7 +171,7 @@ func FuzzNewHashedRekord(f *testing.F) {
 	ed := keyFor(f, Ed25519ph)
 	f.Add(digestOf(Ed25519ph, []byte("x")), sigstoreSign(f, ed, Ed25519ph, []byte("x")), spkiOf(f, ed.Public()), []byte(nil), "PKIX_ED25519_PH")
 	f.Fuzz(func(t *testing.T, digest, sig, key, cert []byte, details string) {
-		e, err := NewHashedRekord(HashedRekord{digest, sig, Verifier{key, cert, KeyDetails(details)}})
+		e, err := NewHashedRekord(HashedRekord{Digest: digest, Signature: sig, Verifier: Verifier{key, cert, KeyDetails(details)}})
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) {
 				t.Fatal(err)

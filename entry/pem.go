@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // maxChain is how many certificates a chain may have, as in Rekor v1.
@@ -138,9 +139,17 @@ func detailsV1(pub crypto.PublicKey, kind Kind) (KeyDetails, error) {
 // verifyChain checks a chain as Rekor v1 does: as of when the signer's
 // certificate began, and up to the last certificate given, whatever it is. Rekor
 // does not check the one of a dsse or an intoto, which then need not be one.
+// Where no two certificates above the signer's have one subject, each is looked
+// at as the issuer of one other: otherwise the search for a path tries up to a
+// hundred signatures.
 func (s Signer) verifyChain() error {
 	if len(s.Chain) == 0 {
 		return nil
+	}
+	for i, c := range s.Chain {
+		if at := slices.IndexFunc(s.Chain[:i], func(o *x509.Certificate) bool { return bytes.Equal(o.RawSubject, c.RawSubject) }); at >= 0 {
+			return fmt.Errorf("its certificates %d and %d have the same subject; give one chain, each of its certificates once", at+1, i+1)
+		}
 	}
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	last := len(s.Chain) - 1

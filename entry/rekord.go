@@ -11,7 +11,24 @@ import (
 // formatX509 is Rekor v1's name of PEM keys and certificates.
 const formatX509 = "x509"
 
-func admitRekord(spec json.RawMessage) ([]byte, error) {
+func admitRekord(w Work, spec json.RawMessage) ([]byte, error) {
+	var p proposedRekord
+	if err := w.read(len(spec), func() error { return p.readWhole(spec) }); err != nil {
+		return nil, err
+	}
+	if err := p.signer.verifyChainBy(w); err != nil {
+		return nil, err
+	}
+	content, sig := p.content, p.entry.Signature.Content
+	c := newChecker(w, content, [][]byte{sig}, []Signer{p.signer})
+	if err := c.verify(p.signer, sig); err != nil {
+		return nil, c.failed(fmt.Errorf("spec.signature.content is wrong: %w over the %d bytes of spec.data.content with the %s key in spec.signature.publicKey",
+			err, len(content.text), p.signer.KeyDetails), p.signer, sig)
+	}
+	return canonicalRekordV1(rekordPrefix, p.entry), nil
+}
+
+func (p *proposedRekord) readWhole(spec json.RawMessage) error {
 	r := &specReader{kind: KindRekord}
 	var data, hash, signature, key, dataURL, sigURL, keyURL json.RawMessage
 	var format, artifact, sig, keyContent *string
@@ -22,19 +39,16 @@ func admitRekord(spec json.RawMessage) ([]byte, error) {
 	r.noURL("spec.data", dataURL)
 	r.noURL("spec.signature", sigURL)
 	r.noURL("spec.signature.publicKey", keyURL)
-	var j rekordV1
+	j := &p.entry
 	if j.Signature.Format = r.text("spec.signature.format", format); j.Signature.Format != formatX509 {
 		r.fail("spec.signature.format", "is %.40q; only %q is served: a PEM public key or certificate", j.Signature.Format, formatX509)
 	}
 	j.Signature.Content = r.bytes("spec.signature.content", sig)
-	content := r.bytes("spec.data.content", artifact)
-	signer, _ := r.signer("spec.signature.publicKey.content", keyContent)
-	j.Data.Hash = r.artifactHash(hash, content)
-	if r.err == nil {
-		r.err = signer.verifyWhole(content, j.Signature.Content)
-	}
-	j.Signature.PublicKey.Content = signer.pem()
-	return canonicalRekordV1(rekordPrefix, j), r.err
+	p.content = newMessage(r.bytes("spec.data.content", artifact))
+	p.signer, _ = r.signer("spec.signature.publicKey.content", keyContent)
+	j.Data.Hash = r.artifactHash(hash, p.content)
+	j.Signature.PublicKey.Content = p.signer.pem()
+	return r.err
 }
 
 // noURL refuses what the first clients of Rekor could write in place of a
@@ -47,27 +61,14 @@ func (r *specReader) noURL(path string, url json.RawMessage) {
 
 // artifactHash returns the hash of an artifact, which must be the one that the
 // client gave, if it did.
-func (r *specReader) artifactHash(raw json.RawMessage, content []byte) hashV1 {
-	h := crypto.SHA256.New()
-	h.Write(content)
-	sum := h.Sum(nil)
+func (r *specReader) artifactHash(raw json.RawMessage, content *signedMessage) hashV1 {
+	sum := content.digest(crypto.SHA256)
 	if has(raw) {
 		if hash, digest := r.digest("spec.data.hash", raw); r.err == nil && (hash != crypto.SHA256 || !bytes.Equal(digest, sum)) {
-			r.fail("spec.data.hash", "is %s:%x; the %d bytes of spec.data.content have sha256:%x", hashNameV1(hash), digest, len(content), sum)
+			r.fail("spec.data.hash", "is %s:%x; the %d bytes of spec.data.content have sha256:%x", hashNameV1(hash), digest, len(content.text), sum)
 		}
 	}
 	return newHashV1(crypto.SHA256, sum)
-}
-
-func (s Signer) verifyWhole(content, sig []byte) error {
-	if err := s.verifyChain(); err != nil {
-		return fmt.Errorf("spec.signature.publicKey.content is wrong: %w", err)
-	}
-	if err := s.verifyMessage(content, sig); err != nil {
-		return fmt.Errorf("spec.signature.content is wrong: %w over the %d bytes of spec.data.content with the %s key in spec.signature.publicKey%s",
-			err, len(content), s.KeyDetails, s.explainMessage(content, sig))
-	}
-	return nil
 }
 
 // RekordBody is what the canonical bytes of a rekord say.
@@ -85,5 +86,5 @@ func (b *RekordBody) MatchArtifact(artifact io.Reader) error {
 
 // Verify checks the signature over the artifact.
 func (b *RekordBody) Verify(artifact []byte) error {
-	return b.Signer.verifyMessage(artifact, b.Signature)
+	return b.Signer.verifyMessage(newMessage(artifact), b.Signature)
 }

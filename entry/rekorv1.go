@@ -30,7 +30,10 @@ func NewRekorV1(proposed []byte) (Entry, error) {
 
 // Proposal is what a client of Rekor v1 proposes, taken apart and no further:
 // the JSON of its members. A member that is not there, or null, is nil.
-type Proposal struct{ Kind, APIVersion, Spec json.RawMessage }
+type Proposal struct {
+	Kind, APIVersion, Spec json.RawMessage
+	Work                   Work // does the verifications of Entry; nil: at once
+}
 
 // ReadProposal takes a proposed entry apart, whatever its kind. It copies
 // nothing, and looks at a bounded number of members.
@@ -70,7 +73,7 @@ func (p Proposal) Entry() (Entry, error) {
 	if admit == nil {
 		return Entry{}, invalid(fmt.Errorf("the kind %.40q with the apiVersion %.40q is not served; %s", string(t.kind), t.version, servedV1))
 	}
-	canonical, err := admit(t.spec)
+	canonical, err := admit(p.Work, t.spec)
 	if err != nil {
 		return Entry{}, invalid(fmt.Errorf("%s %s: %w", t.kind, t.version, err))
 	}
@@ -106,7 +109,7 @@ func (Proposal) text(name string, value json.RawMessage) (string, error) {
 
 const servedV1 = "served are hashedrekord 0.0.1, dsse 0.0.1, intoto 0.0.2 and rekord 0.0.1"
 
-func (p proposal) admitter() func(spec json.RawMessage) ([]byte, error) {
+func (p proposal) admitter() func(w Work, spec json.RawMessage) ([]byte, error) {
 	switch {
 	case p.kind == KindHashedRekord && p.version == version001:
 		return admitHashedRekordV1
@@ -218,36 +221,67 @@ func (r *specReader) list(path string, raw json.RawMessage, read func(path strin
 	}
 }
 
-func admitHashedRekordV1(spec json.RawMessage) ([]byte, error) {
+// proposedRekord is what a proposed hashedrekord or rekord says.
+type proposedRekord struct {
+	entry   rekordV1
+	signer  Signer
+	hash    crypto.Hash
+	digest  []byte         // of a hashedrekord
+	content *signedMessage // of a rekord
+}
+
+func admitHashedRekordV1(w Work, spec json.RawMessage) ([]byte, error) {
+	var p proposedRekord
+	if err := w.read(len(spec), func() error { return p.readHashed(spec) }); err != nil {
+		return nil, err
+	}
+	if err := p.signer.verifyChainBy(w); err != nil {
+		return nil, err
+	}
+	sig := p.entry.Signature.Content
+	if err := w.do(p.signer.cost(0)+p.signer.explainCost(sig), func() error { return p.signer.verifyHashed(p.hash, p.digest, sig) }); err != nil {
+		return nil, err
+	}
+	return canonicalRekordV1(hashedRekordV1Prefix, p.entry), nil
+}
+
+func (p *proposedRekord) readHashed(spec json.RawMessage) error {
 	r := &specReader{kind: KindHashedRekord}
 	var data, hash, signature, key json.RawMessage
 	var sig, content *string
 	r.object("spec", spec, member{"data", &data}, member{"signature", &signature})
 	r.object("spec.data", data, member{"hash", &hash})
-	h, digest := r.digest("spec.data.hash", hash)
+	p.hash, p.digest = r.digest("spec.data.hash", hash)
 	r.object("spec.signature", signature, member{"content", &sig}, member{"publicKey", &key})
 	r.object("spec.signature.publicKey", key, member{"content", &content})
-	var j rekordV1
+	j := &p.entry
 	j.Signature.Content = r.bytes("spec.signature.content", sig)
-	signer, _ := r.signer("spec.signature.publicKey.content", content)
+	p.signer, _ = r.signer("spec.signature.publicKey.content", content)
 	if r.err != nil {
-		return nil, r.err
+		return r.err
 	}
-	if err := signer.verifyHashed(h, digest, j.Signature.Content); err != nil {
-		return nil, err
+	if want := p.signer.KeyDetails.hash(); p.hash != want {
+		return fmt.Errorf("%w: spec.data.hash.algorithm is %q, and the key in spec.signature.publicKey, %s, signs digests by %q",
+			ErrAlgorithm, hashNameV1(p.hash), p.signer.KeyDetails, hashNameV1(want))
 	}
-	j.Data.Hash, j.Signature.PublicKey.Content = newHashV1(h, digest), signer.pem()
-	return canonicalRekordV1(hashedRekordV1Prefix, j), nil
+	j.Data.Hash, j.Signature.PublicKey.Content = newHashV1(p.hash, p.digest), p.signer.pem()
+	return nil
+}
+
+// verifyChainBy is verifyChain as a step of work.
+func (s Signer) verifyChainBy(w Work) error {
+	if len(s.Chain) == 0 {
+		return nil
+	}
+	return w.do(s.chainCost(), func() error {
+		if err := s.verifyChain(); err != nil {
+			return fmt.Errorf("spec.signature.publicKey.content is wrong: %w", err)
+		}
+		return nil
+	})
 }
 
 func (s Signer) verifyHashed(h crypto.Hash, digest, sig []byte) error {
-	if want := s.KeyDetails.hash(); h != want {
-		return fmt.Errorf("%w: spec.data.hash.algorithm is %q, and the key in spec.signature.publicKey, %s, signs digests by %q",
-			ErrAlgorithm, hashNameV1(h), s.KeyDetails, hashNameV1(want))
-	}
-	if err := s.verifyChain(); err != nil {
-		return fmt.Errorf("spec.signature.publicKey.content is wrong: %w", err)
-	}
 	if err := s.verifyDigest(digest, sig); err != nil {
 		return fmt.Errorf("spec.signature.content is wrong: %w over the %s digest %x with the %s key in spec.signature.publicKey%s",
 			err, hashNameV1(h), digest, s.KeyDetails, s.explainDigest(h, digest, sig))

@@ -16,6 +16,10 @@ type Verifier struct {
 	KeyDetails  KeyDetails // empty: the usual ones of the key
 }
 
+// maxVerifier bounds the work of reading a verifier. More does not fit into an
+// entry, in any way of writing it.
+const maxVerifier = 2 * MaxCanonical
+
 // Signer is a key that signed an entry.
 type Signer struct {
 	KeyDetails  KeyDetails
@@ -33,6 +37,8 @@ func (v Verifier) signer(kind Kind) (s Signer, err error) {
 		return s, errors.New("it has neither a public key nor a certificate to verify with")
 	case len(v.PublicKey) > 0 && len(v.Certificate) > 0:
 		return s, errors.New("it has both a public key and a certificate; give one")
+	case len(v.PublicKey)+len(v.Certificate) > maxVerifier:
+		return s, fmt.Errorf("%w: this key or certificate alone has %d bytes, and an entry at most %d", ErrTooLarge, len(v.PublicKey)+len(v.Certificate), MaxCanonical)
 	case len(v.PublicKey) > 0:
 		s.PublicKey, s.SPKI, err = parsePublicKey(v.PublicKey)
 	default:

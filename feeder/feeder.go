@@ -80,7 +80,10 @@ func New(cfg Config) (*Feeder, error) {
 }
 
 func newFeed(l Log, cfg *Config) (*feed, error) {
-	c, err := client.New(client.Config{URL: l.URL, Keys: l.Keys, Origin: l.Origin, Extended: true, HTTP: cfg.HTTP, Tries: 1, UserAgent: "indelible-feeder"})
+	c, err := client.New(client.Config{
+		URL: l.URL, Keys: l.Keys, Origin: l.Origin, Extended: true, HTTP: cfg.HTTP, Tries: 1, UserAgent: "indelible-feeder",
+		Stall: 2 * cfg.Timeout, // a look as a whole has its limit
+	})
 	if err != nil {
 		return nil, fmt.Errorf("log %s: %w", l.Origin, err)
 	}

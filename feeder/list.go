@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"indelible/checkpoint"
+	"indelible/internal/redact"
 )
 
 // Log is a log that is polled.
@@ -37,7 +38,7 @@ func ParseList(data []byte) ([]Log, error) {
 			at[origin] = len(logs)
 			logs = append(logs, Log{Origin: origin, Keys: []checkpoint.Verifier{l.Key}, URL: l.URL})
 		case logs[i].URL != l.URL:
-			return nil, fmt.Errorf("log %s has two URLs, %s and %s", origin, logs[i].URL, l.URL)
+			return nil, fmt.Errorf("log %s has two URLs, %s and %s", origin, redact.URL(logs[i].URL), redact.URL(l.URL))
 		default:
 			logs[i].Keys = append(logs[i].Keys, l.Key)
 		}

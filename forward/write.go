@@ -61,7 +61,7 @@ func (f *run) insist(ctx context.Context, a storage.Append) error {
 	wait := firstPause
 	for try := 1; ; try++ {
 		err := f.try(ctx, a)
-		if err == nil || errors.Is(err, errOthers) || errors.Is(err, storage.ErrCorrupt) || try == tries {
+		if err == nil || errors.Is(err, errOthers) || errors.Is(err, storage.ErrCorrupt) || errors.Is(err, storage.ErrRefused) || try == tries {
 			return err
 		}
 		timer := time.NewTimer(wait)

@@ -17,7 +17,7 @@ const (
 	MaxFind = 256
 	// findBytes is the most bytes of entries that it returns, if that is more
 	// than one.
-	findBytes = 4 << 20
+	findBytes = translog.MaxListBytes
 	// readHits is how many entries a search reads at once.
 	readHits = 64
 )
@@ -119,6 +119,9 @@ func (x *Index) page(ctx context.Context, key entry.IndexKey, after int64, limit
 func (x *Index) entries(ctx context.Context, indexes []int64, each func(*storage.Entry) (more bool)) error {
 	for some := range slices.Chunk(indexes, readHits) {
 		entries, err := x.cfg.Store.EntriesAt(ctx, x.cfg.LogID, some)
+		if err == nil {
+			err = x.cfg.Log.Check(ctx, entries)
+		}
 		if err != nil {
 			return err
 		}
@@ -140,7 +143,7 @@ func readError(ctx context.Context, err error) error {
 	if ctx.Err() != nil { // engines say it each in their own words
 		return ctx.Err()
 	}
-	if errors.Is(err, ErrAhead) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, ErrAhead) || errors.Is(err, translog.ErrDamaged) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return fmt.Errorf("%w: %v", translog.ErrUnavailable, err)

@@ -14,6 +14,7 @@ import (
 
 	"indelible/entry"
 	translog "indelible/log"
+	"indelible/merkle"
 	"indelible/storage"
 	"indelible/storage/faulty"
 	"indelible/storage/memory"
@@ -50,7 +51,7 @@ func TestFind(t *testing.T) {
 	if err != nil || len(hits.Records) != 2 || !hits.More {
 		t.Fatal(hits, err)
 	}
-	if r := hits.Records[0]; r.Index != 3 || r.LeafHash != sha256.Sum256([]byte("leaf 3")) || r.IntegratedAt.UnixMilli() != 1000 || string(r.Canonical) != string(body(3)) {
+	if r := hits.Records[0]; r.Index != 3 || r.LeafHash != merkle.LeafHash(body(3)) || r.IntegratedAt.UnixMilli() != 1000 || string(r.Canonical) != string(body(3)) {
 		t.Fatalf("%+v", r)
 	}
 }

@@ -217,14 +217,18 @@ func (f *follower) index(ctx context.Context, published int64) error {
 }
 
 // advance indexes entries from a state on, up to a size, as many as one
-// transaction takes.
+// transaction takes. What the database refuses is halved.
 func advance(ctx context.Context, store storage.Store, logID int64, read reader, st storage.IndexState, size int64, into []storage.IndexRow) (storage.IndexState, []storage.IndexRow, error) {
-	next := st
-	all, end, err := rows(ctx, read, st.Size, min(size, st.Size+maxBatch), into)
-	if next.Size = end; err == nil {
-		err = store.IndexAppend(ctx, logID, st, next.Size, all)
+	for most := int64(maxBatch); ; most /= 2 {
+		next := st
+		all, end, err := rows(ctx, read, st.Size, min(size, st.Size+most), into)
+		if next.Size = end; err == nil {
+			err = store.IndexAppend(ctx, logID, st, next.Size, all)
+		}
+		if most = min(most, next.Size-st.Size); !errors.Is(err, storage.ErrRefused) || most < 2 {
+			return next, all, err
+		}
 	}
-	return next, all, err
 }
 
 func (f *follower) sweep(ctx context.Context) (err error) {

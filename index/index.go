@@ -42,6 +42,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,9 @@ type Log interface {
 	// Recent returns published entries from start on that need not be read; see
 	// log.Log.
 	Recent(start, stop int64) []storage.Entry
+	// Check is an error if published entries, as they were read from the database,
+	// are not those that were logged; see log.Log.
+	Check(ctx context.Context, entries []storage.Entry) error
 }
 
 var _ Log = (*translog.Log)(nil)
@@ -98,6 +102,9 @@ type Index struct {
 	wide  turns                              // of searches by FindAll
 }
 
+// maxReplica is the most bytes of a replica's name.
+const maxReplica = 255
+
 // Open makes an Index. It starts nothing and reads nothing.
 func Open(cfg Config) (*Index, error) {
 	switch {
@@ -105,6 +112,8 @@ func Open(cfg Config) (*Index, error) {
 		return nil, errors.New("index: no store is given")
 	case cfg.Log == nil:
 		return nil, errors.New("index: no log is given")
+	case len(cfg.Replica) > maxReplica:
+		return nil, fmt.Errorf("index: Replica has %d bytes; at most %d fit into the lease's row", len(cfg.Replica), maxReplica)
 	case cfg.Gather < 0 || cfg.LeaseTTL < 0:
 		return nil, errors.New("index: a duration is negative")
 	}
@@ -117,11 +126,13 @@ func Open(cfg Config) (*Index, error) {
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = 3 * time.Second
 	}
-	return &Index{cfg: cfg, steps: make(turns, maxSteps), wide: make(turns, maxWide)}, nil
+	x := &Index{cfg: cfg, steps: make(turns, maxSteps), wide: make(turns, maxWide)}
+	x.known.Store(-1)
+	return x, nil
 }
 
 // Known is the size up to which the index was complete when this replica last
-// saw it.
+// saw it; -1 before it has.
 func (x *Index) Known() int64 { return x.known.Load() }
 
 // see remembers a state, and returns up to which size it is complete.

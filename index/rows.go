@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"indelible/entry"
+	translog "indelible/log"
+	"indelible/merkle"
 	"indelible/storage"
 )
 
@@ -38,10 +41,17 @@ func keyHash(k entry.IndexKey) int64 {
 // reader reads entries from start on and before stop, at least one.
 type reader func(ctx context.Context, start, stop int64) ([]storage.Entry, error)
 
-// stored reads them from the database.
+// stored reads them from the database. A damaged entry is an error, since the
+// index would pass it over for good.
 func stored(store storage.Store, logID int64) reader {
 	return func(ctx context.Context, start, stop int64) ([]storage.Entry, error) {
-		return store.Entries(ctx, logID, start, min(stop, start+readEntries))
+		entries, err := store.Entries(ctx, logID, start, min(stop, start+readEntries))
+		for i := range entries {
+			if e := &entries[i]; err == nil && merkle.LeafHash(e.Body) != e.LeafHash {
+				err = fmt.Errorf("%w: entry %d does not hash to its leaf hash, and the index ends before it; restore it from a backup or a mirror", translog.ErrDamaged, e.Index)
+			}
+		}
+		return entries, err
 	}
 }
 
@@ -50,7 +60,11 @@ func (x *Index) read(ctx context.Context, start, stop int64) ([]storage.Entry, e
 	if entries := x.cfg.Log.Recent(start, stop); len(entries) > 0 {
 		return entries, nil
 	}
-	return stored(x.cfg.Store, x.cfg.LogID)(ctx, start, stop)
+	entries, err := x.cfg.Store.Entries(ctx, x.cfg.LogID, start, min(stop, start+readEntries))
+	if err == nil {
+		err = x.cfg.Log.Check(ctx, entries)
+	}
+	return entries, err
 }
 
 // rows makes the rows of entries from start on, up to end, into the array given.

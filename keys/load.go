@@ -13,9 +13,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"filippo.io/mldsa"
+
+	"indelible/internal/filename"
 )
 
 var (
@@ -52,8 +53,8 @@ func Load(path string, password []byte) (crypto.Signer, error) {
 
 // checkPath refuses the URI of a key that is not in a file.
 func checkPath(path string) error {
-	if scheme, _, is := strings.Cut(path, "://"); is {
-		return fmt.Errorf("key %s://…: this key cannot be in a key management service; give a file", scheme)
+	if err := filename.Check(path); err != nil {
+		return fmt.Errorf("key: %w; this key cannot be in a key management service or a token", err)
 	}
 	return nil
 }

@@ -64,13 +64,23 @@ func (l *Log) AddMany(ctx context.Context, entries []entry.Entry) ([]Outcome, er
 func (p place) wait(ctx context.Context) error {
 	select {
 	case <-p.batch.done:
-		return p.batch.err
+		if p.batch.err != nil {
+			return p.batch.err
+		}
+		return p.item.refused
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
 func (l *Log) receipt(ctx context.Context, v *view, p place) (Receipt, error) {
+	// A row with another entry's leaf hash would make this one a duplicate of it.
+	switch leaf, err := l.leaf(ctx, v, p.item.index); {
+	case err != nil:
+		return Receipt{}, err
+	case leaf != p.item.leaf:
+		return Receipt{}, l.damagedf(part{entryLevel, p.item.index}, "the database says that it has leaf hash %x, and the tree has %x there", p.item.leaf, leaf)
+	}
 	proof, err := l.prove(ctx, v, p.item.index, v.Size)
 	return Receipt{
 		Index:        p.item.index,

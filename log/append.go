@@ -12,10 +12,6 @@ import (
 	"indelible/storage"
 )
 
-// ErrClock: the clock is so far behind the log's last entry that it must be
-// wrong.
-var ErrClock = errors.New("the clock is wrong")
-
 // appender appends one batch after the other. Only its goroutine touches it.
 type appender struct {
 	l *Log
@@ -49,28 +45,31 @@ const conflictsAtOnce = 20
 
 // append puts the queue's next batch into the database, however often that
 // takes, and returns it; nil if there is none any more. An error means that the
-// batch never will be there.
+// batch never will be there. A batch that the database refuses is appended in
+// parts.
 func (a *appender) append(ctx context.Context) (b *batch, err error) {
 	conflicts := 0
 	for wait := newBackoff(); ; {
+		if !a.l.awaitConfirmed(ctx) {
+			return a.taken(b), ErrStopping
+		}
 		if err := a.l.refusal(); err != nil {
 			return a.taken(b), err
 		}
-		start := time.Now()
-		added := 0
-		b, added, err = a.try(ctx, b)
-		if err == nil {
-			a.l.failing(stageAppend, nil)
-			if b != nil {
-				a.l.cfg.Events.appended(added, len(b.items)-added, time.Since(start))
-			}
+		b, err = a.part(ctx, b)
+		if err == nil && (b == nil || len(b.left) == 0) {
 			return b, nil
+		}
+		if err == nil {
+			conflicts, wait = 0, newBackoff()
+			continue
 		}
 		if reason, ok := contradicts(err); ok {
 			a.l.poison(ctx, reason)
 			return a.taken(b), a.l.refusal()
 		}
 		if errors.Is(err, ErrClock) {
+			a.l.failing(stageAppend, nil) // the database answered
 			return b, err
 		}
 		if conflicts++; errors.Is(err, storage.ErrConflict) && conflicts%conflictsAtOnce != 0 {
@@ -81,6 +80,43 @@ func (a *appender) append(ctx context.Context) (b *batch, err error) {
 			return a.taken(b), ErrStopping
 		}
 	}
+}
+
+// part tries to append the next part of a batch. What the database refuses is
+// halved, which is progress and no error; a single entry is refused.
+func (a *appender) part(ctx context.Context, b *batch) (*batch, error) {
+	start := time.Now()
+	b, added, err := a.try(ctx, b)
+	refused := errors.As(err, new(notTaken))
+	if err != nil && !refused {
+		return b, err
+	}
+	a.l.failing(stageAppend, nil) // the database answers
+	switch {
+	case b == nil:
+	case refused:
+		if it := b.divide(fmt.Errorf("%w of %d bytes: %w", ErrRefused, len(b.left[0][0].body), err)); it != nil {
+			a.l.cfg.Events.refused(len(it.body), err)
+		}
+	default:
+		a.l.cfg.Events.appended(added, len(b.left[0])-added, time.Since(start))
+		b.left = b.left[1:]
+	}
+	return b, nil
+}
+
+// notTaken is storage.ErrRefused where the rows of a part's own entries were
+// refused, and so other entries may be taken.
+type notTaken struct{ error }
+
+func (e notTaken) Unwrap() error { return e.error }
+
+// ofEntries marks an error of an operation that a part's entries were given to.
+func ofEntries(err error) error {
+	if errors.Is(err, storage.ErrRefused) {
+		return notTaken{err}
+	}
+	return err
 }
 
 // taken is the batch at work, or where there is none yet, the next.
@@ -139,12 +175,16 @@ func (a *appender) fill(ctx context.Context, tx storage.Appender, b *batch) (add
 	if !b.tried {
 		b.tried, b.from = true, head.Size
 	}
-	fresh, err := a.sortOut(ctx, tx, b)
+	fresh, needs, err := sortOut(ctx, tx, b)
 	if err != nil {
-		return 0, err
+		return 0, ofEntries(err)
 	}
 	if len(fresh) == 0 {
-		return 0, a.makeSure(ctx, tx, b, edge)
+		err := a.makeSure(ctx, tx, needs, edge)
+		if err == nil {
+			b.needs = max(b.needs, needs)
+		}
+		return 0, err
 	}
 	now, err := a.l.integrationTime(head)
 	if err != nil {
@@ -152,11 +192,12 @@ func (a *appender) fill(ctx context.Context, tx storage.Appender, b *batch) (add
 	}
 	next, write := plan(edge, fresh, now)
 	if err := tx.Write(ctx, write); err != nil {
-		return 0, err
+		return 0, ofEntries(err)
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return 0, ofEntries(fmt.Errorf("commit: %w", err))
 	}
+	b.needs = max(b.needs, needs)
 	a.edge, a.sure = next, next
 	a.l.committed.Store(&write.Head)
 	return len(fresh), nil
@@ -190,10 +231,11 @@ func (a *appender) extend(ctx context.Context, tx storage.Appender, head storage
 	return extendEdge(ctx, tx, a.sure, head.Size, head.Root)
 }
 
-// makeSure sees to it that the entries a batch was found to be are durable
-// before it is answered. Most are old: what is published is durable.
-func (a *appender) makeSure(ctx context.Context, tx storage.Appender, b *batch, edge merkle.Edge) error {
-	if b.needs <= max(a.sure.Size(), a.out.published()) {
+// makeSure sees to it that the entries below a size, which a part was found to
+// be, are durable before it is answered. Most are old: what is published is
+// durable.
+func (a *appender) makeSure(ctx context.Context, tx storage.Appender, needs int64, edge merkle.Edge) error {
+	if needs <= max(a.sure.Size(), a.out.published()) {
 		return nil
 	}
 	if err := tx.Touch(ctx); err != nil {
@@ -207,25 +249,25 @@ func (a *appender) makeSure(ctx context.Context, tx storage.Appender, b *batch, 
 	return nil
 }
 
-// sortOut finds the batch's entries that are in the log already, and returns
-// those that are not, with the indexes they will have.
-func (a *appender) sortOut(ctx context.Context, tx storage.Appender, b *batch) ([]*item, error) {
-	leaves := make([]merkle.Hash, len(b.items))
-	for i, it := range b.items {
+// sortOut finds the entries of a batch's next part that are in the log already,
+// and returns those that are not, with the indexes they will have, and the
+// published size that covers all.
+func sortOut(ctx context.Context, tx storage.Appender, b *batch) (fresh []*item, needs int64, err error) {
+	part := b.left[0]
+	leaves := make([]merkle.Hash, len(part))
+	for i, it := range part {
 		leaves[i] = it.leaf
 	}
 	found, err := tx.FindLeaves(ctx, leaves)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	at := make(map[merkle.Hash]storage.Leaf, len(found))
 	for _, f := range found {
 		at[f.Hash] = f
 	}
 	next := tx.Head().Size
-	var fresh []*item
-	b.needs = 0
-	for _, it := range b.items {
+	for _, it := range part {
 		if f, ok := at[it.leaf]; ok {
 			// What stands at or after the size we first saw came in with an
 			// attempt of ours whose outcome was unknown.
@@ -235,20 +277,9 @@ func (a *appender) sortOut(ctx context.Context, tx storage.Appender, b *batch) (
 			next++
 			fresh = append(fresh, it)
 		}
-		b.needs = max(b.needs, it.index+1)
+		needs = max(needs, it.index+1)
 	}
-	return fresh, nil
-}
-
-// integrationTime is the time for entries after head: never before the last
-// entry's.
-func (l *Log) integrationTime(head storage.Head) (int64, error) {
-	now := l.cfg.Now().UnixMilli()
-	if back := head.IntegratedAt - now; back > l.cfg.MaxClockStep.Milliseconds() {
-		return 0, fmt.Errorf("%w: it says %s, and the log's last entry came at %s; set the clock right (a step back of up to %s is bridged)",
-			ErrClock, time.UnixMilli(now).UTC().Format(time.RFC3339), time.UnixMilli(head.IntegratedAt).UTC().Format(time.RFC3339), l.cfg.MaxClockStep)
-	}
-	return max(now, head.IntegratedAt), nil
+	return fresh, needs, nil
 }
 
 // plan computes what an append writes.

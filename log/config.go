@@ -1,7 +1,6 @@
 package log
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -32,9 +31,6 @@ type Config struct {
 	Cosigners []*checkpoint.Cosigner
 	Register  guard.Register // required: the one that Record names
 	Witness   Witness        // nil: nobody is asked
-	// Remembered returns notes of this log's checkpoints that others keep, as
-	// far as they can be had. It is asked at the start; nil: nobody is.
-	Remembered func(ctx context.Context) [][]byte
 
 	MaxBatch      int           // entries in one append; 1,024
 	MaxBatchBytes int64         // bytes in one append; 8 MiB
@@ -43,6 +39,7 @@ type Config struct {
 	Linger        time.Duration // how long a batch waits for company; 0: not at all
 	CacheBytes    int64         // of hash tiles kept in memory; 64 MiB
 	RecentBytes   int64         // of the newest entries kept for Recent; 0: none
+	ScrubRate     int64         // entries a second that the scrub compares with the tree; 0: there is no scrub
 
 	// MaxClockStep is how far the clock may stand behind the last entry's time
 	// before entries are refused; 10 minutes. A smaller step back is bridged by
@@ -90,13 +87,19 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// maxReplica is the most bytes of a replica's name.
+const maxReplica = 255
+
 // Validate says what is wrong with a configuration.
 func (c Config) Validate() error {
 	if c.Store == nil || c.Register == nil || len(c.Signers) == 0 {
 		return errors.New("log: Store, Register and at least one of Signers are required")
 	}
-	if c.MaxBatch < 0 || c.MaxBatchBytes < 0 || c.MaxQueue < 0 || c.MaxQueueBytes < 0 || c.CacheBytes < 0 || c.RecentBytes < 0 || c.Linger < 0 {
+	if c.MaxBatch < 0 || c.MaxBatchBytes < 0 || c.MaxQueue < 0 || c.MaxQueueBytes < 0 || c.CacheBytes < 0 || c.RecentBytes < 0 || c.ScrubRate < 0 || c.Linger < 0 {
 		return errors.New("log: a limit is negative")
+	}
+	if n := len(c.Replica); n > maxReplica {
+		return fmt.Errorf("log: Replica has %d bytes; at most %d fit into the lease's row", n, maxReplica)
 	}
 	if c.Register.ID() != c.Record.Register {
 		return fmt.Errorf("log %q belongs to register %s, and this is register %s: give the log's own, since another knows nothing of what was signed",
@@ -128,9 +131,13 @@ type Events struct {
 	Queued    func(entries int, bytes int64)                      // what waits now
 	Appended  func(entries, duplicates int, took time.Duration)   // one append
 	Published func(size int64, entries int64, took time.Duration) // one publication by this replica
-	Followed  func(size int64)                                    // another replica's publication was seen
+	Followed  func(size int64)                                    // a publication was seen: another replica's, or at the start the last one
+	Refused   func(bytes int, err error)                          // the database does not take an entry of so many bytes
 	Retrying  func(what string, err error)                        // a step failed and will be tried again
+	Failing   func(what string, err error)                        // the same, and nil once that step goes well again
 	Poisoned  func(reason string)                                 // the log signs no more
+	Scrubbed  func(ScrubState)                                    // the scrub is so far
+	Damaged   func(parts int, err error)                          // so many parts of the log are damaged now; err is of the new one, or nil if one was healed
 }
 
 func (e Events) queued(entries int, bytes int64) {
@@ -157,9 +164,33 @@ func (e Events) followed(size int64) {
 	}
 }
 
+func (e Events) refused(bytes int, err error) {
+	if e.Refused != nil {
+		e.Refused(bytes, err)
+	}
+}
+
 func (e Events) retrying(what string, err error) {
 	if e.Retrying != nil {
 		e.Retrying(what, err)
+	}
+}
+
+func (e Events) failing(what string, err error) {
+	if e.Failing != nil {
+		e.Failing(what, err)
+	}
+}
+
+func (e Events) scrubbed(s ScrubState) {
+	if e.Scrubbed != nil {
+		e.Scrubbed(s)
+	}
+}
+
+func (e Events) damaged(parts int, err error) {
+	if e.Damaged != nil {
+		e.Damaged(parts, err)
 	}
 }
 

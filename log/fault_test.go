@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,6 +153,9 @@ func TestRegisterFails(t *testing.T) {
 			poll(t, "trouble is reported", func() bool { return l.Ready() != nil })
 			if p, _ := l.Published(); p.Size != 1 {
 				t.Fatalf("published size %d over a register that failed", p.Size)
+			}
+			if err := l.Ready(); !c.poison && (!errors.Is(err, ErrNotPublishing) || !strings.Contains(err.Error(), c.err.Error())) {
+				t.Errorf("readiness says %v", err)
 			}
 			if c.poison {
 				if err := <-got; !errors.Is(err, ErrPoisoned) {

@@ -52,7 +52,7 @@ func (p *publisher) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if err := p.l.cfg.Store.Unlease(ctx, p.l.cfg.Record.ID, PublishLease, p.l.cfg.Replica); err != nil {
-		p.l.cfg.Events.retrying("give up the lease", err)
+		p.l.cfg.Events.retrying(stepRelease, err)
 	}
 }
 

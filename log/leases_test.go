@@ -27,6 +27,11 @@ func (a away) Cosign(ctx context.Context, _ []byte, _ ProveConsistency) ([]byte,
 
 func (a away) Enough([]byte) bool { return a.enough }
 
+func (a away) Confirm(ctx context.Context, note []byte, prove ProveConsistency, _ func(context.Context) (int64, error)) error {
+	_, err := a.Cosign(ctx, note, prove)
+	return err
+}
+
 // witnessedBy starts a replica in a synctest bubble.
 func (w *world) witnessedBy(t *testing.T, replica string, witness Witness, change ...func(*Config)) (*Log, func()) {
 	t.Helper()

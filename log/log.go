@@ -31,19 +31,30 @@
 // recorded in the register and in the database, and nothing is appended or
 // signed until an operator acts. Reads go on.
 //
+// What is read from the database for a client is compared with the published
+// tree first: an entry with its leaf hash, a hash tile with its parent. What does
+// not match is an error, ErrDamaged, and is never served; everything else is.
+//
+// An error that waiting does not cure (storage.ErrRefused: rows that are larger
+// than a statement may be, a value that does not fit its column) is never tried
+// again unchanged: the batch is halved, and the single entry that still does not
+// fit is refused to its caller.
+//
 // # Who owns what
 //
-// A Log has two goroutines, started by Run. The appender owns the right edge of
+// A Log has four goroutines, started by Run. The appender owns the right edge of
 // the durable tree; the publisher owns the chain of verified heads and the
 // lease. They share the queue, under its own lock, and the current view, which is
-// swapped whole. Everything else runs in the callers' goroutines: proofs are
-// computed there.
+// swapped whole. The watcher looks for what would stop an add before one comes:
+// the clock, and a database that is silent or takes no writes. The scrub compares
+// the database with the published tree. Everything else runs in the callers' goroutines: proofs are computed there.
 package log
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +77,9 @@ var (
 	ErrStopping = errors.New("the log is stopping")
 	// ErrNotFound: no published entry, tile or bundle answers to that.
 	ErrNotFound = errors.New("not in the log")
+	// ErrRefused: the database does not take this entry, and trying again does not
+	// help.
+	ErrRefused = errors.New("the log's database does not take this entry")
 	// ErrOutOfRange: an index or a tree size that the published tree does not
 	// have, or sizes in the wrong order.
 	ErrOutOfRange = errors.New("out of range")
@@ -98,32 +112,24 @@ type Log struct {
 	view    atomic.Pointer[view] // what readers see; replaced whole, sizes only grow
 	waiters broadcast            // woken at each new view
 
-	late       inbox[lateNote] // cosignatures to be merged
-	remembered inbox[[]byte]   // checkpoints of this log that others keep, to be judged
-	follow     inbox[struct{}] // readers who ask for what another replica published
+	late   inbox[lateNote] // cosignatures to be merged
+	claims inbox[Claim]    // what witnesses say against the log, to be judged
+	follow inbox[struct{}] // readers who ask for what another replica published
 
 	witnessing atomic.Bool // witnesses are being waited for
+	confirmed  atomic.Bool // witnesses know nothing newer; else nothing is appended or signed
+	decided    broadcast   // woken when confirmed becomes true, or the log is poisoned
+
+	troubled chan struct{} // capacity 1: the start or trouble ended, and the database is to be tried
 
 	mu       sync.Mutex
 	state    state
-	poisoned string        // why, once state is statePoisoned
-	shown    guard.Head    // the largest signed head that others showed and the database does not bear out
-	trouble  [stages]error // what keeps failing at present, by stage
-}
-
-// stage is a part of the log's work that can fail and be tried again.
-type stage int
-
-const (
-	stageStart stage = iota
-	stageAppend
-	stagePublish
-	stagePoison
-	stages
-)
-
-func (s stage) String() string {
-	return [...]string{"start", "append to the database", "publish", "record that the log is poisoned"}[s]
+	poisoned string         // why, once state is statePoisoned
+	shown    guard.Head     // the largest signed head that others showed and the database does not bear out
+	trouble  [stages]error  // what keeps failing at present, by stage
+	doubts   int            // how often something failed that makes us doubt the database
+	proven   int            // doubts when the database was last seen to take a write; -1: it never was
+	findings map[part]error // what the database does not return as it was logged
 }
 
 type state int
@@ -146,7 +152,8 @@ func Open(cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, keys: keys}
+	l := &Log{cfg: cfg, keys: keys, troubled: make(chan struct{}, 1), proven: -1}
+	l.confirmed.Store(cfg.Witness == nil)
 	l.queue = newQueue(cfg)
 	l.recent.limit = cfg.RecentBytes
 	l.cache = bytecache.New(cfg.CacheBytes, func(_ tileKey, n *merkle.Nodes) int64 { return int64(n.Bytes()) })
@@ -177,6 +184,7 @@ func (l *Log) Run(ctx context.Context) error {
 
 	p := &publisher{l: l}
 	a := &appender{l: l}
+	defer l.watched(work)()
 	if !l.recover(ctx, a, p) {
 		l.enter(stateStarting, stateStopped)
 		l.queue.close()
@@ -184,6 +192,7 @@ func (l *Log) Run(ctx context.Context) error {
 		return nil
 	}
 	l.enter(stateStarting, stateRunning)
+	l.lookNow() // whether the database takes writes, before the log says that it is ready
 
 	var stages sync.WaitGroup
 	appended := make(chan struct{})
@@ -192,6 +201,7 @@ func (l *Log) Run(ctx context.Context) error {
 		a.run(work)
 	})
 	stages.Go(func() { p.run(work, appended) })
+	stages.Go(func() { l.scrub(ctx) })
 
 	<-ctx.Done()
 	l.queue.close()
@@ -217,54 +227,6 @@ func (l *Log) enter(from, to state) bool {
 // Origin is the log's name.
 func (l *Log) Origin() string { return l.cfg.Record.Origin }
 
-// Ready returns nil while adds are accepted and can be expected to succeed, and
-// otherwise says why not.
-func (l *Log) Ready() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.state == statePoisoned:
-		return fmt.Errorf("%w: %s", ErrPoisoned, l.poisoned)
-	case l.state == stateStopped:
-		return ErrStopping
-	}
-	if err := errors.Join(l.trouble[:]...); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	if l.state != stateRunning || l.view.Load() == nil {
-		return fmt.Errorf("%w: it is starting", ErrUnavailable)
-	}
-	return nil
-}
-
-// failing notes that a stage failed and will be tried again; nil that it went
-// well.
-func (l *Log) failing(s stage, err error) {
-	if err != nil {
-		l.cfg.Events.retrying(s.String(), err)
-		err = fmt.Errorf("%s: %w", s, err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.trouble[s] = err
-}
-
-// overdue says why an add was not answered in time.
-func (l *Log) overdue(err error) error {
-	l.mu.Lock()
-	trouble := l.trouble
-	l.mu.Unlock()
-	switch {
-	case l.witnessing.Load() || errors.Is(trouble[stagePublish], ErrUnwitnessed):
-		return fmt.Errorf("%w: %w", err, ErrUnwitnessed)
-	case trouble[stageStart] != nil || trouble[stageAppend] != nil:
-		return fmt.Errorf("%w: %w", err, ErrNotAppending)
-	case trouble[stagePublish] != nil:
-		return fmt.Errorf("%w: %w", err, ErrNotPublishing)
-	}
-	return err
-}
-
 // refusal is why nothing more is added; nil if it may be.
 func (l *Log) refusal() error {
 	l.mu.Lock()
@@ -281,6 +243,7 @@ func (l *Log) refusal() error {
 // poison ends appending and signing. The register is told first: it is what a
 // restored database cannot forget.
 func (l *Log) poison(ctx context.Context, reason string) {
+	reason = shortReason(reason)
 	l.mu.Lock()
 	again := l.state == statePoisoned
 	if !again {
@@ -291,8 +254,18 @@ func (l *Log) poison(ctx context.Context, reason string) {
 		return
 	}
 	l.queue.failAll(fmt.Errorf("%w: %s", ErrPoisoned, reason))
+	l.decided.wake()
 	l.cfg.Events.poisoned(reason)
 	l.recordPoison(ctx)
+}
+
+// shortReason cuts a reason to what every database's column takes.
+func shortReason(reason string) string {
+	const maxReason = 4096
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	return strings.ToValidUTF8(reason, "")
 }
 
 // recordPoison makes the poison outlive the process, even one that is about to

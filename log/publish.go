@@ -47,6 +47,10 @@ type publisher struct {
 	owed int64
 	// kept is when a checkpoint was last put into the history.
 	kept time.Time
+	// confirmed is the size of the newest head that the witnesses confirmed, and
+	// led whether they did when this replica first held the lease.
+	confirmed int64
+	led       bool
 
 	lease      storage.Lease
 	leaseUntil time.Time // by our clock, from before we asked: never too late
@@ -210,8 +214,13 @@ func (p *publisher) step(ctx context.Context) error {
 	if p.l.refusal() != nil {
 		return p.idlePoisoned(ctx)
 	}
-	if err := p.judgeRemembered(ctx); err != nil {
+	if err := p.judgeClaims(ctx); err != nil {
 		return err
+	}
+	if !p.l.confirmed.Load() {
+		if err := p.confirm(ctx); err != nil {
+			return err
+		}
 	}
 	if p.due() <= p.published() {
 		// Not while entries wait, nor at once when a cosignature has come (it is
@@ -225,6 +234,12 @@ func (p *publisher) step(ctx context.Context) error {
 		}
 	}
 	held, err := p.holdLease(ctx)
+	if held && !p.led {
+		if err := p.confirmFirst(ctx); err != nil {
+			return err
+		}
+		held, err = p.holdLease(ctx) // that may have taken long
+	}
 	if err != nil {
 		return err
 	}
@@ -346,17 +361,25 @@ func (p *publisher) write(ctx context.Context, v *view, began time.Time) error {
 
 // sign makes the checkpoint of the verified edge, which the register holds.
 func (p *publisher) sign(ctx context.Context) ([]byte, error) {
-	c := checkpoint.Checkpoint{Origin: p.l.Origin(), Size: p.edge.Size(), Root: p.edge.Root()}
+	note, err := p.l.signed(guard.Head{Size: p.edge.Size(), Root: p.edge.Root(), Time: p.registered.Time})
+	if err != nil {
+		return nil, err
+	}
+	return p.witnessed(ctx, note)
+}
+
+// signed makes the checkpoint of a head that the register holds.
+func (l *Log) signed(h guard.Head) ([]byte, error) {
 	var signers []checkpoint.Signer
-	for _, s := range p.l.cfg.Signers {
+	for _, s := range l.cfg.Signers {
 		signers = append(signers, s)
 	}
-	for _, s := range p.l.cfg.Cosigners {
-		signers = append(signers, s.Signer(func() int64 { return p.l.timeOf(p.registered) / 1000 }))
+	for _, s := range l.cfg.Cosigners {
+		signers = append(signers, s.Signer(func() int64 { return l.timeOf(h) / 1000 }))
 	}
-	note, err := checkpoint.Sign(c, signers...)
+	note, err := checkpoint.Sign(checkpoint.Checkpoint{Origin: l.Origin(), Size: h.Size, Root: h.Root}, signers...)
 	if err != nil {
 		return nil, fmt.Errorf("sign the checkpoint: %w", err)
 	}
-	return p.witnessed(ctx, note)
+	return note, nil
 }

@@ -19,12 +19,18 @@ type item struct {
 	index        int64
 	integratedAt int64 // Unix milliseconds
 	duplicate    bool  // it was in the log before this batch
+	refused      error // why the database does not take it; nil if it does
 }
 
-// batch is what one append takes. Its callers wait on done.
+// batch is what is appended and settled together. Its callers wait on done.
 type batch struct {
 	items []*item
 	bytes int64
+
+	// left are the parts of items that are to be appended yet, each in a
+	// transaction of its own. There is one, of all items, until the database
+	// refuses it.
+	left [][]*item
 
 	tried bool  // an attempt to append it reached the database
 	from  int64 // the head's size at the first attempt
@@ -32,6 +38,19 @@ type batch struct {
 
 	done chan struct{} // closed when the batch is settled
 	err  error         // set before done is closed; nil: all items are published
+}
+
+// divide halves the next part, which the database refused. A single item is
+// refused instead, and returned.
+func (b *batch) divide(why error) *item {
+	part, rest := b.left[0], b.left[1:]
+	if n := len(part); n > 1 {
+		b.left = append([][]*item{part[:n/2], part[n/2:]}, rest...)
+		return nil
+	}
+	b.left = rest
+	part[0].refused = why
+	return part[0]
 }
 
 // place is where an entry of a caller went. Several callers may share an item.
@@ -175,6 +194,7 @@ func (q *queue) take() *batch {
 	}
 	b := q.open[0]
 	q.open = q.open[1:]
+	b.left = [][]*item{b.items}
 	return b
 }
 

@@ -36,10 +36,13 @@ type ConsistencyProof struct {
 const (
 	// MaxList is the most entries that one call of Entries returns.
 	MaxList = 1000
-	// listBytes is about how many bytes of them, and listChunk how many entries
-	// are read at a time: of the largest ones, 8 MiB.
-	listBytes = 3 << 20
-	listChunk = 128
+	// MaxListBytes is the maximum number of bytes of them, if there is more than
+	// one.
+	MaxListBytes = 1 << 20
+	// firstChunk is how many entries are read from the database before their size
+	// is known, and listChunk is the maximum number afterwards.
+	firstChunk = 16
+	listChunk  = 256
 )
 
 // Entry returns the entry at an index.
@@ -55,9 +58,12 @@ func (l *Log) entry(ctx context.Context, v *view, index int64) (Record, error) {
 	if index < 0 || index >= v.Size {
 		return Record{}, fmt.Errorf("%w: there is no entry %d; the log's size is %d", ErrNotFound, index, v.Size)
 	}
-	rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, index, index+1)
+	rows, err := l.read(ctx, index, index+1)
 	if err != nil {
-		return Record{}, l.readError(ctx, err)
+		return Record{}, err
+	}
+	if _, err := l.sound(ctx, v, rows); err != nil {
+		return Record{}, err
 	}
 	return record(rows[0]), nil
 }
@@ -80,9 +86,22 @@ func (l *Log) withProof(ctx context.Context, v *view, index int64) (Record, Proo
 	return r, p, v.Published, err
 }
 
+// read reads the entries [start, end) from the database. They are not checked.
+func (l *Log) read(ctx context.Context, start, end int64) ([]storage.Entry, error) {
+	rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, start, end)
+	if errors.Is(err, storage.ErrCorrupt) {
+		return nil, l.corrupt(ctx, start, end, err)
+	}
+	if err != nil {
+		return nil, l.readError(ctx, err)
+	}
+	return rows, nil
+}
+
 // Entries returns up to limit entries from start on, and the checkpoint whose
-// size they stop at. There may be fewer: large ones come in several calls, so
-// that many who list at once cost little memory.
+// size they stop at. There may be fewer, MaxListBytes at most: large ones come in
+// several calls. A damaged entry ends the list; where it is the first, it is
+// ErrDamaged.
 func (l *Log) Entries(ctx context.Context, start, limit int64) ([]Record, Published, error) {
 	v, err := l.current()
 	if err != nil {
@@ -94,20 +113,38 @@ func (l *Log) Entries(ctx context.Context, start, limit int64) ([]Record, Publis
 	if limit < 1 || limit > MaxList {
 		return nil, Published{}, fmt.Errorf("%w: limit is %d; it must be 1 to %d", ErrOutOfRange, limit, MaxList)
 	}
-	end := min(v.Size, start+limit)
-	var records []Record
-	for bytes := 0; start < end && bytes < listBytes; {
-		rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, start, min(end, start+listChunk))
-		if err != nil {
-			return nil, Published{}, l.readError(ctx, err)
-		}
-		for _, row := range rows {
-			records = append(records, record(row))
-			bytes += len(row.Body)
-		}
-		start += int64(len(rows))
+	records, err := l.list(ctx, v, start, min(v.Size, start+limit))
+	if err != nil && len(records) == 0 {
+		return nil, Published{}, err
 	}
 	return records, v.Published, nil
+}
+
+// list reads entries until they have MaxListBytes, and returns those before the
+// first that it cannot return.
+func (l *Log) list(ctx context.Context, v *view, start, end int64) ([]Record, error) {
+	var records []Record
+	chunk, room := int64(firstChunk), MaxListBytes
+	for start < end {
+		rows, err := l.read(ctx, start, min(end, start+chunk))
+		if err != nil {
+			return records, err
+		}
+		sound, err := l.sound(ctx, v, rows)
+		for _, row := range rows[:sound] {
+			if room -= len(row.Body); room < 0 && len(records) > 0 {
+				return records, nil
+			}
+			records = append(records, record(row))
+		}
+		if err != nil {
+			return records, err
+		}
+		start += int64(len(rows))
+		each := (MaxListBytes-room)/len(records) + 1
+		chunk = min(listChunk, int64(max(0, room)/each)+1)
+	}
+	return records, nil
 }
 
 // Lookup returns the entry that has a leaf hash.
@@ -141,6 +178,9 @@ func (l *Log) find(ctx context.Context, leaf merkle.Hash) (Record, *view, error)
 	}
 	if err != nil {
 		return Record{}, nil, l.readError(ctx, err)
+	}
+	if _, err := l.sound(ctx, v, []storage.Entry{e}); err != nil {
+		return Record{}, nil, err
 	}
 	return record(e), v, nil
 }
@@ -237,12 +277,7 @@ func (l *Log) nodes(ctx context.Context, v *view, t merkle.Tile) (*merkle.Nodes,
 		return n, err
 	}
 	return l.cache.Get(ctx, tileKey{t.Level, t.Index}, func(ctx context.Context) (*merkle.Nodes, error) {
-		full := merkle.Tile{Level: t.Level, Index: t.Index, Width: merkle.TileWidth}
-		n, err := loadNodes(ctx, l.rows(), full)
-		if err != nil {
-			return nil, l.readError(ctx, err)
-		}
-		return n, nil
+		return l.load(ctx, v, t.Level, t.Index)
 	})
 }
 
@@ -287,14 +322,26 @@ func (l *Log) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s; the log's size is %d", ErrNotFound, b.Path(), v.Size)
 	}
 	start := b.Index * merkle.TileWidth
-	rows, err := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, start, start+int64(b.Width))
+	rows, err := l.read(ctx, start, start+int64(b.Width))
 	if err != nil {
-		return nil, l.readError(ctx, err)
+		return nil, err
 	}
-	var data []byte
-	for _, row := range rows {
-		if data, err = merkle.AppendBundleEntry(data, row.Body); err != nil {
-			return nil, fmt.Errorf("entry %d: %w", row.Index, err)
+	if _, err := l.sound(ctx, v, rows); err != nil {
+		return nil, err
+	}
+	return bundle(rows)
+}
+
+// bundle joins entries.
+func bundle(rows []storage.Entry) ([]byte, error) {
+	size := 0
+	for i := range rows {
+		size += 2 + len(rows[i].Body)
+	}
+	data, err := make([]byte, 0, size), error(nil)
+	for i := range rows {
+		if data, err = merkle.AppendBundleEntry(data, rows[i].Body); err != nil {
+			return nil, fmt.Errorf("entry %d: %w", rows[i].Index, err)
 		}
 	}
 	return data, nil

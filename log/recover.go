@@ -14,7 +14,7 @@ import (
 // first.
 func (l *Log) recover(ctx context.Context, a *appender, p *publisher) bool {
 	a.out, p.wake = p, make(chan struct{}, 1)
-	l.remembered.onPut(p.rouse)
+	l.claims.onPut(p.rouse)
 	l.follow.onPut(p.rouse)
 	for wait := newBackoff(); ; {
 		err := l.start(ctx, a, p)
@@ -59,7 +59,7 @@ func (l *Log) start(ctx context.Context, a *appender, p *publisher) error {
 	// Not published here: that may take until witnesses come back, and appending
 	// does not wait for them.
 	p.owed = head.Size
-	return l.askRemembered(ctx)
+	return nil
 }
 
 // checkRecord makes sure that the database still holds the log we were
@@ -153,6 +153,7 @@ func (l *Log) showPublished(ctx context.Context, p *publisher, pub storage.Publi
 	p.version = pub.Version
 	if p.uncosigned = !l.enough(v.Note); !p.uncosigned {
 		l.show(v)
+		l.cfg.Events.followed(v.Size)
 	}
 	return nil
 }

@@ -84,6 +84,10 @@ func (s *slowly) Cosign(ctx context.Context, note []byte, _ ProveConsistency) ([
 
 func (*slowly) Enough([]byte) bool { return true }
 
+func (*slowly) Confirm(context.Context, []byte, ProveConsistency, func(context.Context) (int64, error)) error {
+	return nil
+}
+
 // Waiting for witnesses longer than a lease lasts makes no second publisher.
 func TestOnePublisherHoweverSlowTheWitnesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -21,10 +21,15 @@ type ProveConsistency = func(ctx context.Context, from int64) ([]merkle.Hash, er
 // cosignatures that suffice added, or why there are not enough. It is asked for
 // one checkpoint at a time.
 //
+// Confirm returns nil if those whose cosignatures suffice know nothing newer of
+// the log than a checkpoint that it signed before. What other replicas published
+// meanwhile is not newer than known returns.
+//
 // Enough reports whether a note, which the log's key signed, has the
 // cosignatures that suffice. Nothing else is shown, whoever published it.
 type Witness interface {
 	Cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error)
+	Confirm(ctx context.Context, note []byte, prove ProveConsistency, known func(context.Context) (int64, error)) error
 	Enough(note []byte) bool
 }
 
@@ -33,19 +38,10 @@ func (p *publisher) witnessed(ctx context.Context, note []byte) ([]byte, error) 
 	if p.l.cfg.Witness == nil {
 		return note, nil
 	}
-	// Nobody is shown this view: it only proves.
-	v := newView(Published{Size: p.edge.Size(), Root: p.edge.Root()}, p.edge)
-	prove := func(ctx context.Context, from int64) ([]merkle.Hash, error) {
-		plan, err := merkle.PlanConsistency(from, v.Size)
-		if err != nil {
-			return nil, err
-		}
-		return p.l.compute(ctx, v, plan)
-	}
 	p.l.witnessing.Store(true)
-	cosigned, err := p.cosign(ctx, note, prove)
+	cosigned, err := p.cosign(ctx, note, p.l.prover(p.edge))
 	p.l.witnessing.Store(false)
-	if err := p.judgeRemembered(ctx); err != nil {
+	if err := p.judgeClaims(ctx); err != nil {
 		return nil, err
 	}
 	switch {
@@ -55,6 +51,19 @@ func (p *publisher) witnessed(ctx context.Context, note []byte) ([]byte, error) 
 		return nil, fmt.Errorf("%w: %w", ErrUnwitnessed, err)
 	}
 	return cosigned, nil
+}
+
+// prover proves consistency with the tree of an edge.
+func (l *Log) prover(edge merkle.Edge) ProveConsistency {
+	// No reader is shown this view: it only proves.
+	v := newView(Published{Size: edge.Size(), Root: edge.Root()}, edge)
+	return func(ctx context.Context, from int64) ([]merkle.Hash, error) {
+		plan, err := merkle.PlanConsistency(from, v.Size)
+		if err != nil {
+			return nil, err
+		}
+		return l.compute(ctx, v, plan)
+	}
 }
 
 // errLeaseLost: another replica publishes now.
@@ -76,15 +85,41 @@ func (p *publisher) cosign(ctx context.Context, note []byte, prove ProveConsiste
 	return cosigned, err
 }
 
-// Remembered tells the log of a checkpoint of its own that somebody else keeps,
-// such as a witness that is ahead. If the log's key signed it and the database
-// does not bear it out, the log is poisoned: its history was cut. Mostly it
-// means that another replica published.
-func (l *Log) Remembered(note []byte) { l.remembered.put(note) }
+// Claim is what a witness says of the log that contradicts what the log shows
+// it.
+type Claim struct {
+	Witness string // its name
+	Size    int64  // it says that it cosigned a checkpoint of this size; 0 if it tells none
+	Other   bool   // it says that the tree it cosigned is another one
+	Note    []byte // the checkpoint that it shows; nil for none. Nothing in it is verified
+}
 
-// judgeRemembered judges what was told since.
-func (p *publisher) judgeRemembered(ctx context.Context) error {
-	return p.l.judge(ctx, p.l.remembered.take())
+// Ahead tells the log of a witness's claim. If the log's key signed the claim's
+// note and the database does not bear it out, the log is poisoned: its history
+// was cut. A claim beyond the register's newest head that nothing proves keeps
+// the log from appending and signing until [Witness.Confirm] finds nothing
+// wrong. Mostly a claim means that another replica published.
+func (l *Log) Ahead(c Claim) { l.claims.put(c) }
+
+// judgeClaims judges what was told since.
+func (p *publisher) judgeClaims(ctx context.Context) error {
+	claims := p.l.claims.take()
+	var notes [][]byte
+	for _, c := range claims {
+		if c.Note != nil {
+			notes = append(notes, c.Note)
+		}
+	}
+	err := p.l.judge(ctx, notes)
+	if err == nil {
+		err = p.l.weigh(ctx, claims)
+	}
+	if _, ok := contradicts(err); err != nil && !ok && p.l.confirmed.Load() {
+		for _, c := range claims { // they were not judged
+			p.l.claims.put(c)
+		}
+	}
+	return err
 }
 
 // judge compares checkpoints that others kept with the database. One that the
@@ -137,14 +172,6 @@ func (l *Log) bearsOut(ctx context.Context, opened checkpoint.Opened) error {
 			opened.Size, got, opened.Root)
 	}
 	return nil
-}
-
-// askRemembered judges what others keep of this log's checkpoints.
-func (l *Log) askRemembered(ctx context.Context) error {
-	if l.cfg.Remembered == nil {
-		return nil
-	}
-	return l.judge(ctx, l.cfg.Remembered(ctx))
 }
 
 // Cosigned adds to the published checkpoint the cosignatures of another note of

@@ -25,7 +25,10 @@ type cosigning struct {
 	seen  checkpoint.Checkpoint
 	asked int
 	fail  error
-	late  bool // answer without the cosignature
+	late  bool        // answer without the cosignature
+	shows []Claim     // what it tells the log when it is asked to confirm
+	tells func(Claim) // whom
+	after []int64     // the sizes that it confirmed
 }
 
 func newCosigning(t *testing.T, w *world) *cosigning {
@@ -60,6 +63,34 @@ func (c *cosigning) Cosign(ctx context.Context, note []byte, prove ProveConsiste
 		return note, nil
 	}
 	return c.cosigned(note, time.Now().Unix())
+}
+
+// Confirm cosigns what it cosigned before, as a quorum of one does.
+func (c *cosigning) Confirm(ctx context.Context, note []byte, prove ProveConsistency, known func(context.Context) (int64, error)) error {
+	c.mu.Lock()
+	fail, shows, seen := c.fail, c.shows, c.seen
+	c.mu.Unlock()
+	for _, claim := range shows {
+		c.tells(claim)
+	}
+	if fail != nil {
+		return fail
+	}
+	o, err := checkpoint.Open(note, c.log)
+	if err != nil {
+		return err
+	}
+	if seen.Size > o.Size {
+		if size, err := known(ctx); err != nil || seen.Size > size {
+			return errors.Join(err, fmt.Errorf("the witness says that it cosigned size %d, and size %d is known", seen.Size, size))
+		}
+		return nil
+	}
+	if _, err := c.Cosign(ctx, note, prove); err != nil {
+		return err
+	}
+	c.set(func() { c.asked--; c.after = append(c.after, o.Size) })
+	return nil
 }
 
 func (c *cosigning) Enough(note []byte) bool {
@@ -111,6 +142,17 @@ func (c *cosigning) cosignedAt(t *testing.T, l *Log) int64 {
 	}
 	at, _ := o.Timestamp(c.key.Verifier())
 	return at
+}
+
+// start runs a log whose witness this is.
+func (c *cosigning) start(t *testing.T, cfg Config) (*Log, func()) {
+	t.Helper()
+	l, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.set(func() { c.tells = l.Ahead })
+	return l, running(t, l)
 }
 
 func TestEveryCheckpointIsWitnessed(t *testing.T) {
@@ -227,7 +269,7 @@ func TestAWitnessThatIsAhead(t *testing.T) {
 			add(t, l, "a")
 			add(t, l, "b")
 			c.set(func() { c.fail = errors.New("the witness is ahead") })
-			l.Remembered(test.note(t, w, l))
+			l.Ahead(Claim{Witness: "w1", Note: test.note(t, w, l)})
 			got := make(chan error, 1)
 			go func() {
 				_, err := l.Add(deadline(t), raw(t, "c"))
@@ -258,10 +300,13 @@ func TestWitnessesRememberWhatADatabaseForgot(t *testing.T) {
 			l, stop := start(t, cfg)
 			add(t, l, "a")
 			stop()
-			cfg.Remembered = func(context.Context) [][]byte {
-				return [][]byte{[]byte("nonsense"), forged(t, newKey(t, 5), 50), forged(t, w.key, 1), forged(t, w.key, size), forged(t, w.key, 1)}
+			c := newCosigning(t, w)
+			c.fail = errors.New("the witness is away")
+			for _, note := range [][]byte{[]byte("nonsense"), forged(t, newKey(t, 5), 50), forged(t, w.key, 1), forged(t, w.key, size), forged(t, w.key, 1)} {
+				c.shows = append(c.shows, Claim{Witness: "w1", Note: note})
 			}
-			l, _ = start(t, cfg)
+			cfg.Witness = c
+			l, _ = c.start(t, cfg)
 			if _, err := l.Add(deadline(t), raw(t, "b")); !errors.Is(err, ErrPoisoned) || !strings.Contains(err.Error(), "fork") {
 				t.Fatal(err)
 			}

@@ -41,6 +41,12 @@ func ParseBundle(data []byte, width int) ([][]byte, error) {
 	return entries, nil
 }
 
+// BundleEntrySize is how many bytes the first entry of a bundle takes in it.
+func BundleEntrySize(data []byte) (int, error) {
+	entry, _, err := cutEntry(data)
+	return 2 + len(entry), err
+}
+
 func cutEntry(data []byte) (entry, rest []byte, err error) {
 	if len(data) < 2 {
 		return nil, nil, fmt.Errorf("%d bytes are left, and a length takes 2", len(data))

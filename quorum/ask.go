@@ -7,33 +7,72 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/redact"
 )
 
 const (
 	// maxTries is how often a witness is told another size in one round.
 	maxTries = 4
 	// maxRetryAfter bounds what a witness may ask for.
-	maxRetryAfter = time.Minute
+	maxRetryAfter = time.Hour
 	// sizeType is what an answer that tells a size is.
 	sizeType = "text/x.tlog.size"
 )
 
-// cosign asks the witness for one round, and verifies its answer.
-func (l *lane) cosign(ctx context.Context, r *round) ([]checkpoint.Signature, error) {
-	if wait := time.Until(l.notBefore); wait > 0 {
-		return nil, fmt.Errorf("it asked to be left alone for another %s", wait.Round(time.Millisecond))
+var (
+	// errProof: the log could not make a proof, which is not the witness's fault.
+	errProof = errors.New("make the consistency proof")
+	// errAhead: the witness cosigned more than it is asked for.
+	errAhead = errors.New("it says that it cosigned")
+)
+
+// Claim is what a witness says of a log against the checkpoint that it is asked
+// to cosign. It is the witness's word: only a Note that the log's key signed
+// proves something.
+type Claim struct {
+	Witness string // its name in the policy
+	Size    int64  // it says that it cosigned a checkpoint of this size; 0 if it tells none
+	Other   bool   // it says that the tree it cosigned is another one
+	Note    []byte // the checkpoint that it shows; nil for none. Nothing in it is verified
+}
+
+// contradicts reports whether the claim stands without its note.
+func (c Claim) contradicts() bool { return c.Size > 0 || c.Other }
+
+// cosign asks the witness for one round, unless it rests, and verifies its
+// answer.
+func (l *lane) cosign(ctx context.Context, r *round) answer {
+	if err := l.resting(); err != nil {
+		return answer{lane: l, err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.w.cfg.Timeout)
 	defer cancel()
+	start := time.Now()
+	signatures, err := l.converse(ctx, r)
+	if err != nil && r.confirm && l.claimed() == nil {
+		l.show(ctx, r, Claim{}) // it may show what it does not say
+	}
+	if l.w.cfg.Answered != nil {
+		l.w.cfg.Answered(l.witness.Name, time.Since(start), err)
+	}
+	l.settle(r, signatures, err)
+	return answer{l, signatures, err}
+}
+
+// converse asks until the witness cosigns or refuses.
+func (l *lane) converse(ctx context.Context, r *round) ([]checkpoint.Signature, error) {
+	if r.confirm {
+		l.size = r.opened.Size // it cosigned that before
+	}
 	for range maxTries {
 		body, err := l.body(ctx, r)
 		if err != nil {
@@ -46,7 +85,9 @@ func (l *lane) cosign(ctx context.Context, r *round) ([]checkpoint.Signature, er
 		case code == http.StatusOK:
 			return l.accept(r, data)
 		case code == http.StatusUnprocessableEntity:
-			return nil, l.disagrees(ctx, r, l.refused(code, head, data))
+			// One that cosigns no empty tree says nothing of another.
+			l.show(ctx, r, Claim{Other: r.opened.Size > 0})
+			return nil, l.refused(code, head, data)
 		case code != http.StatusConflict:
 			return nil, l.refused(code, head, data)
 		}
@@ -59,7 +100,8 @@ func (l *lane) cosign(ctx context.Context, r *round) ([]checkpoint.Signature, er
 		case size > r.opened.Size:
 			return nil, l.ahead(ctx, r, size)
 		case size == l.size:
-			return nil, l.disagrees(ctx, r, fmt.Errorf("it answered 409 and told the size %d, from which it was asked: it is broken, or holds another tree", size))
+			l.show(ctx, r, Claim{Other: size == r.opened.Size && size > 0})
+			return nil, fmt.Errorf("it answered 409 and told the size %d, from which it was asked: it is broken, or holds another tree", size)
 		}
 		l.size = size
 	}
@@ -75,7 +117,7 @@ func (l *lane) body(ctx context.Context, r *round) ([]byte, error) {
 	if l.size > 0 && l.size < r.opened.Size {
 		proof, err := r.prove(ctx, l.size)
 		if err != nil {
-			return nil, fmt.Errorf("make the consistency proof from size %d: %w", l.size, err)
+			return nil, fmt.Errorf("%w from size %d: %w", errProof, l.size, err)
 		}
 		for _, h := range proof {
 			b.WriteString(base64.StdEncoding.EncodeToString(h[:]) + "\n")
@@ -98,7 +140,7 @@ func (l *lane) do(req *http.Request) (int, http.Header, []byte, error) {
 	req.Header.Set("User-Agent", "indelible")
 	resp, err := l.w.cfg.Client.Do(req)
 	if err != nil {
-		return 0, nil, nil, err
+		return 0, nil, nil, redact.Error(err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, checkpoint.MaxNoteSize+1))
@@ -139,9 +181,10 @@ func (l *lane) accept(r *round, data []byte) ([]checkpoint.Signature, error) {
 // refused says why there is no cosignature.
 func (l *lane) refused(code int, head http.Header, data []byte) error {
 	if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
-		if s, err := strconv.Atoi(head.Get("Retry-After")); err == nil && s > 0 {
-			l.notBefore = time.Now().Add(min(time.Duration(s)*time.Second, maxRetryAfter))
-		}
+		l.leaveAlone(retryAfter(head, time.Now()))
+	}
+	if to := head.Get("Location"); to != "" && code/100 == 3 {
+		return fmt.Errorf("it answered %d, a redirect to %.200q, which is not followed: put the witness's own URL into the policy", code, redact.URL(to))
 	}
 	said := strings.ToValidUTF8(string(data[:min(len(data), 200)]), "?")
 	switch code {
@@ -153,6 +196,18 @@ func (l *lane) refused(code int, head http.Header, data []byte) error {
 		return fmt.Errorf("it did not accept the consistency proof from size %d (422); it said %q", l.size, said)
 	}
 	return fmt.Errorf("it answered %d; it said %q", code, said)
+}
+
+// retryAfter is for how long a witness asks to be left alone.
+func retryAfter(head http.Header, now time.Time) time.Duration {
+	text := head.Get("Retry-After")
+	if s, err := strconv.ParseInt(text, 10, 32); err == nil {
+		return min(max(0, time.Duration(s)*time.Second), maxRetryAfter)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(0, at.Sub(now)), maxRetryAfter)
+	}
+	return 0
 }
 
 func conflictSize(head http.Header, data []byte) (int64, error) {
@@ -167,25 +222,33 @@ func conflictSize(head http.Header, data []byte) (int64, error) {
 	return size, nil
 }
 
-// ahead asks a witness that knows more for what it knows, and passes it on.
+// ahead says that a witness knows more.
 func (l *lane) ahead(ctx context.Context, r *round, size int64) error {
-	note, err := l.remembered(ctx, r.opened.Origin)
-	if err != nil {
-		return fmt.Errorf("it says that it cosigned size %d already, and shows no checkpoint for it", size)
+	if l.show(ctx, r, Claim{Size: size}) {
+		return fmt.Errorf("%w size %d already; most likely another replica published", errAhead, size)
 	}
-	if l.w.cfg.Ahead != nil {
-		l.w.cfg.Ahead(note)
-	}
-	return fmt.Errorf("it cosigned size %d already; most likely another replica published", size)
+	return fmt.Errorf("%w size %d already, and shows no checkpoint for it", errAhead, size)
 }
 
-// disagrees asks a witness that does not find a checkpoint consistent for what it
-// knows, and passes it on: the log may have forked.
-func (l *lane) disagrees(ctx context.Context, r *round, why error) error {
-	if note, err := l.remembered(ctx, r.opened.Origin); err == nil && l.w.cfg.Ahead != nil {
-		l.w.cfg.Ahead(note)
+// show asks a witness that claims something for the checkpoint that bears it
+// out, if anyone is to be told, and passes both on. It reports whether there is
+// one.
+func (l *lane) show(ctx context.Context, r *round, c Claim) bool {
+	c.Witness = l.witness.Name
+	if l.w.cfg.Ahead != nil {
+		if note, err := l.remembered(ctx, r.opened.Origin); err == nil {
+			c.Note = note
+		}
 	}
-	return why
+	if c.contradicts() {
+		l.mu.Lock()
+		l.claim = &c
+		l.mu.Unlock()
+	}
+	if l.w.cfg.Ahead != nil && (c.contradicts() || c.Note != nil) {
+		l.w.cfg.Ahead(c)
+	}
+	return c.Note != nil
 }
 
 // remembered fetches the checkpoint that the witness cosigned last.
@@ -202,43 +265,4 @@ func (l *lane) remembered(ctx context.Context, origin string) ([]byte, error) {
 		err = fmt.Errorf("it shows no checkpoint (%d)", code)
 	}
 	return data, err
-}
-
-// Memory is what a witness shows of a log.
-type Memory struct {
-	Witness checkpoint.PolicyWitness
-	Note    []byte // the checkpoint that it cosigned last; nothing in it is verified
-	Err     error  // why there is none
-}
-
-// recallFor is how long witnesses are waited for that are asked what they
-// remember. It holds up a log that starts, and what comes later is not lost: a
-// witness that is ahead says so as soon as it is asked to cosign.
-const recallFor = 3 * time.Second
-
-// Recall asks all witnesses at once for the checkpoint that they cosigned last.
-func (w *Witnesses) Recall(ctx context.Context, origin string) []Memory {
-	ctx, cancel := context.WithTimeout(ctx, recallFor)
-	defer cancel()
-	found := make([]Memory, len(w.lanes))
-	var all sync.WaitGroup
-	for i, l := range w.lanes {
-		all.Go(func() {
-			note, err := l.remembered(ctx, origin)
-			found[i] = Memory{Witness: l.witness, Note: note, Err: err}
-		})
-	}
-	all.Wait()
-	return found
-}
-
-// Remembered returns the notes of what Recall finds.
-func (w *Witnesses) Remembered(ctx context.Context, origin string) [][]byte {
-	var notes [][]byte
-	for _, m := range w.Recall(ctx, origin) {
-		if m.Err == nil {
-			notes = append(notes, m.Note)
-		}
-	}
-	return notes
 }

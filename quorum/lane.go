@@ -3,6 +3,8 @@ package quorum
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -12,6 +14,13 @@ import (
 // errSuperseded: a newer checkpoint took the place of one that was waiting for
 // a slow witness.
 var errSuperseded = errors.New("still busy with an older checkpoint, and asked for a newer one next")
+
+const (
+	// firstRest is for how long a witness that failed once is not asked, and
+	// maxRest for how long one that fails again and again.
+	firstRest = time.Second
+	maxRest   = time.Minute
+)
 
 // lane is one witness. It is asked for one checkpoint at a time.
 type lane struct {
@@ -23,9 +32,14 @@ type lane struct {
 	next    *round // the newest that waits
 	nextCtx context.Context
 
+	failures  int       // since it cosigned last
+	notBefore time.Time // it is not asked before
+	alone     bool      // it asked for that itself
+	last      error     // why it did not cosign
+	claim     *Claim    // what it said since it cosigned last
+
 	// Used by the goroutine that is busy:
-	size      int64     // what the witness cosigned last, as far as we know
-	notBefore time.Time // when it wants to be asked again
+	size int64 // what the witness cosigned last, as far as we know
 }
 
 func newLane(w *Witnesses, pw checkpoint.PolicyWitness) *lane {
@@ -50,12 +64,7 @@ func (l *lane) ask(ctx context.Context, r *round) {
 // run asks until nothing waits.
 func (l *lane) run(ctx context.Context, r *round) {
 	for r != nil {
-		start := time.Now()
-		signatures, err := l.cosign(ctx, r)
-		if l.w.cfg.Answered != nil {
-			l.w.cfg.Answered(l.witness.Name, time.Since(start), err)
-		}
-		r.answer <- answer{l, signatures, err}
+		r.answer <- l.cosign(ctx, r)
 		ctx, r = l.take()
 	}
 }
@@ -69,4 +78,56 @@ func (l *lane) take() (context.Context, *round) {
 	l.nextCtx, l.next = nil, nil
 	l.busy = r != nil
 	return ctx, r
+}
+
+// resting is why the witness is not asked at present; nil if it may be.
+func (l *lane) resting() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait := time.Until(l.notBefore).Round(time.Millisecond)
+	switch {
+	case wait <= 0:
+		return nil
+	case l.alone:
+		return fmt.Errorf("it asked to be left alone for another %s: %w", wait, l.last)
+	}
+	return fmt.Errorf("%w (it is asked again in %s)", l.last, wait)
+}
+
+// claimed is what the witness said since it cosigned last; nil for nothing.
+func (l *lane) claimed() *Claim {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.claim
+}
+
+// leaveAlone is for a witness that says when it wants to be asked again.
+func (l *lane) leaveAlone(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.alone, l.notBefore = d > 0, time.Now().Add(d)
+}
+
+// settle keeps the cosignature of a witness, or lets one rest that failed: for
+// about a second, and each time longer, up to 30 to 60 s.
+func (l *lane) settle(r *round, signatures []checkpoint.Signature, err error) {
+	if err == nil {
+		l.w.keep(r, l, signatures)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		l.failures, l.notBefore, l.alone, l.last, l.claim = 0, time.Time{}, false, nil, nil
+		return
+	case errors.Is(err, errProof), errors.Is(err, errAhead) && !r.confirm:
+		return // the witness is well
+	}
+	rest := min(firstRest<<min(l.failures, 10), maxRest)
+	rest -= rand.N(rest / 2) // so that a log's replicas, and many logs, do not ask in step
+	l.failures++
+	l.last = err
+	if until := time.Now().Add(rest); until.After(l.notBefore) {
+		l.notBefore, l.alone = until, false
+	}
 }

@@ -18,19 +18,24 @@
 //
 // What a witness says is believed only as far as its signature goes. One that
 // says it knows more of the log than the log does, or another history, is asked
-// for the checkpoint, and only that is evidence.
+// for the checkpoint, and only that is evidence. Its word alone stops a log that
+// asks by Confirm, and proves nothing.
 package quorum
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/redact"
 	"indelible/merkle"
 )
 
@@ -48,15 +53,21 @@ type Config struct {
 	// Wait is how long Cosign waits for the quorum; 30 s. What comes later is
 	// not lost.
 	Wait time.Duration
+	// Fresh is for how long a cosignature counts that came for a checkpoint which
+	// the quorum has not cosigned yet; 5 minutes. Until then its witness is not
+	// asked for another.
+	Fresh time.Duration
 	// FailOpen publishes without the quorum what it was waited for in vain.
 	FailOpen bool
+	// Unconfirmed is called when FailOpen lets a log go on whose checkpoint the
+	// quorum did not confirm; it may be nil.
+	Unconfirmed func(err error)
 	// Late is called with a note and the keys of those who cosigned it after
 	// Cosign returned; it may be nil.
 	Late func(note []byte, cosigners []checkpoint.Verifier)
-	// Ahead is called with what a witness keeps that says it cosigned a larger
-	// checkpoint, or one that this is not consistent with. Nothing in it is
-	// verified. It may be nil.
-	Ahead func(note []byte)
+	// Ahead is called with what a witness claims that says it cosigned a larger
+	// checkpoint, or one that this is not consistent with. It may be nil.
+	Ahead func(c Claim)
 	// Answered is called after each answer of a witness, or none; it may be nil.
 	Answered func(witness string, took time.Duration, err error)
 }
@@ -66,14 +77,35 @@ type Witnesses struct {
 	cfg       Config
 	cosigners []checkpoint.Verifier
 	lanes     []*lane
+
+	mu   sync.Mutex
+	text string                // of the checkpoint that the quorum is to cosign
+	met  bool                  // and has
+	kept map[*lane]cosignature // that came for it
 }
 
-// retryEvery is how often a witness that failed is asked again for the same
-// checkpoint.
-const retryEvery = time.Second
+// cosignature is what a witness answered with, and when.
+type cosignature struct {
+	signatures []checkpoint.Signature
+	at         time.Time
+}
 
-// ErrQuorum: too few witnesses cosigned in time.
-var ErrQuorum = errors.New("the quorum of witnesses is not met")
+const (
+	// retryEvery is how often it is looked whether a witness that failed may be
+	// asked again for the same checkpoint.
+	retryEvery = time.Second
+	// hearFor is for how long Confirm waits for the witnesses that the quorum does
+	// not need: one of them may know more than the others.
+	hearFor = 3 * time.Second
+)
+
+var (
+	// ErrQuorum: too few witnesses cosigned in time.
+	ErrQuorum = errors.New("the quorum of witnesses is not met")
+	// ErrAhead: a witness says that it cosigned more of the log, or another tree,
+	// than the log knows.
+	ErrAhead = errors.New("a witness knows more than the log")
+)
 
 // New makes Witnesses. The witnesses that have a URL must be able to meet the
 // quorum.
@@ -89,14 +121,15 @@ func New(cfg Config) (*Witnesses, error) {
 	}
 	setDefault(&cfg.Timeout, 30*time.Second)
 	setDefault(&cfg.Wait, 30*time.Second)
+	setDefault(&cfg.Fresh, 5*time.Minute)
 	w := &Witnesses{cfg: cfg, cosigners: cfg.Policy.Cosigners()}
 	var reachable []checkpoint.Verifier
 	for _, pw := range cfg.Policy.Witnesses {
 		if pw.URL == "" {
 			continue
 		}
-		if !strings.HasPrefix(pw.URL, "http://") && !strings.HasPrefix(pw.URL, "https://") {
-			return nil, fmt.Errorf("witness %s has the URL %q; it must begin with https:// or http://", pw.Name, pw.URL)
+		if _, err := url.Parse(pw.URL); err != nil || !strings.HasPrefix(pw.URL, "http://") && !strings.HasPrefix(pw.URL, "https://") {
+			return nil, fmt.Errorf("witness %s has the URL %q; it must begin with https:// or http://", pw.Name, redact.URL(pw.URL))
 		}
 		reachable = append(reachable, pw.Key)
 		w.lanes = append(w.lanes, newLane(w, pw))
@@ -116,10 +149,11 @@ func setDefault(d *time.Duration, value time.Duration) {
 
 // round is one checkpoint on its way through the witnesses.
 type round struct {
-	opened checkpoint.Opened
-	note   []byte // as the log signed it
-	prove  Prove
-	answer chan answer // room for one of each lane
+	opened  checkpoint.Opened
+	note    []byte // as the log signed it
+	prove   Prove
+	confirm bool        // that nothing newer is known is what is asked
+	answer  chan answer // room for one of each lane
 }
 
 // answer is what became of one witness's part in a round.
@@ -129,20 +163,83 @@ type answer struct {
 	err        error
 }
 
-// Cosign returns the note with cosignatures that meet the policy's quorum. It
-// must not be called for two checkpoints at once.
+// Cosign returns the note with cosignatures that meet the policy's quorum. What
+// came when the same checkpoint missed the quorum before counts, and a witness
+// that failed rests before it is asked again. It must not be called for two
+// checkpoints at once, nor beside Confirm.
 func (w *Witnesses) Cosign(ctx context.Context, note []byte, prove Prove) ([]byte, error) {
+	g, err := w.gather(note, prove, false)
+	if err != nil {
+		return nil, err
+	}
+	// No witness is bothered with a checkpoint that will not be published.
+	if g.ready(); !w.cfg.FailOpen && !g.mayBeMet() {
+		return g.giveUp(ErrQuorum)
+	}
+	g.askAll(ctx)
+	cosigned, err := g.wait(ctx)
+	if err == nil {
+		w.finish(g.r)
+	}
+	return cosigned, err
+}
+
+// gather begins a round.
+func (w *Witnesses) gather(note []byte, prove Prove, confirm bool) (*gathering, error) {
+	r, err := w.newRound(note, prove, confirm)
+	if err != nil {
+		return nil, err
+	}
+	g := &gathering{w: w, r: r, note: r.note, failed: make(map[*lane]error), hopeful: slices.Clone(w.lanes)}
+	for l, c := range w.begin(r) {
+		g.take(answer{lane: l, signatures: c.signatures})
+	}
+	return g, nil
+}
+
+// newRound makes a round of a checkpoint as the log signed it: without the
+// cosignatures that a published one has.
+func (w *Witnesses) newRound(note []byte, prove Prove, confirm bool) (*round, error) {
 	opened, err := checkpoint.Open(note, w.cfg.Log)
 	if err != nil {
 		return nil, fmt.Errorf("the log's own checkpoint: %w", err)
 	}
-	r := &round{opened: opened, note: note, prove: prove, answer: make(chan answer, len(w.lanes))}
-	g := &gathering{w: w, r: r, note: note, failed: make(map[*lane]error)}
-	for _, l := range w.lanes {
-		g.ask(ctx, l)
-		g.hopeful = append(g.hopeful, l)
+	signed, err := checkpoint.ParseNote(note)
+	if err != nil {
+		return nil, fmt.Errorf("the log's own checkpoint: %w", err)
 	}
-	return g.wait(ctx)
+	signed.Signatures = slices.DeleteFunc(signed.Signatures, func(s checkpoint.Signature) bool {
+		return !slices.ContainsFunc(w.cfg.Log, func(k checkpoint.Verifier) bool { return k.Name() == s.Name && k.KeyHash() == s.KeyID })
+	})
+	return &round{opened: opened, note: signed.Marshal(), prove: prove, confirm: confirm, answer: make(chan answer, len(w.lanes))}, nil
+}
+
+// begin returns the cosignatures that count for a round.
+func (w *Witnesses) begin(r *round) map[*lane]cosignature {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if text := string(r.opened.Text()); w.met || w.text != text {
+		w.text, w.met, w.kept = text, false, make(map[*lane]cosignature)
+	}
+	maps.DeleteFunc(w.kept, func(_ *lane, c cosignature) bool { return time.Since(c.at) >= w.cfg.Fresh })
+	return maps.Clone(w.kept)
+}
+
+// keep keeps a cosignature for as long as the quorum is missed.
+func (w *Witnesses) keep(r *round, l *lane, signatures []checkpoint.Signature) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.met && w.text == string(r.opened.Text()) {
+		w.kept[l] = cosignature{signatures, time.Now()}
+	}
+}
+
+// finish forgets the cosignatures of a checkpoint that has enough: it will be
+// shown again for fresh ones.
+func (w *Witnesses) finish(r *round) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.met = w.met || w.text == string(r.opened.Text())
 }
 
 // Enough reports whether a checkpoint has cosignatures that meet the policy's
@@ -166,6 +263,22 @@ type gathering struct {
 	failed  map[*lane]error // why, last time
 }
 
+// ready notes which of the witnesses are not to be asked at present.
+func (g *gathering) ready() {
+	for _, l := range slices.Clone(g.hopeful) {
+		if err := l.resting(); err != nil {
+			g.take(answer{lane: l, err: err})
+		}
+	}
+}
+
+// askAll asks all from whom nothing has come.
+func (g *gathering) askAll(ctx context.Context) {
+	for _, l := range g.hopeful {
+		g.ask(ctx, l)
+	}
+}
+
 // ask asks a witness. Proofs may be asked for after Cosign returned, by late
 // ones.
 func (g *gathering) ask(ctx context.Context, l *lane) {
@@ -179,21 +292,25 @@ func (g *gathering) wait(ctx context.Context) ([]byte, error) {
 	timer, again := time.NewTimer(g.w.cfg.Wait), time.NewTicker(retryEvery)
 	defer timer.Stop()
 	defer again.Stop()
-	var idle []*lane
+	idle := slices.Collect(maps.Keys(g.failed))
 	for !g.w.cfg.Policy.MetBy(g.by) {
 		if !g.mayBeMet() {
 			return g.giveUp(ErrQuorum)
 		}
 		select {
 		case a := <-g.r.answer:
+			g.asked--
 			if g.take(a); a.err != nil {
 				idle = append(idle, a.lane)
 			}
 		case <-again.C:
-			for _, l := range idle {
+			idle = slices.DeleteFunc(idle, func(l *lane) bool {
+				if l.resting() != nil {
+					return false
+				}
 				g.ask(ctx, l)
-			}
-			idle = nil
+				return true
+			})
 		case <-timer.C:
 			return g.giveUp(fmt.Errorf("%w: after %s no answer yet from %d of %d", ErrQuorum, g.w.cfg.Wait, len(g.hopeful), len(g.w.lanes)))
 		case <-ctx.Done():
@@ -205,7 +322,6 @@ func (g *gathering) wait(ctx context.Context) ([]byte, error) {
 }
 
 func (g *gathering) take(a answer) {
-	g.asked--
 	g.hopeful = slices.DeleteFunc(g.hopeful, func(l *lane) bool { return l == a.lane })
 	if a.err != nil {
 		g.failed[a.lane] = a.err
@@ -234,13 +350,18 @@ func (g *gathering) giveUp(why error) ([]byte, error) {
 	if g.w.cfg.FailOpen {
 		return g.note, nil
 	}
+	return nil, g.missing(why)
+}
+
+// missing says what each witness failed with.
+func (g *gathering) missing(why error) error {
 	all := []error{why}
 	for _, l := range g.w.lanes {
 		if err := g.failed[l]; err != nil {
 			all = append(all, fmt.Errorf("witness %s: %w", l.witness.Name, err))
 		}
 	}
-	return nil, errors.Join(all...)
+	return errors.Join(all...)
 }
 
 // handOn gives the answers that are still to come to whoever merges them.

@@ -96,13 +96,18 @@ type fake struct {
 	done   chan struct{} // closed at the end of the test
 }
 
-func newFake(t *testing.T, log *tree, n byte) *fake {
+func fakeKey(t *testing.T, n byte) *checkpoint.Cosigner {
 	t.Helper()
 	key, err := checkpoint.NewCosigner(fmt.Sprintf("w%d.example", n), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{100 + n}, 32)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{t: t, key: key, log: log, done: make(chan struct{})}
+	return key
+}
+
+func newFake(t *testing.T, log *tree, n byte) *fake {
+	t.Helper()
+	f := &fake{t: t, key: fakeKey(t, n), log: log, done: make(chan struct{})}
 	server := httptest.NewServer(f)
 	t.Cleanup(func() {
 		close(f.done)
@@ -333,7 +338,12 @@ func TestRefusals(t *testing.T) {
 			w.Header().Set("Location", "http://127.0.0.1:1/")
 			w.WriteHeader(302)
 			return true
-		}, "answered 302"},
+		}, `answered 302, a redirect to "http://127.0.0.1:1/", which is not followed`},
+		"redirect with a password": {func(w http.ResponseWriter) bool {
+			w.Header().Set("Location", "http://u:s3cr3t@127.0.0.1:1/?s3cr3t")
+			w.WriteHeader(307)
+			return true
+		}, `a redirect to "http://xxxxx@127.0.0.1:1/?xxxxx"`},
 		"wrong size": {func(w http.ResponseWriter) bool {
 			w.Header().Set("Content-Type", sizeType)
 			w.WriteHeader(409)
@@ -360,6 +370,22 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// What a witness's URL has that is secret is in no error.
+func TestNoPasswordInErrors(t *testing.T) {
+	log := newTree(t, 5)
+	f := newFake(t, log, 1)
+	for _, url := range []string{"http://s3cr3t@127.0.0.1:1", "http://u:s3cr3t@127.0.0.1:1", "ftp://u:s3cr3t@h", "http://u:s3/cr3t@h"} {
+		f.url = url
+		w, err := New(Config{Policy: policy(t, 1, f), Log: []checkpoint.Verifier{log.key.Verifier()}})
+		if err == nil {
+			_, err = w.Cosign(t.Context(), log.note(t, 5), log.prove(5))
+		}
+		if err == nil || strings.Contains(err.Error(), "cr3t") || !strings.Contains(err.Error(), "xxxxx@") {
+			t.Errorf("%s: %v", url, err)
+		}
 	}
 }
 
@@ -423,24 +449,28 @@ func TestTooLate(t *testing.T) {
 	close(f.hold)
 }
 
-func TestAheadAndRemembered(t *testing.T) {
+func TestAheadAndRecall(t *testing.T) {
 	log := newTree(t, 9)
 	f, silent := newFake(t, log, 1), newFake(t, log, 2)
 	f.size, f.shows = 9, log.note(t, 9)
 	told := make(chan []byte, 1)
-	w := newWitnesses(t, log, Config{Policy: policy(t, 2, f, silent), Ahead: func(note []byte) { told <- note }})
+	w := newWitnesses(t, log, Config{Policy: policy(t, 2, f, silent), Ahead: func(c Claim) { told <- c.Note }})
 	if _, err := w.Cosign(t.Context(), log.note(t, 5), log.prove(5)); !errors.Is(err, ErrQuorum) || !strings.Contains(err.Error(), "another replica") {
 		t.Error(err)
 	}
 	if note := <-told; !bytes.Equal(note, f.shows) {
 		t.Errorf("told %q", note)
 	}
-	notes := w.Remembered(t.Context(), origin)
-	for end := time.Now().Add(time.Minute); len(notes) == 0 && time.Now().Before(end); { // it does not wait for long
-		notes = w.Remembered(t.Context(), origin)
+	// A command asks both ways.
+	recalled, err := newWitnesses(t, log, Config{Policy: w.cfg.Policy}).Recall(t.Context(), log.note(t, 5), log.prove(5))
+	if err != nil || len(recalled) != 2 {
+		t.Fatal(err)
 	}
-	if len(notes) != 1 || !bytes.Equal(notes[0], f.shows) {
-		t.Errorf("remembered %q", notes)
+	if m := recalled[0]; m.Claim == nil || m.Claim.Size != 9 || m.Asked != nil || !bytes.Equal(m.Shown, f.shows) {
+		t.Errorf("%+v", m)
+	}
+	if m := recalled[1]; m.Claim != nil || m.NotShown == nil || cosigned(t, log, m.Asked, silent) != 1 {
+		t.Errorf("%+v", m)
 	}
 }
 
@@ -460,7 +490,7 @@ func TestAnotherTree(t *testing.T) {
 			f.shows = log.note(t, 5)
 			f.answer = func(w http.ResponseWriter) bool { answer(w); return true }
 			told := make(chan []byte, 1)
-			w := newWitnesses(t, log, Config{Policy: policy(t, 1, f), Ahead: func(note []byte) { told <- note }})
+			w := newWitnesses(t, log, Config{Policy: policy(t, 1, f), Ahead: func(c Claim) { told <- c.Note }})
 			_, err := w.Cosign(t.Context(), log.note(t, 5), log.prove(5))
 			if !errors.Is(err, ErrQuorum) || !strings.Contains(err.Error(), name) {
 				t.Error(err)

@@ -286,6 +286,10 @@ type holdingWitness struct{ free chan struct{} }
 
 func (holdingWitness) Enough([]byte) bool { return true }
 
+func (holdingWitness) Confirm(context.Context, []byte, translog.ProveConsistency, func(context.Context) (int64, error)) error {
+	return nil
+}
+
 func (h holdingWitness) Cosign(ctx context.Context, note []byte, _ translog.ProveConsistency) ([]byte, error) {
 	n, err := checkpoint.ParseNote(note)
 	if err != nil {

@@ -396,7 +396,7 @@ func FuzzREST(f *testing.F) {
 	log := &fakeLog{}
 	h, err := server.Handler(f.Context(), server.Config{
 		Native: native.New(native.Config{Log: log, Kinds: []entry.Kind{entry.KindHashedRekord, entry.KindDSSE, entry.KindRaw}}),
-		Tiles:  tiles.New(log, 1<<20), Size: func() int64 { return 0 },
+		Tiles:  tiles.New(log, 1<<20, nil), Size: func() int64 { return 0 },
 	})
 	if err != nil {
 		f.Fatal(err)

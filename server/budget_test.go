@@ -16,6 +16,7 @@ import (
 
 	"indelible/internal/transport"
 	"indelible/server"
+	"indelible/server/admission"
 	"indelible/server/native"
 	"indelible/server/rekorv1"
 	"indelible/server/rekorv2"
@@ -27,18 +28,24 @@ const rekorV1Entries = "/api/v1/log/entries"
 // everyAPI is what a server answers on its HTTP port over a log.
 func everyAPI(tb testing.TB, log *fakeLog, budget *transport.Budget) http.Handler {
 	tb.Helper()
+	return everyAPISharing(tb, log, budget, nil)
+}
+
+// everyAPISharing is everyAPI with clients that share processors.
+func everyAPISharing(tb testing.TB, log *fakeLog, budget *transport.Budget, turns *admission.Admission) http.Handler {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	v1, err := rekorv1.New(rekorv1.Config{Log: log, Key: rekorv1.LocalKey(key), Host: origin, TreeID: 7, Kinds: allKinds})
+	v1, err := rekorv1.New(rekorv1.Config{Log: log, Key: rekorv1.LocalKey(key), Host: origin, TreeID: 7, Kinds: allKinds, Admission: turns})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	h, err := server.Handler(tb.Context(), server.Config{
-		Native: native.New(native.Config{Log: log, Kinds: allKinds}), Tiles: tiles.New(log, 1<<20),
-		RekorV2: rekorv2.New(rekorv2.Config{Log: log, KeyID: keyID, Kinds: allKinds}).Handler(), RekorV1: v1,
-		Size: func() int64 { return 0 }, Budget: budget,
+		Native: native.New(native.Config{Log: log, Kinds: allKinds, Admission: turns}), Tiles: tiles.New(log, 1<<20, nil),
+		RekorV2: rekorv2.New(rekorv2.Config{Log: log, KeyID: keyID, Kinds: allKinds, Admission: turns}).Handler(), RekorV1: v1,
+		Size: func() int64 { return 0 }, Budget: budget, Admission: turns,
 	})
 	if err != nil {
 		tb.Fatal(err)

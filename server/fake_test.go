@@ -98,7 +98,7 @@ func handlerOver(tb testing.TB, log interface {
 	tb.Helper()
 	h, err := server.Handler(tb.Context(), server.Config{
 		Native: native.New(native.Config{Log: log, Kinds: []entry.Kind{entry.KindHashedRekord, entry.KindDSSE}}),
-		Tiles:  tiles.New(log, 1<<20), Origin: "log.example.com", Keys: []string{"log.example.com+00000000+AQ=="},
+		Tiles:  tiles.New(log, 1<<20, nil), Origin: "log.example.com", Keys: []string{"log.example.com+00000000+AQ=="},
 		Size: func() int64 { return published.Size },
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"indelible/internal/transport"
+	translog "indelible/log"
 	"indelible/server"
 )
 
@@ -106,6 +108,19 @@ func TestHealth(t *testing.T) {
 	}{
 		{"GET", nil, 200, `{"status":"SERVING"}` + "\n"},
 		{"GET", errors.New("the database root:secret@db is away"), 503, `{"status":"NOT_SERVING"}` + "\n"},
+		{
+			"GET", fmt.Errorf("%w: the database root:secret@db is away: %w", translog.ErrUnavailable, translog.ErrNotAppending), 503,
+			`{"status":"NOT_SERVING","message":"the log is not available, since the log cannot append to its database at present"}` + "\n",
+		},
+		{
+			"GET", &translog.ClockError{Now: time.Unix(0, 0).UTC(), Last: time.Unix(7200, 0).UTC(), Most: time.Minute}, 503,
+			`{"status":"NOT_SERVING","message":"the clock is wrong: it says 1970-01-01T00:00:00Z, which is 2h0m0s behind the time of the log's last entry, 1970-01-01T02:00:00Z (up to 1m0s is bridged); ` +
+				`set the clock right; if the last entry's time is wrong, since a clock was ahead then, wait until that time, or give a larger --max-clock-step"}` + "\n",
+		},
+		{
+			"GET", fmt.Errorf("%w: rollback", translog.ErrPoisoned), 503,
+			`{"status":"NOT_SERVING","message":"the log is poisoned: it signs nothing, and takes nothing, until its operator acts"}` + "\n",
+		},
 		{"GET", nil, 200, `{"status":"SERVING"}` + "\n"},
 		{"POST", nil, 405, `{"code":12,"message":"/healthz takes GET and HEAD, and not \"POST\"","details":[]}` + "\n"},
 	} {
@@ -118,6 +133,72 @@ func TestHealth(t *testing.T) {
 		}
 	}
 }
+
+// gathered are the values of metrics without a label, and how many there are of
+// the others.
+func gathered(t *testing.T, reg *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if len(m.GetLabel()) > 0 {
+				values[f.GetName()]++
+			} else {
+				values[f.GetName()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	return values
+}
+
+// A server that was just started has no metric that says something untrue: what
+// it does not know yet is left out, and what it found published is there without
+// another publication.
+func TestMetricsAtTheStart(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	var known bool
+	unready := translog.ErrUnavailable
+	at := time.UnixMilli(1_700_000_000_500)
+	server.State(reg, publishes(func() (translog.Published, error) {
+		if !known {
+			return translog.Published{}, translog.ErrUnavailable
+		}
+		return translog.Published{Size: 20, At: at}, nil
+	}), func() error { return unready })
+	events := server.Metrics(reg)
+	got := gathered(t, reg)
+	for _, name := range []string{"indelible_published_size", "indelible_published_timestamp_seconds", "indelible_poisoned"} {
+		if v, ok := got[name]; ok {
+			t.Errorf("%s is %v before anything is known", name, v)
+		}
+	}
+	if steps := len(translog.Steps()); got["indelible_ready"] != 0 || got["indelible_retries_total"] != float64(steps) {
+		t.Errorf("%v; %d steps", got, steps)
+	}
+	known, unready = true, nil
+	events.Followed(20)
+	got = gathered(t, reg)
+	for name, want := range map[string]float64{
+		"indelible_ready": 1, "indelible_published_size": 20, "indelible_published_timestamp_seconds": 1_700_000_000.5, "indelible_poisoned": 0,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v, %v; want %v", name, v, ok, want)
+		}
+	}
+	events.Poisoned("why")
+	events.Followed(20)
+	if got = gathered(t, reg); got["indelible_poisoned"] != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+type publishes func() (translog.Published, error)
+
+func (p publishes) Published() (translog.Published, error) { return p() }
 
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()

@@ -9,7 +9,7 @@
 //	/tile/…
 //	/log.vkey        the log's verifier keys, one a line
 //	/openapi.json    the native API, described
-//	/healthz         {"status":"SERVING"}; 503 and NOT_SERVING while the log cannot do its work
+//	/healthz         {"status":"SERVING"}; 503, NOT_SERVING and why, while the log cannot take entries
 //	/                a page that says what this is
 //
 // # REST
@@ -22,6 +22,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,7 +31,9 @@ import (
 	"google.golang.org/grpc/codes"
 
 	pb "indelible/api/proto/indelible/v1"
+	"indelible/internal/answers"
 	"indelible/internal/transport"
+	"indelible/server/admission"
 	"indelible/server/failure"
 	"indelible/server/rest"
 )
@@ -50,9 +53,12 @@ type Config struct {
 	Origin  string
 	Keys    []string // vkeys
 	Size    func() int64
-	Ready   func() error      // why the log cannot do its work; clients are told that it cannot, and not why; nil: it always can
+	Ready   func() error      // why the log cannot take entries; clients are told it in the words of failure.Reason; nil: it always can
 	MaxBody int64             // bytes; DefaultMaxBody
 	Budget  *transport.Budget // of the bodies of all requests; nil: one of its default size
+	// Admission says which client a request is of; nil: its address.
+	Admission *admission.Admission
+	Answers   *answers.Gate // of what answers to reads cost: the one that the APIs have; nil: they hold what they like
 }
 
 // Handler makes the handler of the HTTP port.
@@ -62,6 +68,9 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	if cfg.Budget == nil {
 		cfg.Budget = transport.NewBudget(0)
+	}
+	if cfg.Admission == nil {
+		cfg.Admission = admission.New(admission.Config{})
 	}
 	native, err := restHandler(ctx, cfg.Native)
 	if err != nil {
@@ -75,13 +84,13 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if v2 == nil {
 		v2 = http.HandlerFunc(v2Off)
 	}
-	return cfg.Budget.Bodies(&handler{
+	h := &handler{
 		mounts: []mount{
-			{"/v1/", rest.LimitBody(native, cfg.MaxBody)},
+			{"/v1/", cfg.Admission.HTTP(rest.LimitBody(native, cfg.MaxBody))},
 			{"/checkpoint", cfg.Tiles},
 			{"/tile/", cfg.Tiles},
-			{"/api/v2/", v2},
-			{"/api/v1/", v1},
+			{"/api/v2/", cfg.Admission.HTTP(v2)},
+			{"/api/v1/", cfg.Admission.HTTP(v1)},
 			{"/ping", v1},
 			{"/trust/", cfg.Trust},
 		},
@@ -91,7 +100,11 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 			"/healthz":      health(cfg.Ready),
 			"/":             landing(cfg),
 		},
-	}), nil
+	}
+	if cfg.Answers == nil {
+		return cfg.Budget.Bodies(h), nil
+	}
+	return cfg.Budget.Bodies(cfg.Answers.HTTP(h)), nil
 }
 
 // mount is a handler, and the path that it serves, or what is below where the
@@ -119,14 +132,26 @@ func v2Off(w http.ResponseWriter, _ *http.Request) {
 	failure.Write(w, http.StatusNotFound, codes.NotFound, "Rekor v2's API is turned off on this server; its operator turns it on with --rekor-v2")
 }
 
-// health is gRPC's health protocol over HTTP, as Rekor v2's servers have it.
+// health is gRPC's health protocol over HTTP, as Rekor v2's servers have it, with
+// the reason for a bad answer.
 func health(ready func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		if ready != nil && ready() != nil {
-			sendJSON(w, http.StatusServiceUnavailable, `{"status":"NOT_SERVING"}`)
+		if ready == nil {
+			ready = func() error { return nil }
+		}
+		err := ready()
+		if err == nil {
+			sendJSON(w, http.StatusOK, `{"status":"SERVING"}`)
 			return
 		}
-		sendJSON(w, http.StatusOK, `{"status":"SERVING"}`)
+		body, err := json.Marshal(struct {
+			Status  string `json:"status"`
+			Message string `json:"message,omitempty"`
+		}{"NOT_SERVING", failure.Reason(err)})
+		if err != nil { // never, of two texts
+			body = []byte(`{"status":"NOT_SERVING"}`)
+		}
+		sendJSON(w, http.StatusServiceUnavailable, string(body))
 	}
 }
 

@@ -22,12 +22,23 @@ func newCodec() *codec {
 
 // Marshal encodes one message.
 func (c *codec) Marshal(v any) ([]byte, error) {
-	if added, ok := v.(*pb.AddEntryResponse); ok {
-		if data, ok := marshalAdded(added); ok {
-			return data, nil
-		}
+	if data, ok := marshal(v); ok {
+		return data, nil
 	}
 	return c.JSONPb.Marshal(v)
+}
+
+// marshal writes the answers that are made most, and the largest.
+func marshal(v any) ([]byte, bool) {
+	switch r := v.(type) {
+	case *pb.AddEntryResponse:
+		return marshalAdded(r)
+	case *pb.ListEntriesResponse:
+		return marshalListed(r)
+	case *pb.SearchEntriesResponse:
+		return marshalFound(r)
+	}
+	return nil, false
 }
 
 // NewDecoder reads a body that is one JSON value; grpc-gateway's own would

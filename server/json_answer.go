@@ -20,12 +20,9 @@ func marshalAdded(r *pb.AddEntryResponse) ([]byte, bool) {
 		return nil, false
 	}
 	a := rest.NewAnswer(answerSize + base64.StdEncoding.EncodedLen(len(e.GetCanonical())) + len(c.GetNote()) + 48*len(p.GetHashes()))
-	a.Raw(`{"entry":{"index":`).Number(e.GetIndex())
-	a.Raw(`,"leafHash":`).Bytes(e.GetLeafHash())
-	a.Raw(`,"canonical":`).Bytes(e.GetCanonical())
-	a.Raw(`,"integratedAt":`).Number(e.GetIntegratedAt())
-	a.Raw(`,"kind":`).Text(e.GetKind())
-	a.Raw(`},"proof":{"index":`).Number(p.GetIndex())
+	a.Raw(`{"entry":`)
+	writeEntry(a, e)
+	a.Raw(`,"proof":{"index":`).Number(p.GetIndex())
 	a.Raw(`,"treeSize":`).Number(p.GetTreeSize())
 	a.Raw(`,"hashes":`).List(p.GetHashes())
 	a.Raw(`,"rootHash":`).Bytes(p.GetRootHash())

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	pb "indelible/api/proto/indelible/v1"
 )
@@ -36,6 +37,47 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatalf("%v:\n%s\n%s", err, got, want)
 		}
 	})
+}
+
+// FuzzPages compares pages of lists and searches with protojson's.
+func FuzzPages(f *testing.F) {
+	f.Add(0, int64(0), []byte{}, "", "")
+	f.Add(3, int64(7), []byte(`{"kind":"x"}`), "dsse", "after-7")
+	f.Add(1, int64(-1), make([]byte, 99), "\"", "\xff")
+	f.Fuzz(func(t *testing.T, n int, number int64, data []byte, kind, token string) {
+		var entries []*pb.LoggedEntry
+		for i := range max(0, min(n, 5)) {
+			entries = append(entries, &pb.LoggedEntry{Index: number + int64(i), LeafHash: data, Canonical: data, IntegratedAt: number, Kind: kind})
+		}
+		for _, r := range []proto.Message{
+			&pb.ListEntriesResponse{Entries: entries, Next: number, TreeSize: number},
+			&pb.SearchEntriesResponse{Entries: entries, NextPageToken: token, CompleteTo: number, TreeSize: number},
+		} {
+			got, ok := marshal(r)
+			if !ok {
+				continue
+			}
+			want, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(r)
+			var compact bytes.Buffer
+			if err != nil || json.Compact(&compact, want) != nil || !bytes.Equal(got, compact.Bytes()) {
+				t.Fatalf("%v:\n%s\n%s", err, got, want)
+			}
+		}
+	})
+}
+
+// TestPagesAreMadeOnce: the buffer of a page has its size from the beginning.
+func TestPagesAreMadeOnce(t *testing.T) {
+	page := &pb.ListEntriesResponse{}
+	for range 100 {
+		page.Entries = append(page.Entries, &pb.LoggedEntry{Canonical: make([]byte, 10_000), LeafHash: make([]byte, 32), Kind: "hashedrekord"})
+	}
+	if data, ok := marshal(page); !ok || cap(data)-len(data) > len(data)/10 {
+		t.Errorf("%d bytes in a buffer of %d", len(data), cap(data))
+	}
+	if n := testing.AllocsPerRun(10, func() { marshal(page) }); n > 3 {
+		t.Errorf("%v buffers were made", n)
+	}
 }
 
 // TestAnswersThatAreNotPlain are protojson's.

@@ -12,10 +12,15 @@ import (
 	translog "indelible/log"
 )
 
-// Metrics registers the log's metrics, and returns the events that keep them.
+// Metrics registers the log's metrics, and returns the events that keep them. A
+// value that is not known yet is left out: after a restart none of them is a 0
+// that was never true.
 func Metrics(reg *prometheus.Registry) translog.Events {
 	m := newMetrics()
-	reg.MustRegister(m.queued, m.queuedBytes, m.added, m.duplicates, m.batch, m.append, m.publish, m.size, m.retries, m.poisoned)
+	reg.MustRegister(m.queued, m.queuedBytes, m.added, m.duplicates, m.batch, m.append, m.publish, m.size, m.retries, m.poisoned, m.findings, m.refused, m.scrubAt, m.scrubRounds, m.scrubEnded, m.scrubTook)
+	for _, step := range translog.Steps() {
+		m.retries.WithLabelValues(step)
+	}
 	return translog.Events{
 		Queued: func(entries int, bytes int64) {
 			m.queued.Set(float64(entries))
@@ -28,25 +33,87 @@ func Metrics(reg *prometheus.Registry) translog.Events {
 			m.append.Observe(took.Seconds())
 		},
 		Published: func(size, _ int64, took time.Duration) {
-			m.size.Set(float64(size))
+			m.shown(size)
 			m.publish.Observe(took.Seconds())
 		},
-		Followed: func(size int64) { m.size.Set(float64(size)) },
+		Followed: m.shown,
 		Retrying: func(what string, _ error) { m.retries.WithLabelValues(what).Inc() },
-		Poisoned: func(string) { m.poisoned.Set(1) },
+		Refused:  func(int, error) { m.refused.Inc() },
+		Damaged:  func(parts int, _ error) { m.findings.Set(float64(parts)) },
+		Scrubbed: m.scrubbed,
+		Poisoned: func(string) { m.poisoned.WithLabelValues().Set(1) },
+	}
+}
+
+// shown notes the published size. What shows it has read the register, so that a
+// poisoned log would be known as one.
+func (m metrics) shown(size int64) {
+	m.size.WithLabelValues().Set(float64(size))
+	m.poisoned.WithLabelValues() // is there from now on
+}
+
+// State registers the metrics that are asked of the log at each look.
+func State(reg *prometheus.Registry, l interface {
+	Published() (translog.Published, error)
+}, ready func() error,
+) {
+	Gauge(reg, "indelible_ready", "1 while adds can be taken, as /readyz says.", func() (float64, bool) {
+		if ready() != nil {
+			return 0, true
+		}
+		return 1, true
+	})
+	Gauge(reg, "indelible_published_timestamp_seconds", "When the checkpoint that is shown was published, in POSIX seconds.", func() (float64, bool) {
+		pub, err := l.Published()
+		return float64(pub.At.UnixMilli()) / 1000, err == nil
+	})
+}
+
+// Gauge registers a metric that is asked for at each look, and is left out as long
+// as it is not known.
+func Gauge(reg *prometheus.Registry, name, help string, value func() (v float64, known bool)) {
+	reg.MustRegister(gauge{prometheus.NewDesc(name, help, nil, nil), value})
+}
+
+type gauge struct {
+	desc  *prometheus.Desc
+	value func() (float64, bool)
+}
+
+// Describe implements prometheus.Collector.
+func (g gauge) Describe(to chan<- *prometheus.Desc) { to <- g.desc }
+
+// Collect implements prometheus.Collector.
+func (g gauge) Collect(to chan<- prometheus.Metric) {
+	if v, known := g.value(); known {
+		to <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, v)
 	}
 }
 
 type metrics struct {
-	queued, queuedBytes, size, poisoned prometheus.Gauge
-	added, duplicates                   prometheus.Counter
-	batch, append, publish              prometheus.Histogram
-	retries                             *prometheus.CounterVec
+	queued, queuedBytes, findings               prometheus.Gauge
+	scrubAt, scrubRounds, scrubEnded, scrubTook prometheus.Gauge
+	size, poisoned                              *prometheus.GaugeVec // without a label: left out until it is known
+	added, duplicates, refused                  prometheus.Counter
+	batch, append, publish                      prometheus.Histogram
+	retries                                     *prometheus.CounterVec
+}
+
+func (m metrics) scrubbed(s translog.ScrubState) {
+	m.scrubAt.Set(float64(s.Position))
+	m.scrubRounds.Set(float64(s.Rounds))
+	if s.Rounds > 0 {
+		m.scrubEnded.Set(float64(s.Ended.Unix()))
+		m.scrubTook.Set(s.Took.Seconds())
+	}
 }
 
 func newMetrics() metrics {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "indelible_" + name, Help: help})
+	}
+	later := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "indelible_" + name, Help: help}, nil)
 	}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "indelible_" + name, Help: help})
@@ -57,10 +124,16 @@ func newMetrics() metrics {
 	return metrics{
 		queued:      gauge("queued_entries", "Entries accepted and not yet answered."),
 		queuedBytes: gauge("queued_bytes", "Bytes of entries accepted and not yet answered."),
-		size:        gauge("published_size", "Size of the published tree."),
-		poisoned:    gauge("poisoned", "1 when the log found a contradiction and signs no more."),
+		size:        later("published_size", "Size of the published tree."),
+		poisoned:    later("poisoned", "1 when the log found a contradiction and signs no more."),
+		findings:    gauge("scrub_findings", "Entries and hash tiles that the database does not return as they were logged, found by reads or by the scrub."),
+		scrubAt:     gauge("scrub_position", "Index of the entry that the scrub looks at next."),
+		scrubRounds: gauge("scrub_rounds", "Whole rounds of the scrub through the log since the start of this server."),
+		scrubEnded:  gauge("scrub_last_round_timestamp_seconds", "Unix time at which the last whole round of the scrub ended; 0 before that."),
+		scrubTook:   gauge("scrub_last_round_seconds", "Time that the last whole round of the scrub took."),
 		added:       counter("entries_added_total", "Entries appended by this replica."),
 		duplicates:  counter("entries_duplicate_total", "Entries added that were in the log already."),
+		refused:     counter("entries_refused_total", "Entries that the database does not take."),
 		batch:       histogram("append_entries", "Entries of one append.", 1),
 		append:      histogram("append_seconds", "Time of one append, from lock to commit.", 0.0005),
 		publish:     histogram("publish_seconds", "Time from a durable tree head to its publication.", 0.0005),

@@ -117,7 +117,7 @@ func (w *world) serve(t *testing.T, log anyLog, keys []string) {
 		defer mu.Unlock()
 		w.fault = append(w.fault, err)
 	}
-	static := tiles.New(log, 1<<20)
+	static := tiles.New(log, 1<<20, nil)
 	service := native.New(native.Config{Log: log, Kinds: allKinds, Timeout: 3 * time.Minute, Fault: fault})
 	v2 := rekorv2.New(rekorv2.Config{Log: log, KeyID: keyID, Kinds: allKinds, Timeout: time.Minute, Tiles: static, MaxBody: 2 << 20, Fault: fault})
 	var err error

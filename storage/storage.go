@@ -37,10 +37,14 @@
 //
 // # Errors
 //
-// ErrNotFound, ErrExists, ErrConflict and ErrCorrupt are matched with
+// ErrNotFound, ErrExists, ErrConflict, ErrCorrupt and ErrRefused are matched with
 // errors.Is. Every other error is the database's, may be temporary, and leaves
 // the transaction it came from unusable. No error text holds a DSN or a
 // password.
+//
+// ErrRefused is the one error of the database that waiting does not cure: the
+// same rows are refused again. The caller gives it other rows, or fewer at a
+// time, and never the same again.
 package storage
 
 import (
@@ -60,6 +64,11 @@ var (
 	// ErrCorrupt: rows contradict the contract (a gap in the indexes, a hash
 	// that is not 32 bytes, a tile that is not full). Never retried.
 	ErrCorrupt = errors.New("corrupt data")
+	// ErrRefused: the database does not take these rows, however often it gets
+	// them: they are larger than a statement or a transaction may be, or a value
+	// does not fit its column. Nothing of the transaction was written. The text
+	// holds what the database said about the rows, and no host and no user.
+	ErrRefused = errors.New("the database refuses these rows")
 )
 
 // Hash is an RFC 6962 SHA-256 hash.
@@ -183,7 +192,8 @@ type Store interface {
 	// later head, by Head or DurableHead, sees the new register in it.
 	ReplaceRegister(ctx context.Context, logID int64, was, id string, at Head) error
 
-	// BeginAppend opens a transaction and locks the log's tree-head row.
+	// BeginAppend opens a transaction and locks the log's tree-head row. ErrConflict
+	// if another append came first and ended this one.
 	BeginAppend(ctx context.Context, logID int64) (Appender, error)
 
 	// Head returns the committed tree head, which may be stale.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"indelible/internal/redact"
 )
 
 // BaseURL checks a log's URL, and takes the slash from its end, which some
@@ -12,11 +14,11 @@ func BaseURL(s string) (string, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("the log's URL %q is none; it must be as https://log.example.com", s)
+		return "", fmt.Errorf("the log's URL %q is none; it must be as https://log.example.com", redact.URL(s))
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return "", fmt.Errorf("the log's URL %q must begin with http:// or https:// and a host", s)
+		return "", fmt.Errorf("the log's URL %q must begin with http:// or https:// and a host", redact.URL(s))
 	case u.User != nil || strings.ContainsAny(s, "?#"):
-		return "", fmt.Errorf("the log's URL %q must be a scheme, a host, and perhaps a port and a path; no user, query or fragment", u.Redacted())
+		return "", fmt.Errorf("the log's URL %q must be a scheme, a host, and perhaps a port and a path; no user, query or fragment", redact.URL(s))
 	}
 	if i := strings.IndexFunc(s, unsafe); i >= 0 {
 		return "", fmt.Errorf("the log's URL %q has a character that a URL there has not: %q", s, s[i])

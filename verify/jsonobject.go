@@ -77,7 +77,8 @@ func (o object) fill(data []byte) error {
 }
 
 func notJSON(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	// Go 1.27 reports a truncated value as a SyntaxError with this text.
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || err.Error() == "unexpected end of JSON input" {
 		return errors.New("ends too soon")
 	}
 	return fmt.Errorf("is not JSON: %w", err)

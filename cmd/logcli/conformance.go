@@ -66,6 +66,7 @@ func (p *program) conformanceWitness(ctx context.Context, a []string, o conforma
 	if err != nil {
 		return usage(err)
 	}
+	cfg.HTTP = p.web()
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	report, err := conformance.Witness(ctx, cfg, p.printRule)

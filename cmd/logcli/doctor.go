@@ -45,7 +45,7 @@ func (p *program) doctor(ctx context.Context, o doctorOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	report, err := doctor.Run(ctx, doctor.Config{URL: p.url, PublicURL: o.publicURL, ReadOnly: o.readOnly, Trusted: trusted}, p.printCheck)
+	report, err := doctor.Run(ctx, doctor.Config{HTTP: p.web(), URL: p.url, PublicURL: o.publicURL, ReadOnly: o.readOnly, Trusted: trusted}, p.printCheck)
 	if len(report.Checks) == 0 && err != nil {
 		return usage(err)
 	}

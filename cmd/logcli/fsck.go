@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/fsck"
+	"indelible/internal/progress"
 )
 
 func (p *program) fsckCommand() *cobra.Command {
@@ -20,7 +20,7 @@ func (p *program) fsckCommand() *cobra.Command {
 		Use: "fsck", Short: "Audit the whole log: fetch everything, and recompute everything", Args: args(cobra.NoArgs),
 		Long: "Audit the whole log: fetch every entry and every tile, recompute every hash from\n" +
 			"the entries' bytes, and compare the root with the signed checkpoint. --timeout\n" +
-			"does not apply.",
+			"does not apply, and --stall-timeout does.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.reader(cmd.Context())
 			if err != nil {
@@ -63,7 +63,5 @@ func (p *program) progress(size int64) fsck.Progress {
 	if !ok || !term.IsTerminal(int(f.Fd())) || p.output != "text" || size == 0 {
 		return nil
 	}
-	bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(f), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("entries"), progressbar.OptionSetDescription("auditing"), progressbar.OptionClearOnFinish())
-	return func(done, _ int64) { bar.Set64(done) }
+	return progress.New(f, "auditing").Set
 }

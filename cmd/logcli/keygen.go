@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
+	"indelible/internal/filename"
 	"indelible/keys"
 )
 
@@ -39,6 +40,9 @@ func (p *program) keygenCommand() *cobra.Command {
 }
 
 func (p *program) keygen(ctx context.Context, file string, o keygenOptions) error {
+	if err := filename.Check(file); err != nil {
+		return usage(err)
+	}
 	if o.algorithm == "" {
 		o.algorithm = "ecdsa"
 		if o.origin != "" {

@@ -22,6 +22,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/client"
+	"indelible/internal/filename"
+	"indelible/internal/notices"
+	"indelible/internal/redact"
 	"indelible/verify"
 )
 
@@ -50,7 +53,8 @@ type program struct {
 	stdout, stderr io.Writer
 
 	url, output, logKey, policy, signer string
-	timeout                             time.Duration
+	timeout, stall                      time.Duration
+	redirects                           bool
 
 	reasons reasons // to ask again, that were told
 
@@ -135,7 +139,7 @@ func (p *program) command() *cobra.Command {
 			"  logcli add FILE       sign FILE, log it, and write FILE.tlog-proof\n" +
 			"  logcli verify FILE    check FILE and FILE.tlog-proof, without any network",
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return p.checkFlags() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return p.checkFlags(cmd) },
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
@@ -145,17 +149,23 @@ func (p *program) command() *cobra.Command {
 		def = env
 	}
 	f.StringVar(&p.url, "url", def, "the log's `URL` (INDELIBLE_URL)")
+	f.Lookup("url").DefValue = redact.URL(def) // help shows it
 	f.StringVarP(&p.output, "output", "o", "text", "`text|json`")
 	f.StringVar(&p.logKey, "log-key", "", "the log that is trusted: its vkey, or a file with them: `VKEY|FILE` (default: as remembered from the first add)")
 	f.StringVar(&p.policy, "policy", "", "the logs that are trusted and the witnesses asked for: a tlog-policy `FILE`")
 	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:HEX` (default: your own key)")
 	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "how long a command that asks a log may take")
+	f.DurationVar(&p.stall, "stall-timeout", 30*time.Second, "how long the log may send nothing while it is asked")
+	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, and send them what is added")
 	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
-		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand())
+		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
 	return root
 }
 
-func (p *program) checkFlags() error {
+func (p *program) checkFlags(cmd *cobra.Command) error {
+	if err := filename.CheckFlags(cmd.Flags()); err != nil {
+		return usage(err)
+	}
 	switch {
 	case p.output != "text" && p.output != "json":
 		return usagef("--output %q: it is text or json", p.output)
@@ -163,8 +173,16 @@ func (p *program) checkFlags() error {
 		return usagef("give one of --log-key and --policy")
 	case p.timeout <= 0:
 		return usagef("--timeout %s: it is over 0, as in 30s or 2m", p.timeout)
+	case p.stall <= 0:
+		return usagef("--stall-timeout %s: it is over 0, as in 30s or 2m", p.stall)
 	}
 	return nil
+}
+
+func (p *program) licensesCommand() *cobra.Command {
+	return &cobra.Command{Use: "licenses", Short: "Print the licenses of the software in this program", Args: args(cobra.NoArgs), RunE: func(*cobra.Command, []string) error {
+		return p.print(map[string]string{"licenses": notices.Text}, "%s", notices.Text)
+	}}
 }
 
 func (p *program) versionCommand() *cobra.Command {
@@ -251,7 +269,10 @@ func (p *program) report(err error) int {
 		return c
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		err = fmt.Errorf("%w\nIs a log running at %s? Another is given by --url, or INDELIBLE_URL", err, p.url)
+		err = fmt.Errorf("%w\nIs a log running at %s? Another is given by --url, or INDELIBLE_URL", err, redact.URL(p.url))
+	}
+	if s := (*client.StatusError)(nil); errors.As(err, &s) && s.LeadsTo != "" {
+		err = fmt.Errorf("%w\nGive that with --url %s, or follow redirects with --follow-redirects", err, s.LeadsTo)
 	}
 	if p.output != "json" || json.NewEncoder(p.stdout).Encode(map[string]any{"error": err.Error(), "exit": c}) != nil {
 		fmt.Fprintln(p.stderr, "logcli:", harmless(err.Error()))

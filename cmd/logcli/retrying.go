@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
 	"indelible/client"
+	"indelible/internal/redact"
+	"indelible/internal/web"
 )
 
 // tries is how often a log is asked the same, and maxReasons how many reasons to
@@ -20,7 +23,7 @@ const (
 // client makes one that says to a person why it asks again, and until when at the
 // latest.
 func (p *program) client(ctx context.Context, cfg client.Config) (*client.Client, error) {
-	cfg.Tries = tries
+	cfg.Tries, cfg.Stall, cfg.FollowRedirects = tries, p.stall, p.redirects
 	limit := ""
 	if end, ok := ctx.Deadline(); ok {
 		limit = " or until " + end.Format("15:04:05") + " (--timeout)"
@@ -28,10 +31,15 @@ func (p *program) client(ctx context.Context, cfg client.Config) (*client.Client
 	cfg.Retrying = func(err error, wait time.Duration) {
 		if p.reasons.isNew(reason(err)) {
 			p.say("logcli: no answer yet from %s: %s. Asking again, the next time in %s, up to %d times in all%s.",
-				p.url, reason(err), wait.Round(100*time.Millisecond), tries, limit)
+				redact.URL(p.url), reason(err), wait.Round(100*time.Millisecond), tries, limit)
 		}
 	}
 	return client.New(cfg)
+}
+
+// web makes requests that are no client's: once each, with the same limit.
+func (p *program) web() *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: web.Stalling(http.DefaultTransport, p.stall)}
 }
 
 // reason is why there was no answer, without the port that this machine chose

@@ -42,6 +42,36 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
+// No flag takes the URI of something that is elsewhere for a file's name, and none
+// makes a file of that name.
+func TestSchemesThatAreRefused(t *testing.T) {
+	w := newWorld(t)
+	t.Chdir(w.dir)
+	f := w.file("f", "artifact")
+	for _, args := range [][]string{
+		{"add", "--key", "pkcs11:token=x", f},
+		{"add", "--out", "vault:x", f},
+		{"add", "--log-key", "hashivault:x", f},
+		{"verify", "--signer", "file:///key", f},
+		{"verify", "--tsa", "https://tsa.example.com", f},
+		{"keygen", "pkcs11:token=x"},
+		{"conformance", "witness", "--new-log", "pkcs11:token=x", w.url},
+	} {
+		_, errs := w.run(exitUsage, args...)
+		says(t, errs, "a scheme that is not known here")
+	}
+	if made, err := filepath.Glob("*:*"); err != nil || len(made) > 0 {
+		t.Errorf("%v was made, %v", made, err)
+	}
+	w.run(exitDone, "add", "--out", "./vault:x", f) // which is a file's name
+}
+
+// The licenses of what is linked come with the program.
+func TestLicenses(t *testing.T) {
+	out, _ := newWorld(t).run(exitDone, "licenses")
+	says(t, out, "The Go standard library", "github.com/spf13/cobra", "google.golang.org/grpc", "Apache License")
+}
+
 // Where the proof cannot be written, nothing is logged.
 func TestProofNotWritable(t *testing.T) {
 	w := newWorld(t)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,8 +69,7 @@ func (p *program) accept(ctx context.Context, v config.Values, a acceptance) err
 		return err
 	}
 	defer o.close()
-	path := pathsOf(v).register
-	if err := o.registerIsGone(ctx, path); err != nil {
+	if err := o.registerIsGone(ctx, o.place); err != nil {
 		return fmt.Errorf("not accepted: %w", err)
 	}
 	release, err := p.alone(ctx, o, "guard accept")
@@ -83,10 +83,10 @@ func (p *program) accept(ctx context.Context, v config.Values, a acceptance) err
 	if _, err := p.alone(ctx, o, "guard accept"); err != nil { // the audit may have taken long
 		return fmt.Errorf("not accepted: %w", err)
 	}
-	if err := o.replaceRegister(ctx, path, head, a); err != nil {
+	if err := o.replaceRegister(ctx, pathsOf(v), head, a); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "Made register %s of log %q at size %d.\n", path, o.record.Origin, head.Size)
+	fmt.Fprintf(p.stdout, "Made register %s of log %q at size %d.\n", o.place, o.record.Origin, head.Size)
 	return nil
 }
 
@@ -108,14 +108,14 @@ func (o *opened) registerIsGone(ctx context.Context, path string) error {
 // mayAccept compares the given head with the database, and the database with
 // whatever else is known.
 func (p *program) mayAccept(ctx context.Context, v config.Values, o *opened, head guard.Head, without absences) error {
-	s, err := stand(ctx, v, o)
+	s, err := stand(ctx, v, o, without)
 	if err != nil {
 		return err
 	}
 	if s.head.Size != head.Size || s.head.Root != head.Root {
 		return fmt.Errorf("the database's tree head has size %d and root %x, and given are size %d and root %x", s.head.Size, s.head.Root, head.Size, head.Root)
 	}
-	if err := errors.Join(s.agree(), s.asked(without)); err != nil { // which takes less time
+	if err := errors.Join(s.agree(), s.asked()); err != nil { // which takes less time
 		return err
 	}
 	_, err = p.audit(ctx, o, s)
@@ -125,7 +125,7 @@ func (p *program) mayAccept(ctx context.Context, v config.Values, o *opened, hea
 // replaceRegister gives the log another register, by an id of its own: the old
 // one is not to be taken for it, should it turn up again. When the process ends
 // in between, the log is without a register as before.
-func (o *opened) replaceRegister(ctx context.Context, path string, head guard.Head, a acceptance) error {
+func (o *opened) replaceRegister(ctx context.Context, p paths, head guard.Head, a acceptance) error {
 	id := guard.NewID()
 	fact, err := json.Marshal(struct {
 		Size      int64    `json:"size"`
@@ -146,8 +146,13 @@ func (o *opened) replaceRegister(ctx context.Context, path string, head guard.He
 	if err := o.store.ReplaceRegister(ctx, o.record.ID, o.record.Register, id, at); err != nil {
 		return fmt.Errorf("record the new register: %w", err)
 	}
+	if o.place = p.newRegisterAt(id); o.place != p.register {
+		if err := os.MkdirAll(p.state, 0o700); err != nil {
+			return err
+		}
+	}
 	word := guard.Word{By: a.by, Why: a.without.note(a.why), Time: head.Time}
-	r, err := registers.Accept(ctx, path, o.record.Origin, id, head, word)
+	r, err := registers.Accept(ctx, o.place, o.record.Origin, id, head, word)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -9,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
-	"indelible/storage/mysql"
+	"indelible/internal/mysqldb"
 )
 
 func (p *program) initCommand() *cobra.Command {
@@ -18,7 +19,7 @@ func (p *program) initCommand() *cobra.Command {
 		Use:   "init",
 		Short: "Create a log: its schema, key, register and record",
 		Long: "Create a log: the database's schema, the log key, the register, the log's record, and the key of the Rekor v1 API.\n\n" +
-			"What an interrupted init left is completed. A key or a register of another log, or of one whose\n" +
+			"An init that fails leaves nothing behind, and one that was interrupted is completed by the next. A key or a register of another log, or of one whose\n" +
 			"database is not there, is refused.",
 		Args: cobra.NoArgs,
 	}
@@ -28,16 +29,18 @@ func (p *program) initCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer parts.close()
 		v1Key := ""
 		if v.Bool("rekor-v1") {
-			if v1Key, err = parts.describeRekorV1Key(ctx, v, p.logger(v)); err != nil {
-				return err
-			}
+			v1Key, err = parts.describeRekorV1Key(ctx, v, p.logger(v))
 		}
-		if err := parts.mldsaKey(ctx, v); err != nil {
-			return err
+		if err == nil {
+			err = parts.mldsaKey(ctx, v)
 		}
+		if err != nil {
+			return errors.Join(err, parts.abandon())
+		}
+		parts.keep()
+		defer parts.close()
 		what := "Log %q is there already.\n\n"
 		if parts.created {
 			what = "Created log %q.\n\n"
@@ -54,13 +57,13 @@ func (p *program) initCommand() *cobra.Command {
 		if v.Bool("rekor-v1") {
 			fmt.Fprintf(p.stdout, "  v1 key    %s\n", v1Key)
 		}
-		fmt.Fprintf(p.stdout, "  register  %s\n", paths.register)
+		fmt.Fprintf(p.stdout, "  register  %s\n", parts.place)
 		if v.Text("storage") == "mysql" {
 			dsn, err := dsnOf(v)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(p.stdout, "  database  %s\n", mysql.Describe(dsn))
+			fmt.Fprintf(p.stdout, "  database  %s\n", mysqldb.Describe(dsn))
 		}
 		fmt.Fprintln(p.stdout, "\nKeep copies of the keys. Run it with the same settings: logserver")
 		return nil
@@ -107,7 +110,7 @@ func printConfig(w io.Writer, v config.Values) error {
 	for _, s := range v.All() {
 		text := s.Text
 		if s.Name == "mysql-dsn" && text != "" {
-			text = mysql.Describe(text) + " (password not shown)"
+			text = mysqldb.Describe(text) + " (password not shown)"
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.Name, text, s.From)
 	}

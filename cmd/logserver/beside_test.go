@@ -96,6 +96,10 @@ func TestBesideAPoisonedServer(t *testing.T) {
 	if code, body := s.ask(t, http.MethodGet, "/checkpoint", nil); code != http.StatusOK {
 		t.Errorf("%d: %s", code, body)
 	}
+	s.stop()
+	if banner := start(t, dir).banner; !strings.Contains(banner, "The log is POISONED") || strings.Contains(banner, "logcli add") {
+		t.Errorf("the banner of a poisoned log: %s", banner)
+	}
 }
 
 // grownStore is a database whose log grew beyond a tile while it was audited.

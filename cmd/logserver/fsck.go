@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
 	"indelible/fsck"
 	"indelible/internal/config"
+	"indelible/internal/progress"
 	"indelible/merkle"
 	"indelible/storage"
 )
@@ -22,8 +22,8 @@ func (p *program) fsckCommand() *cobra.Command {
 		Use:   "fsck",
 		Short: "Audit the database: entries, hashes, tiles, tree head, checkpoint, register",
 		Long: "Audit the database: entries, hashes, tiles, tree head, checkpoint. It is compared with what the register, and\n" +
-			"the witnesses of --witness-policy, all of whom are asked, know was signed. It only reads, and runs beside a\n" +
-			"server; what is appended meanwhile is not looked at.",
+			"the witnesses of --witness-policy know was signed. A warning at the end names each witness that could not be\n" +
+			"asked. It only reads, and runs beside a server; what is appended meanwhile is not looked at.",
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
@@ -40,20 +40,23 @@ func (p *program) fsckCommand() *cobra.Command {
 		if o.lost != nil {
 			return o.lost
 		}
-		s, err := stand(ctx, v, o)
+		s, err := stand(ctx, v, o, without)
 		if err != nil {
 			return err
 		}
 		size, err := p.audit(ctx, o, s)
-		return p.verdict(output, o.record.Origin, size, errors.Join(err, s.asked(without)))
+		return p.verdict(output, o.record.Origin, size, errors.Join(err, s.named()), s.unasked())
 	})
 	return cmd
 }
 
-func (p *program) verdict(output, origin string, size int64, err error) error {
+func (p *program) verdict(output, origin string, size int64, err error, warnings []error) error {
 	if output == "text" {
 		if err == nil {
 			fmt.Fprintf(p.stdout, "%s: %d entries; every leaf hash, tile and root follows from them, and the checkpoint and the register agree.\n", origin, size)
+		}
+		for _, w := range warnings {
+			fmt.Fprintf(p.stderr, "warning: %v\n", w)
 		}
 		return err
 	}
@@ -62,7 +65,12 @@ func (p *program) verdict(output, origin string, size int64, err error) error {
 		Size   int64  `json:"size"`
 		OK     bool   `json:"ok"`
 		Error  string `json:"error,omitempty"`
+		// Warnings are of witnesses that could not be asked.
+		Warnings []string `json:"warnings,omitempty"`
 	}{Origin: origin, Size: size, OK: err == nil}
+	for _, w := range warnings {
+		verdict.Warnings = append(verdict.Warnings, w.Error())
+	}
 	if err != nil {
 		verdict.Error = err.Error()
 	}
@@ -90,14 +98,7 @@ func (p *program) progress(size int64) fsck.Progress {
 	if !isTerminal(p.stderr) || size == 0 {
 		return nil
 	}
-	bar := p.bar(size, "entries")
-	return func(done, _ int64) { bar.Set64(done) }
-}
-
-// bar is for a terminal.
-func (p *program) bar(size int64, what string) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(),
-		progressbar.OptionSetDescription(what), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+	return progress.New(p.stderr, "entries").Set
 }
 
 // checkHead compares the head's compact range with what its size asks for.

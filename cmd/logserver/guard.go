@@ -7,21 +7,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/user"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"indelible/guard"
 	"indelible/internal/config"
+	translog "indelible/log"
 )
 
 func (p *program) guardCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "guard", Short: "See what is known where, and end the poisoned state"}
 	cmd.AddCommand(p.clearCommand(), p.acceptCommand(), &cobra.Command{
 		Use: "status", Short: "Print what the database, the register and the witnesses know",
-		Long: "Print what the database, the register and the witnesses of --witness-policy know. It only reads, and runs\nbeside a server.",
+		Long: "Print what the database, the register and the witnesses of --witness-policy know, whether this machine's clock\n" +
+			"fits, and whether the server at --admin is ready, and else why not, and\n" +
+			"how far its scrub is. It only reads, and runs beside a server.",
 		Args: cobra.NoArgs, RunE: p.with(p.guardStatus),
 	})
 	return cmd
@@ -69,13 +75,51 @@ func (p *program) guardStatus(ctx context.Context, v config.Values) error {
 		return err
 	}
 	defer o.close()
-	s, err := stand(ctx, v, o)
+	s, err := stand(ctx, v, o, nil)
 	if err != nil {
 		return err
 	}
-	s.print(p.stdout, o)
+	s.printHeads(p.stdout, o)
+	p.printServer(ctx, v)
+	printScrub(ctx, v, p.stdout)
+	s.printFaults(p.stdout, o)
+	if err := translog.CheckClock(time.Now(), s.head.IntegratedAt, v.Duration("max-clock-step")); err != nil {
+		fmt.Fprintf(p.stdout, "\nOn this machine, %v; a server here refuses every add\n", err)
+	}
 	return nil
 }
+
+// printServer prints what a server that runs here says of itself. One that runs
+// elsewhere is not asked.
+func (p *program) printServer(ctx context.Context, v config.Values) {
+	ctx, cancel := context.WithTimeout(ctx, askServer)
+	defer cancel()
+	url := "http://" + v.Text("admin") + "/readyz"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return // an invalid address was refused before
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		fmt.Fprintf(p.stdout, "server     none answers at %s: it does not run, or runs elsewhere\n", url)
+		return
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // what is there of it is shown
+	state := "ready"
+	if res.StatusCode != http.StatusOK {
+		state = "NOT READY"
+	}
+	fmt.Fprintf(p.stdout, "server     %s, says %s\n", state, url)
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && line != "ok" {
+			fmt.Fprintf(p.stdout, "           %s\n", line)
+		}
+	}
+}
+
+// askServer is how long the server may take to answer.
+const askServer = 5 * time.Second
 
 // clearPoison takes the poison back if everything checks.
 func (p *program) clearPoison(ctx context.Context, v config.Values, c clearance) error {
@@ -92,9 +136,9 @@ func (p *program) clearPoison(ctx context.Context, v config.Values, c clearance)
 		return fmt.Errorf("not cleared: %w", err)
 	}
 	defer release()
-	s, err := stand(ctx, v, o)
+	s, err := stand(ctx, v, o, c.without)
 	if err == nil {
-		err = errors.Join(s.agree(), s.asked(c.without)) // which takes less time
+		err = errors.Join(s.agree(), s.asked()) // which takes less time
 	}
 	if err == nil {
 		_, err = p.audit(ctx, o, s)

@@ -23,7 +23,7 @@ func TestHealthOnThePublicPort(t *testing.T) {
 	s.becomes(t, http.StatusOK, "SERVING")
 	s.stop()
 	s = start(t, data, "--witness-policy", path)
-	s.becomes(t, http.StatusServiceUnavailable, "NOT_SERVING")
+	s.becomes(t, http.StatusServiceUnavailable, `NOT_SERVING","message":"the log is not available, since too few of the log's witnesses cosign at present`)
 }
 
 // becomes waits until /healthz says so.

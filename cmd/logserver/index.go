@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"indelible/index"
 	"indelible/internal/config"
+	"indelible/internal/progress"
 	translog "indelible/log"
+	"indelible/server"
 )
 
 // newIndex makes the search index of the log; nil where it is turned off.
@@ -24,9 +25,10 @@ func newIndex(v config.Values, l *translog.Log, parts *opened, metrics *promethe
 	if err != nil {
 		return nil, err
 	}
-	metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "indelible_index_size", Help: "Size of the tree up to which searches are complete, as this replica last saw it.",
-	}, func() float64 { return float64(x.Known()) }))
+	server.Gauge(metrics, "indelible_index_size", "Size of the tree up to which searches are complete, as this replica last saw it.", func() (float64, bool) {
+		size := x.Known()
+		return float64(size), size >= 0
+	})
 	return x, nil
 }
 
@@ -78,13 +80,5 @@ func (p *program) indexProgress() func(done, of int64) {
 	if !isTerminal(p.stderr) {
 		return func(int64, int64) {}
 	}
-	var bar *progressbar.ProgressBar
-	return func(done, of int64) {
-		if bar == nil {
-			bar = progressbar.NewOptions64(of, progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(),
-				progressbar.OptionSetDescription("entries indexed"), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
-		}
-		bar.ChangeMax64(of) // the log grows meanwhile
-		bar.Set64(done)
-	}
+	return progress.New(p.stderr, "entries indexed").Set
 }

@@ -174,6 +174,11 @@ func TestVaultAway(t *testing.T) {
 		return strings.Contains(log, "does not sign") && strings.Contains(log, "Vault is sealed")
 	})
 
+	// The log itself takes entries, and so says that it is ready.
+	if status, answer := s.asked(t, "/readyz"); status != http.StatusOK {
+		t.Errorf("readiness: %d %s", status, answer)
+	}
+
 	gone := make(chan struct{})
 	defer close(gone)
 	vault.Meet(func(http.ResponseWriter, *http.Request) bool { <-gone; return true })
@@ -195,7 +200,7 @@ func TestKeysInServicesThatAreRefused(t *testing.T) {
 		{[]string{"--rekor-v1-key", "hashivault://large"}, []string{"its curve is P-384", "P-256"}},
 		{[]string{"--rekor-v1-key", "hashivault://none"}, []string{"hashivault://none did not show its public key", "--rekor-v1=false"}},
 		{[]string{"--rekor-v1-key", "awskms://a:secret@b/alias/x"}, []string{"--rekor-v1-key", "carries no credentials"}},
-		{[]string{"--rekor-v1-key", "kms://x"}, []string{"no such key management service", "hashivault://"}},
+		{[]string{"--rekor-v1-key", "kms://x"}, []string{"a scheme that is not known here", "hashivault://"}},
 		{[]string{"--rekor-v1-key", vaultKey, "--rekor-v1-key-password-file", password}, []string{"has no password"}},
 		{[]string{"--log-key", vaultKey}, []string{"hashivault://", "give a file"}},
 		{[]string{"--adopt-key", "--log-key", keyFile(t, key), "--rekor-v1-key", vaultKey}, []string{vaultKey + " is the log's own key"}},

@@ -16,12 +16,12 @@ import (
 func TestLibraries(t *testing.T) {
 	const gone = "Failed to write response: write tcp 127.0.0.1:1->127.0.0.1:2: broken pipe"
 	now := time.Unix(1_700_000_000, 0)
-	for level, lines := range map[string]int{"debug": 2 * mostSaid, "info": 0, "error": 0} {
+	for text, lines := range map[string]int{"debug": 2 * mostSaid, "info": 0, "error": 0} {
 		said := &libraries{now: func() time.Time { return now }}
 		seam := grpclog.NewLoggerV2(io.Discard, io.Discard, said)
 		seam.Errorf("before there is a logger")
 		out := &bytes.Buffer{}
-		said.to.Store(newLogger(out, level))
+		said.to.Store(newLogger(out, level(text)))
 		for range 200 {
 			seam.Errorf("%s", gone)
 		}
@@ -30,7 +30,7 @@ func TestLibraries(t *testing.T) {
 			seam.Errorf("%s", gone)
 		}
 		if got := strings.Count(out.String(), "\n"); got != lines {
-			t.Errorf("at level %s there are %d lines, not %d:\n%s", level, got, lines, out)
+			t.Errorf("at level %s there are %d lines, not %d:\n%s", text, got, lines, out)
 		}
 		for line := range strings.Lines(out.String()) {
 			var entry struct{ Level, What string }

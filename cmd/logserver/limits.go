@@ -6,6 +6,12 @@ import (
 	"indelible/internal/config"
 )
 
+// checkProxies finds invalid addresses of proxies.
+func checkProxies(v config.Values) error {
+	_, err := trustedProxies(v)
+	return err
+}
+
 // largestEntry is the most bytes that an entry has.
 const largestEntry = 65535
 

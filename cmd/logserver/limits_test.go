@@ -29,6 +29,9 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		{[]string{"--grpc", "127.0.0.1:8080"}, `--http and --grpc are both "127.0.0.1:8080"`},
 		{[]string{"--http", ":0", "--grpc", ":0", "--admin", "[::1]:65535"}, ""},
 		{[]string{"--http", "log.example.com:http"}, ""},
+		{[]string{"--trusted-proxies", "10.0.0.0/8,192.0.2.1", "--trusted-proxies", "2001:db8::/32"}, ""},
+		{[]string{"--trusted-proxies", "proxy.example.com"}, `--trusted-proxies: "proxy.example.com" is no network and no address`},
+		{[]string{"--trusted-proxies", "0.0.0.0/0"}, "trusts every address"},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), append([]string{"config", "check"}, c.args...), none, &out, &out)

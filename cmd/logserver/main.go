@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
+	"indelible/internal/notices"
 )
 
 // gcPercent lets the heap grow to five times what is live before it is
@@ -52,7 +53,9 @@ type program struct {
 	environ        []string // as os.Environ has it
 	stdout, stderr io.Writer
 	configFile     string
-	libraries      *libraries // nil: what they say is nobody's affair
+	level          slog.LevelVar                 // of the log
+	again          func() (config.Values, error) // loads the settings again
+	libraries      *libraries                    // nil: what they say is nobody's affair
 }
 
 func (p *program) run(ctx context.Context, args []string) error {
@@ -68,6 +71,8 @@ func (p *program) command() *cobra.Command {
 		Use:   "logserver",
 		Short: "Run a transparency log on SQLite or MySQL",
 		Long: "Run a transparency log: signed entries in, proofs out.\n\n" +
+			"Everyone who reaches the HTTP or the gRPC port may write and read: the log asks for a valid signature, and not\n" +
+			"whose it is. By default both listen on this machine alone. To choose the writers, put a proxy in front.\n\n" +
 			"Without arguments it runs a log in ./indelible-data, which it creates when it is not there.\n" +
 			"On MySQL a log is created by logserver init, and only by it.",
 		Args:          cobra.NoArgs,
@@ -85,6 +90,10 @@ func (p *program) command() *cobra.Command {
 			_, err := fmt.Fprintln(p.stdout, version())
 			return err
 		}},
+		&cobra.Command{Use: "licenses", Short: "Print the licenses of the software in this program", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(p.stdout, notices.Text)
+			return err
+		}},
 	)
 	return root
 }
@@ -92,10 +101,12 @@ func (p *program) command() *cobra.Command {
 // with loads the settings for a command.
 func (p *program) with(f func(context.Context, config.Values) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		v, err := p.load(cmd)
+		p.again = func() (config.Values, error) { return p.load(cmd) }
+		v, err := p.again()
 		if err != nil {
 			return err
 		}
+		p.level.Set(level(v.Text("log-level")))
 		return f(cmd.Context(), v)
 	}
 }
@@ -117,7 +128,7 @@ func (p *program) load(cmd *cobra.Command) (config.Values, error) {
 
 // logger makes the one that all is written down with.
 func (p *program) logger(v config.Values) *slog.Logger {
-	logger := newLogger(p.stderr, v.Text("log-level"))
+	logger := newLogger(p.stderr, &p.level)
 	if p.libraries != nil {
 		p.libraries.to.Store(logger)
 	}

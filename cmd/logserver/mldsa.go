@@ -29,10 +29,7 @@ func (o *opened) mldsaKey(ctx context.Context, v config.Values) error {
 	if err != nil {
 		return o.noMLDSA(path, err)
 	}
-	cosigner, err := checkpoint.NewCosigner(o.record.Origin, key)
-	if err == nil && cosigner.Verifier().Algorithm() != checkpoint.CosignatureV1MLDSA44 {
-		err = errors.New("it holds a key of another type; one of type ML-DSA-44 is made if the file is not there")
-	}
+	cosigner, err := mldsaCosigner(o.record.Origin, key)
 	if err != nil {
 		return fmt.Errorf("--mldsa-key %s: %w", path, err)
 	}
@@ -42,6 +39,15 @@ func (o *opened) mldsaKey(ctx context.Context, v config.Values) error {
 	}
 	o.mldsa = cosigner
 	return nil
+}
+
+// mldsaCosigner signs with a key, which must be of the type.
+func mldsaCosigner(origin string, key crypto.Signer) (*checkpoint.Cosigner, error) {
+	cosigner, err := checkpoint.NewCosigner(origin, key)
+	if err == nil && cosigner.Verifier().Algorithm() != checkpoint.CosignatureV1MLDSA44 {
+		err = errors.New("it holds a key of another type; one of type ML-DSA-44 is made if the file is not there")
+	}
+	return cosigner, err
 }
 
 // loadMLDSA loads the key, or makes it if it may.

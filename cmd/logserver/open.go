@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"indelible/guard"
 	"indelible/guard/registers"
 	"indelible/internal/config"
+	"indelible/internal/mysqldb"
 	"indelible/keys"
 	"indelible/merkle"
 	"indelible/storage"
@@ -28,14 +30,17 @@ func check(v config.Values) error {
 	switch {
 	case v.Text("storage") == "mysql" && dsn == "" && file == "":
 		return errors.New("storage mysql needs --mysql-dsn-file FILE, a file with user:password@tcp(host:3306)/database")
+	case v.Text("storage") == "sqlite" && (dsn != "" || file != ""):
+		// Without this, a forgotten --storage would begin a log of its own.
+		return errors.New("a DSN is given, and the storage is sqlite: give --storage mysql, or leave the DSN out")
 	case dsn != "" && file != "":
 		return errors.New("give one of --mysql-dsn and --mysql-dsn-file")
-	case dsn != "" && strings.HasPrefix(string(v.From("mysql-dsn")), "flag") && mysql.HasPassword(dsn):
+	case dsn != "" && strings.HasPrefix(string(v.From("mysql-dsn")), "flag") && mysqldb.HasPassword(dsn):
 		return errors.New("--mysql-dsn carries a password, which everybody on this host can see in the list of processes: put the DSN into a file and give --mysql-dsn-file")
 	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
 		return errors.New("give both --tls-cert and --tls-key, or neither")
 	}
-	return errors.Join(checkNames(v), checkAddresses(v), checkLimits(v), checkRekorV1Key(v), checkSecrets(v))
+	return errors.Join(mysqlTLS(v).Check(), checkNames(v), checkAddresses(v), checkLimits(v), checkRekorV1Key(v), checkSecrets(v), checkProxies(v))
 }
 
 // checkNames finds what is wrong with the names that clients will know the log
@@ -57,7 +62,12 @@ func checkNames(v config.Values) error {
 }
 
 // paths are where the files of a log are.
-type paths struct{ dir, db, key, register, rekorV1 string }
+type paths struct {
+	dir, db, key, register, rekorV1 string
+	// state is the folder of the registers that no setting names; empty: such a
+	// register is in the data directory.
+	state string
+}
 
 func pathsOf(v config.Values) paths {
 	dir := v.Text("data-dir")
@@ -67,15 +77,28 @@ func pathsOf(v config.Values) paths {
 		}
 		return filepath.Join(dir, name)
 	}
-	return paths{
+	p := paths{
 		dir: dir, db: filepath.Join(dir, "log.db"),
-		key: in("log-key", "log.key"), register: in("register", "register"), rekorV1: in("rekor-v1-key", "rekor-v1.key"),
+		key: in("log-key", "log.key"), register: registers.WithTLS(in("register", "register"), mysqlTLS(v)), rekorV1: in("rekor-v1-key", "rekor-v1.key"),
 	}
+	if v.Text("register") == "" && v.Text("storage") == "sqlite" && filepath.Clean(dir) == filepath.Clean(defaultDir) {
+		p.state = stateFolder()
+	}
+	return p
+}
+
+// mysqlTLS are the files for TLS to the databases, that of the register too.
+func mysqlTLS(v config.Values) mysqldb.TLS {
+	return mysqldb.TLS{CA: v.Text("mysql-tls-ca"), Cert: v.Text("mysql-tls-cert"), Key: v.Text("mysql-tls-key")}
 }
 
 func dsnOf(v config.Values) (string, error) {
 	if file := v.Text("mysql-dsn-file"); file != "" {
-		return secret(file)
+		dsn, err := secret(file)
+		if err != nil {
+			return "", fmt.Errorf("--mysql-dsn-file: %w", err)
+		}
+		return dsn, nil
 	}
 	return v.Text("mysql-dsn"), nil
 }
@@ -86,6 +109,7 @@ type access int
 const (
 	reading  access = iota // beside a server that runs
 	changing               // with the lock that keeps others away, where there is one
+	trying                 // the same, and what making it takes is tried
 	creating               // the same, and it may be made
 )
 
@@ -98,7 +122,8 @@ func openStore(ctx context.Context, v config.Values, to access) (storage.Store, 
 			return nil, err
 		}
 		store, err := mysql.Open(ctx, dsn, mysql.Options{
-			Migrate: to == creating,
+			Migrate: to == creating, Try: to == trying,
+			Access:  mysqldb.Access{TLS: mysqlTLS(v), Source: func() (string, error) { return dsnOf(v) }},
 			Waiting: func(what string) { fmt.Fprintln(os.Stderr, "Waiting for", what) },
 		})
 		if err != nil {
@@ -165,7 +190,9 @@ type opened struct {
 	mldsa    *checkpoint.Cosigner // nil: the log signs with signer alone
 	register registers.Register
 	created  bool
-	lost     error // why register is nil, where that is allowed
+	place    string // where register is, or would be
+	lost     error  // why register is nil, where that is allowed
+	undo     []func() error
 }
 
 // cosigners are the log's keys that sign with a time.
@@ -187,26 +214,47 @@ func (o *opened) close() error {
 	return errors.Join(errs...)
 }
 
-// open opens a log's parts. With create, a log that is not there is made.
-func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opened, err error) {
-	p, to := pathsOf(v), changing
-	if create {
-		to = creating
-		if err := os.MkdirAll(p.dir, 0o700); err != nil {
-			return nil, fmt.Errorf("create the data directory: %w", err)
-		}
+// abandon closes the parts, and takes back what was made for a log that is not
+// whole, the newest first. What was there before stays.
+func (o *opened) abandon() error {
+	var errs []error
+	if o.register != nil {
+		errs = append(errs, o.register.Close())
+		o.register = nil
 	}
+	for _, undo := range slices.Backward(o.undo) {
+		errs = append(errs, undo())
+	}
+	o.undo = nil
+	return errors.Join(append(errs, o.close())...)
+}
+
+// keep says that what was made stays.
+func (o *opened) keep() { o.undo = nil }
+
+// removes has a file removed when the log is abandoned.
+func (o *opened) removes(path string) {
+	o.undo = append(o.undo, func() error { return os.Remove(path) })
+}
+
+// open opens a log's parts. With create, a log that is not there is made; until
+// keep is called, abandon takes that back.
+func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opened, err error) {
+	p := pathsOf(v)
 	o = &opened{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, o.close())
+			err = errors.Join(err, o.abandon())
 			o = nil
 		}
 	}()
-	if o.store, err = openStore(ctx, v, to); err != nil {
+	if err := o.openStore(ctx, v, p, create); err != nil {
 		return o, err
 	}
-	o.record, err = findLog(ctx, o.store, v.Text("origin"))
+	err = storage.ErrNotFound
+	if o.store != nil {
+		o.record, err = findLog(ctx, o.store, v.Text("origin"))
+	}
 	if errors.Is(err, errAnother) && v.Text("storage") == "sqlite" {
 		return o, fmt.Errorf("%w; a log's origin cannot be changed: give each log a data directory of its own (--data-dir)", err)
 	}
@@ -220,6 +268,59 @@ func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opene
 		return o, err
 	}
 	return o, o.load(ctx, v, p)
+}
+
+// openStore opens the database. Where a log may be made, one of SQLite is made if
+// it is not there. The tables of one of MySQL are not made yet: store is nil, and
+// what making them takes was tried, before anything else is made.
+func (o *opened) openStore(ctx context.Context, v config.Values, p paths, create bool) (err error) {
+	if !create {
+		o.store, err = openStore(ctx, v, changing)
+		return err
+	}
+	if err := o.makeDir(p.dir); err != nil {
+		return fmt.Errorf("create the data directory: %w", err)
+	}
+	if v.Text("storage") == "mysql" {
+		o.store, err = openStore(ctx, v, trying)
+		if errors.Is(err, mysql.ErrEmpty) {
+			return nil
+		}
+		if !mysql.OtherSchema(err) { // which is brought up to date
+			return err
+		}
+	}
+	if o.store, err = openStore(ctx, v, creating); err != nil {
+		return err
+	}
+	if file, ok := o.store.(*sqlite.Store); ok && file.Made() {
+		o.undo = append(o.undo, func() error {
+			o.store = nil
+			return file.Remove()
+		})
+	}
+	return nil
+}
+
+// makeDir makes a directory and those above it that are not there.
+func (o *opened) makeDir(dir string) error {
+	var made []string
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		made = append(made, at)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, at := range slices.Backward(made) {
+		o.undo = append(o.undo, func() error {
+			os.Remove(at) // unless somebody put something into it
+			return nil
+		})
+	}
+	return nil
 }
 
 // orphans adds to "there is no log" that there is a key or a register of one.
@@ -296,18 +397,19 @@ func (o *opened) loadSigner(v config.Values, p paths) error {
 }
 
 func (o *opened) loadRegister(ctx context.Context, p paths) (err error) {
-	o.register, err = registers.Open(ctx, p.register, o.record.Origin)
+	o.place = p.registerAt(o.record.Register)
+	o.register, err = registers.Open(ctx, o.place, o.record.Origin)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("log %q exists, and its register %s does not: without it nobody knows what was signed; "+
-			"put the register back, or give its place with --register (one that is lost for good is replaced by logserver guard accept)", o.record.Origin, p.register)
+			"put the register back, or give its place with --register (one that is lost for good is replaced by logserver guard accept)%s", o.record.Origin, o.place, o.elsewhere(p))
 	case errors.Is(err, guard.ErrCorrupt):
 		return fmt.Errorf("%w; restore the register from its newest copy", err)
 	case err != nil:
 		return fmt.Errorf("%w; without its register the log signs nothing", err)
 	case o.register.ID() != o.record.Register || o.register.Origin() != o.record.Origin:
 		return fmt.Errorf("%s is the register of log %q (id %s), and log %q has the one with id %s; give the log's own with --register",
-			p.register, o.register.Origin(), o.register.ID(), o.record.Origin, o.record.Register)
+			o.place, o.register.Origin(), o.register.ID(), o.record.Origin, o.record.Register)
 	}
 	return nil
 }
@@ -338,33 +440,59 @@ func loadKey(v config.Values, p paths) (crypto.Signer, error) {
 	return keys.Load(p.key, pw)
 }
 
-// make creates a log: first its register, then its key, and its row last. When
-// the process ends in between, the register is still at the empty tree, which
-// shows that nothing was signed, and the next run completes what is missing.
+// make creates a log: its keys, its register, and its row last. An error takes
+// all of it back. When the process ends in between, the register is still at the
+// empty tree, which shows that nothing was signed, and the next run completes
+// what is missing.
 func (o *opened) make(ctx context.Context, v config.Values, p paths, adoptKey bool) error {
 	origin, err := newOrigin(v)
 	if err != nil {
 		return err
 	}
-	if err = o.otherRegister(ctx, p, origin); err != nil {
+	if err := o.existing(ctx, v, p, origin, adoptKey); err != nil {
 		return err
 	}
-	if o.register, err = newRegister(ctx, v, p, origin, adoptKey); err != nil {
-		return err
-	}
-	key, err := newKey(v, p)
+	link, err := o.newKey(v, p, origin)
 	if err != nil {
 		return err
 	}
-	if o.signer, err = checkpoint.NewSigner(origin, key); err != nil {
+	if err := o.moreKeys(ctx, v, p, origin); err != nil {
 		return err
 	}
+	if o.register == nil {
+		if err := o.newRegister(ctx, p, origin); err != nil {
+			return err
+		}
+	}
+	if o.store == nil {
+		if o.store, err = openStore(ctx, v, creating); err != nil {
+			return err
+		}
+	}
+	if err := link(); err != nil {
+		return err
+	}
+	o.created = true
+	return o.createLog(ctx, v, origin)
+}
+
+// createLog writes the log's row. When it is not known whether it is there, what
+// was made stays, and the next run completes it.
+func (o *opened) createLog(ctx context.Context, v config.Values, origin string) (err error) {
 	o.record, err = o.store.CreateLog(ctx, storage.Log{
 		Instance: guard.NewID(), Origin: origin, Keys: []string{o.signer.Verifier().String()},
 		Register: o.register.ID(), CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}, storage.Head{Root: merkle.EmptyRoot()})
-	o.created = true
-	return err
+	if err != nil {
+		if _, found := o.store.FindLog(ctx, origin); !errors.Is(found, storage.ErrNotFound) {
+			o.keep()
+		}
+		return err
+	}
+	if v.Text("storage") == "mysql" {
+		o.keep() // others see it from now on
+	}
+	return nil
 }
 
 func newOrigin(v config.Values) (string, error) {
@@ -382,19 +510,56 @@ func newOrigin(v config.Values) (string, error) {
 	return origin, nil
 }
 
-// newRegister makes the register of a new log, or takes over the one that an
-// interrupted creation left.
-func newRegister(ctx context.Context, v config.Values, p paths, origin string, adoptKey bool) (registers.Register, error) {
-	r, err := registers.Open(ctx, p.register, origin)
-	if errors.Is(err, os.ErrNotExist) {
-		if _, stat := os.Stat(p.key); stat == nil && !adoptKey {
-			if _, bad := loadKey(v, p); bad != nil {
-				return nil, fmt.Errorf("--log-key: %w; to have a key made, name a file that is not there", bad)
-			}
-			return nil, fmt.Errorf("there is a key, %s, and no log that it belongs to: if it signed for a log, that log's database is not this one, "+
-				"and a new log must not be made with its key; if it is new, say so with logserver init --adopt-key", p.key)
+// existing takes over the register at the empty tree that an interrupted creation
+// left, and refuses any other, and a key without one.
+func (o *opened) existing(ctx context.Context, v config.Values, p paths, origin string, adoptKey bool) error {
+	_, stat := os.Stat(p.key)
+	id, bad := "", error(nil)
+	if stat == nil {
+		id, bad = keyedID(v, p, origin)
+	}
+	if o.place = p.newRegisterAt(id); o.place != "" {
+		if err := o.otherRegister(ctx, o.place, origin); err != nil {
+			return err
 		}
-		return registers.Create(ctx, p.register, origin, guard.NewID())
+		r, err := emptyRegister(ctx, o.place, origin)
+		if err != nil {
+			return err
+		}
+		if o.register = r; r != nil {
+			return nil
+		}
+	}
+	switch {
+	case bad != nil:
+		return fmt.Errorf("--log-key: %w; to have a key made, name a file that is not there", bad)
+	case stat != nil || adoptKey:
+		return nil
+	}
+	return fmt.Errorf("there is a key, %s, and no log that it belongs to: if it signed for a log, that log's database is not this one, "+
+		"and a new log must not be made with its key; if it is new, say so with logserver init --adopt-key", p.key)
+}
+
+// keyedID is the id that the first register of the log's key has in the state
+// folder.
+func keyedID(v config.Values, p paths, origin string) (string, error) {
+	key, err := loadKey(v, p)
+	if err != nil {
+		return "", err
+	}
+	signer, err := checkpoint.NewSigner(origin, key)
+	if err != nil {
+		return "", err
+	}
+	return registerID(signer), nil
+}
+
+// emptyRegister opens a register if there is one, which must be the log's and at
+// the empty tree.
+func emptyRegister(ctx context.Context, place, origin string) (registers.Register, error) {
+	r, err := registers.Open(ctx, place, origin)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
 	}
 	if errors.Is(err, guard.ErrCorrupt) {
 		return nil, fmt.Errorf("%w; if it is a log's, restore it from its newest copy; if the log is to be new, remove it, or give another place with --register", err)
@@ -406,7 +571,7 @@ func newRegister(ctx context.Context, v config.Values, p paths, origin string, a
 	if err == nil && (r.Origin() != origin || state.Newest.Size > 0 || state.Poisoned != "") {
 		err = fmt.Errorf("there is a register, %s, of log %q, which signed a tree of size %d, and the database does not hold that log: "+
 			"it was emptied, or is another; point to the right one, or restore it (a new log needs a register, a key and a name of its own)",
-			p.register, r.Origin(), state.Newest.Size)
+			place, r.Origin(), state.Newest.Size)
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -416,29 +581,18 @@ func newRegister(ctx context.Context, v config.Values, p paths, origin string, a
 
 // otherRegister refuses the register of a log that the database holds as well, by
 // another name than the one that is asked for.
-func (o *opened) otherRegister(ctx context.Context, p paths, origin string) error {
-	r, err := registers.Open(ctx, p.register, origin)
+func (o *opened) otherRegister(ctx context.Context, place, origin string) error {
+	r, err := registers.Open(ctx, place, origin)
 	if err != nil {
-		return nil // newRegister says what is wrong with it
+		return nil // emptyRegister says what is wrong with it
 	}
 	defer r.Close()
-	if r.Origin() == origin {
+	if r.Origin() == origin || o.store == nil {
 		return nil
 	}
 	if _, err := findLog(ctx, o.store, r.Origin()); err != nil {
 		return nil
 	}
 	return fmt.Errorf("the database holds log %q, whose register %s is, and none by the name %q: a log's origin cannot be changed; "+
-		"give --origin %s, or, for another log, a register and a key of its own (--register, --log-key)", r.Origin(), p.register, origin, r.Origin())
-}
-
-func newKey(v config.Values, p paths) (crypto.Signer, error) {
-	if _, err := os.Stat(p.key); err == nil {
-		return loadKey(v, p)
-	}
-	pw, err := password(v, "log-key-password-file")
-	if err != nil {
-		return nil, err
-	}
-	return keys.GenerateEd25519(p.key, pw)
+		"give --origin %s, or, for another log, a register and a key of its own (--register, --log-key)", r.Origin(), place, origin, r.Origin())
 }

@@ -26,9 +26,8 @@ func (o *opened) rekorV1Key(ctx context.Context, v config.Values, logger *slog.L
 	if err != nil {
 		return nil, fmt.Errorf("the key of the Rekor v1 API: %w", err)
 	}
-	if key.Public().Equal(o.signer.Verifier().PublicKey()) {
-		return nil, fmt.Errorf("%s is the log's own key, and the Rekor v1 API needs another: clients tell the two by their keys; "+
-			"give another with --rekor-v1-key, a file, which is made if it is not there, or the URI of a key in a key management service", path)
+	if err := o.apart(key, path); err != nil {
+		return nil, err
 	}
 	id, err := rekorV1LogID(key)
 	if err != nil {
@@ -48,6 +47,15 @@ func (o *opened) rekorV1Key(ctx context.Context, v config.Values, logger *slog.L
 	}
 	return nil, fmt.Errorf("%s is not the key of log %q for the Rekor v1 API: its log id is %s, and the log's is %s; "+
 		"every replica signs with the log's one key: give it with --rekor-v1-key", path, o.record.Origin, id, stands)
+}
+
+// apart refuses the log's own key.
+func (o *opened) apart(key rekorv1.Key, path string) error {
+	if !key.Public().Equal(o.signer.Verifier().PublicKey()) {
+		return nil
+	}
+	return fmt.Errorf("%s is the log's own key, and the Rekor v1 API needs another: clients tell the two by their keys; "+
+		"give another with --rekor-v1-key, a file, which is made if it is not there, or the URI of a key in a key management service", path)
 }
 
 // openRekorV1Key opens a key in a file or in a key management service. Only in a

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"indelible/internal/config"
 )
 
 // initLog runs logserver init in a directory, and returns what it printed.
@@ -135,6 +137,28 @@ func TestRekorV1KeysThatAreRefused(t *testing.T) {
 	}
 }
 
+// A value that begins with an unknown scheme is the place of something that is
+// not a file: no setting takes it for a name, and no file of that name is made.
+func TestSchemesThatAreRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, s := range settings() {
+		if s.Type != config.File {
+			continue
+		}
+		for _, value := range []string{"pkcs11:token=x;pin-value=1234", "vault:x", "hashivault:x"} {
+			_, err := initLog(t, "data", "--"+s.Name, value)
+			scheme, _, _ := strings.Cut(value, ":")
+			refusedBy(t, err, s.Name+" (flag --"+s.Name+")", scheme+`:"`, "scheme that is not known here")
+			if strings.Contains(err.Error(), "1234") {
+				t.Errorf("a secret is in %v", err)
+			}
+		}
+	}
+	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
+		t.Errorf("%v was made, %v", made, err)
+	}
+}
+
 // TestRekorV1KeyThatIsTheLogs: a log may have an ECDSA key, and then it is not
 // the one of the Rekor v1 API.
 func TestRekorV1KeyThatIsTheLogs(t *testing.T) {
@@ -145,7 +169,8 @@ func TestRekorV1KeyThatIsTheLogs(t *testing.T) {
 	dir, key := t.TempDir(), keyFile(t, p256)
 	_, err = initLog(t, dir, "--adopt-key", "--log-key", key, "--rekor-v1-key", key)
 	refusedBy(t, err, key+" is the log's own key", "another")
-	if _, err := initLog(t, dir, "--log-key", key); err != nil {
+	// The init that failed left no log behind.
+	if _, err := initLog(t, dir, "--adopt-key", "--log-key", key); err != nil {
 		t.Errorf("with a key of its own: %v", err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"
@@ -16,6 +15,9 @@ import (
 	"indelible/forward"
 	"indelible/fsck"
 	"indelible/internal/config"
+	"indelible/internal/filename"
+	"indelible/internal/progress"
+	"indelible/internal/redact"
 )
 
 func (p *program) restoreCommand() *cobra.Command {
@@ -27,7 +29,7 @@ func (p *program) restoreCommand() *cobra.Command {
 			"a server, or a directory with its files, named as C2SP tlog-tiles names them), and append them.\n\n" +
 			"Nothing is written before the entries are proven to lead to exactly what was signed, as the register, the\n" +
 			"witnesses of --witness-policy and the log's signature on the mirror's checkpoint tell. Nothing is signed,\n" +
-			"and a log that is poisoned stays so: logserver guard clear is next. If it is interrupted, run it again.\n" +
+			"and a log that is poisoned stays so: logserver guard clear --reason … is next. If it is interrupted, run it again.\n" +
 			"Stop all replicas first.",
 		Args: cobra.NoArgs,
 	}
@@ -47,7 +49,7 @@ func (p *program) restore(ctx context.Context, v config.Values, from string) err
 	defer o.close()
 	if o.lost != nil {
 		// Only of one that is gone is it known that it cannot be asked.
-		if err := o.registerIsGone(ctx, pathsOf(v).register); err != nil {
+		if err := o.registerIsGone(ctx, o.place); err != nil {
 			return fmt.Errorf("nothing was written: %w", err)
 		}
 	}
@@ -56,7 +58,7 @@ func (p *program) restore(ctx context.Context, v config.Values, from string) err
 		return fmt.Errorf("nothing was written: %w", err)
 	}
 	defer release()
-	s, err := stand(ctx, v, o)
+	s, err := stand(ctx, v, o, nil)
 	if err != nil {
 		return err
 	}
@@ -80,7 +82,7 @@ func openMirror(ctx context.Context, from string, o *opened) (m mirror, err erro
 	if err != nil {
 		return m, err
 	}
-	m.name = from
+	m.name = redact.URL(from)
 	var note checkpoint.Opened
 	if strings.HasPrefix(from, "http://") || strings.HasPrefix(from, "https://") {
 		c, err := client.New(client.Config{URL: from, Keys: keys, UserAgent: "indelible-logserver"})
@@ -91,8 +93,11 @@ func openMirror(ctx context.Context, from string, o *opened) (m mirror, err erro
 		note, err = c.Checkpoint(ctx)
 		return m.showing(note, err)
 	}
+	if err := filename.Check(from, "http://", "https://"); err != nil {
+		return m, fmt.Errorf("--from: %w", err)
+	}
 	if info, err := os.Stat(from); err != nil || !info.IsDir() {
-		return m, fmt.Errorf("--from %q is neither a URL (http://, https://) nor a directory", from)
+		return m, fmt.Errorf("--from %q is neither a URL (http://, https://) nor a directory", redact.URL(from))
 	}
 	dir := forward.Directory(from)
 	m.Source = dir
@@ -178,7 +183,13 @@ func (p *program) brought(got forward.Report, o *opened, s standing) {
 	case s.register.Poisoned != "" || o.record.Poisoned != "":
 		next = "logserver guard clear --reason TEXT, since the log is poisoned; it audits the database first. Then start the server."
 	}
-	fmt.Fprintf(p.stdout, "\n%s. It contains all that is known to be signed.\nNext: %s\n", did, next)
+	contains := "It contains all that is known to be signed."
+	for _, m := range s.claims() {
+		if m.claim.Size > got.To {
+			contains = fmt.Sprintf("It contains all that is proven to be signed, and not size %d, which witness %s says that it cosigned.", m.claim.Size, m.name)
+		}
+	}
+	fmt.Fprintf(p.stdout, "\n%s. %s\nNext: %s\n", did, contains, next)
 }
 
 // twice shows two bars, one after the other: the entries are checked, and then
@@ -187,13 +198,13 @@ func (p *program) twice() func(writing bool, done, total int64) {
 	if !isTerminal(p.stderr) {
 		return nil
 	}
-	var bar *progressbar.ProgressBar
+	var bar *progress.Bar
 	wrote := false
 	return func(writing bool, done, total int64) {
 		if bar == nil || writing != wrote {
-			bar = p.bar(total, map[bool]string{false: "checking", true: "writing"}[writing])
+			bar = progress.New(p.stderr, map[bool]string{false: "checking", true: "writing"}[writing])
 			wrote = writing
 		}
-		bar.Set64(done)
+		bar.Set(done, total)
 	}
 }

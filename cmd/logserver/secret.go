@@ -11,8 +11,9 @@ import (
 	"strings"
 	"syscall"
 
+	"indelible/guard/registers"
 	"indelible/internal/config"
-	"indelible/storage/mysql"
+	"indelible/internal/mysqldb"
 )
 
 // secret reads a file that holds one secret line and that only we may read.
@@ -39,6 +40,9 @@ func private(path string) error {
 	if err != nil {
 		return err
 	}
+	if info.IsDir() {
+		return fmt.Errorf("%s is a directory; name a file", path)
+	}
 	if open := info.Mode().Perm() & 0o077; open == 0 || open == 0o040 && !owned(info) {
 		return nil
 	}
@@ -54,7 +58,7 @@ func owned(info fs.FileInfo) bool {
 // checkSecrets refuses files that tell others what is in them. What is not there
 // is complained of by who reads it.
 func checkSecrets(v config.Values) error {
-	if file := v.File("mysql-dsn"); file != "" && mysql.HasPassword(v.Text("mysql-dsn")) {
+	if file := v.File("mysql-dsn"); file != "" && mysqldb.HasPassword(v.Text("mysql-dsn")) {
 		if err := private(file); err != nil {
 			return fmt.Errorf("mysql-dsn carries a password: %w; or put the DSN into a file of its own and give --mysql-dsn-file", err)
 		}
@@ -67,10 +71,13 @@ func checkSecrets(v config.Values) error {
 	return nil
 }
 
-// warnRegister says that others can write the log's memory. That is refused
-// nowhere, since servers of several users may share it.
-func warnRegister(v config.Values, logger *slog.Logger) {
-	path := pathsOf(v).register
+// warnRegister says that others can write the log's memory, or change it on the
+// way. That is refused nowhere, since servers of several users may share it.
+func warnRegister(o *opened, logger *slog.Logger) {
+	path := o.place
+	if exposed, err := registers.Exposed(path); err == nil && exposed != "" {
+		logger.Warn("the register: "+exposed, "register", path)
+	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o022 != 0 {
 		logger.Warn("the register can be written by others than its owner, who can so stop the log, or make it forget what it signed",
 			"register", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()), "do", "chmod 600 "+path)

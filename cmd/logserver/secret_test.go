@@ -28,14 +28,17 @@ func TestSecrets(t *testing.T) {
 		args []string
 		says string // empty: it is taken
 	}{
-		"a password all can read":       {[]string{"--config", written("a", dsn, 0o644)}, "mode 0644): chmod 600"},
-		"a password our group can read": {[]string{"--config", written("b", dsn, 0o640)}, "--mysql-dsn-file"},
-		"a password of our own":         {[]string{"--config", written("c", dsn, 0o600)}, ""},
-		"no password":                   {[]string{"--config", written("d", bare, 0o644)}, ""},
-		"overruled":                     {[]string{"--config", written("e", dsn, 0o644), "--mysql-dsn", "u@tcp(db:3306)/log"}, ""},
-		"a TLS key all can read":        {append(tls, written("f", "k", 0o604)), "--tls-key: "},
-		"a TLS key of our own":          {append(tls, written("g", "k", 0o400)), ""},
-		"a TLS key that is not there":   {append(tls, filepath.Join(dir, "none")), ""},
+		"a password all can read":        {[]string{"--config", written("a", dsn, 0o644)}, "mode 0644): chmod 600"},
+		"a password our group can read":  {[]string{"--config", written("b", dsn, 0o640)}, "--mysql-dsn-file"},
+		"a password of our own":          {[]string{"--config", written("c", dsn, 0o600)}, ""},
+		"no password":                    {[]string{"--config", written("d", bare, 0o644)}, ""},
+		"overruled":                      {[]string{"--config", written("e", dsn, 0o644), "--mysql-dsn", "u@tcp(db:3306)/log"}, ""},
+		"a TLS key all can read":         {append(tls, written("f", "k", 0o604)), "--tls-key: "},
+		"a TLS key of our own":           {append(tls, written("g", "k", 0o400)), ""},
+		"a directory as a TLS key":       {append(tls, dir), "is a directory; name a file"},
+		"a DSN without its storage":      {[]string{"--mysql-dsn", "u@tcp(db:3306)/log"}, "give --storage mysql"},
+		"a DSN file without its storage": {[]string{"--mysql-dsn-file", written("i", "u@tcp(db:3306)/log", 0o600)}, "give --storage mysql"},
+		"a TLS key that is not there":    {append(tls, filepath.Join(dir, "none")), ""},
 	} {
 		out := &bytes.Buffer{}
 		err := run(t.Context(), append([]string{"config", "check"}, c.args...), none, out, out)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -23,48 +24,93 @@ import (
 	"indelible/entry"
 	"indelible/index"
 	"indelible/internal/config"
+	"indelible/internal/mysqldb"
+	"indelible/internal/outage"
 	"indelible/internal/transport"
 	translog "indelible/log"
 	"indelible/server"
-	"indelible/storage/mysql"
+	"indelible/storage"
 )
 
 // serve runs the log until ctx ends.
 func (p *program) serve(ctx context.Context, v config.Values) error {
 	logger := p.logger(v)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	serving, end := transport.Delayed(ctx, v.Duration("shutdown-delay"), logger)
+	defer end()
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// What can fail without a log comes first: a port that is in use leaves nothing
+	// behind.
+	ports, err := listen(serving, v, metrics, logger)
+	if err != nil {
+		return err
+	}
 	// On MySQL a log is made by init alone: a wrong DSN must not make a second
 	// history.
 	parts, err := open(ctx, v, v.Text("storage") == "sqlite", false)
 	if err != nil {
-		return err
+		return errors.Join(err, ports.close())
 	}
+	run, err := p.prepare(ctx, serving, v, parts, ports, metrics, logger)
+	if err != nil {
+		return errors.Join(err, ports.close(), parts.abandon())
+	}
+	parts.keep()
 	defer parts.close()
+	go p.reload(ports.certs, parts.store, logger).Follow(serving, v, again)
+	return run()
+}
+
+// reload is what SIGHUP does.
+func (p *program) reload(certs *transport.Certificates, store storage.Store, logger *slog.Logger) config.Reload {
+	reload := func(config.Values) error { return certs.Reload() }
+	// New connections read these files, and that of the DSN when the server refuses
+	// the one in use.
+	perConnection := func(v config.Values) error { return mysqlTLS(v).Check() }
+	return config.Reload{Load: p.again, Log: logger, Live: map[string]func(config.Values) error{
+		"log-level": func(v config.Values) error { p.level.Set(level(v.Text("log-level"))); return nil },
+		"tls-cert":  reload,
+		"tls-key":   reload,
+		"mysql-dsn-file": func(config.Values) error {
+			if db, ok := store.(interface{ CheckSource() error }); ok {
+				return db.CheckSource()
+			}
+			return nil
+		},
+		"mysql-tls-ca": perConnection, "mysql-tls-cert": perConnection, "mysql-tls-key": perConnection,
+	}}
+}
+
+// prepare makes all that runs over an open log, and returns what runs it until
+// serving ends. When ctx ends, the log is not ready any more.
+func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *opened, ports ports, metrics *prometheus.Registry, logger *slog.Logger) (run func() error, err error) {
 	if err := parts.mldsaKey(ctx, v); err != nil {
-		return err
+		return nil, err
 	}
 	warn(ctx, logger, parts)
 	warnWitnesses(v, parts, logger)
-	warnRegister(v, logger)
-
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	warnRegister(parts, logger)
+	copies(v, parts, logger)
 	l, err := openLog(v, parts, logged(server.Metrics(metrics), logger), metrics, logger)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	x, err := newIndex(v, l, parts, metrics, logger)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a, err := newAPIs(ctx, v, l, x, parts, logger)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	servers, err := p.listen(ctx, v, l, a, parts, metrics, logger)
+	servers, err := newServers(serving, v, l, a, parts, ports, readiness(ctx, l), metrics, logger)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return runAll(ctx, l, x, servers, func() { p.banner(v, parts, servers) })
+	return func() error { return runAll(serving, l, x, servers, func() { p.banner(v, parts, servers, l.Ready()) }) }, nil
 }
 
 // firstCheckpoint is how long the servers wait for one before they answer. A
@@ -100,8 +146,8 @@ func logConfig(v config.Values, parts *opened, events translog.Events) translog.
 		kept = recentBytes
 	}
 	return translog.Config{
-		RecentBytes: kept,
-		Store:       parts.store, Record: parts.record, Signers: []translog.Signer{parts.signer}, Cosigners: parts.cosigners(), Register: parts.register,
+		RecentBytes: kept, ScrubRate: int64(v.Number("scrub-rate")),
+		Store: parts.store, Record: parts.record, Signers: []translog.Signer{parts.signer}, Cosigners: parts.cosigners(), Register: parts.register,
 		MaxBatch: v.Number("max-batch"), MaxQueue: v.Number("max-queue"), MaxQueueBytes: v.Size("max-queue-bytes"),
 		Linger: v.Duration("linger"), CacheBytes: v.Size("tile-cache"), MaxClockStep: v.Duration("max-clock-step"),
 		DrainTimeout: v.Duration("shutdown-timeout"), Events: events,
@@ -117,7 +163,10 @@ func replica(v config.Values) string {
 	if err != nil || strings.HasSuffix(v.Text("http"), ":0") {
 		return ""
 	}
-	return host + " " + v.Text("http")
+	if name := host + " " + v.Text("http"); len(name) <= 255 { // what the lease's row takes
+		return name
+	}
+	return ""
 }
 
 func warn(ctx context.Context, logger *slog.Logger, parts *opened) {
@@ -132,15 +181,30 @@ func warn(ctx context.Context, logger *slog.Logger, parts *opened) {
 
 // logged adds lines in the log to the metrics' events.
 func logged(e translog.Events, logger *slog.Logger) translog.Events {
-	retrying, poisoned := e.Retrying, e.Poisoned
-	e.Retrying = func(what string, err error) {
-		retrying(what, err)
-		logger.Warn("trying again", "step", what, "error", err)
+	poisoned, damaged, refused, fails := e.Poisoned, e.Damaged, e.Refused, outage.New(logger)
+	e.Failing = fails.Step
+	var last time.Time // only the appender's goroutine tells of what is refused
+	e.Refused = func(bytes int, err error) {
+		refused(bytes, err)
+		// Clients can bring it about.
+		if now := time.Now(); now.Sub(last) >= time.Minute {
+			last = now
+			logger.Error("the database does not take an entry, which was refused to its client: look at the database's limits and tables "+
+				"(indelible_entries_refused_total counts)", "bytes", bytes, "error", err)
+		}
 	}
 	e.Poisoned = func(reason string) {
 		poisoned(reason)
 		logger.Error("THE LOG IS POISONED: nothing is appended or signed until an operator acts. Reads go on.", "reason", reason,
 			"way out", wayOut(reason))
+	}
+	e.Damaged = func(parts int, err error) {
+		damaged(parts, err)
+		if err == nil {
+			logger.Info("a damaged part of the log is sound again", "damaged parts left", parts)
+			return
+		}
+		logger.Error("A PART OF THE LOG IS DAMAGED in the database. It is not served; everything else is, and entries are added.", "error", err, "damaged parts", parts)
 	}
 	return e
 }
@@ -148,17 +212,21 @@ func logged(e translog.Events, logger *slog.Logger) translog.Events {
 // wayOut is what an operator does about a poisoned log.
 func wayOut(reason string) string {
 	if strings.Contains(reason, "the register is older than the log") {
-		return "put the newest copy of the register back, or give the one that the log's other servers share with --register; the database is not to be changed; if the log is poisoned then, logserver guard clear"
+		return "put the newest copy of the register back, or give the one that the log's other servers share with --register; the database is not to be changed; if the log is poisoned then, logserver guard clear --reason …"
 	}
-	return "find out which is right, the database or the register; restore the newer (a database can be brought forward from a mirror: logserver restore); then logserver fsck, and logserver guard clear"
+	return "find out which is right, the database or the register; restore the newer (a database can be brought forward from a mirror: logserver restore); then logserver fsck, and logserver guard clear --reason …"
 }
 
-func newLogger(w io.Writer, level string) *slog.Logger {
+func level(text string) slog.Level {
 	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
+	if err := l.UnmarshalText([]byte(text)); err != nil {
 		l = slog.LevelInfo
 	}
-	o := &slog.HandlerOptions{Level: l}
+	return l
+}
+
+func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, o))
 	}
@@ -170,48 +238,77 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// listen makes the three servers.
-func (p *program) listen(ctx context.Context, v config.Values, l *translog.Log, a apis, parts *opened, metrics *prometheus.Registry, logger *slog.Logger) (s transport.Servers, err error) {
+// ports are the three that are listened on.
+type ports struct {
+	certs             *transport.Certificates
+	http, grpc, admin net.Listener
+}
+
+func (p ports) close() error {
+	var errs []error
+	for _, on := range []net.Listener{p.http, p.grpc, p.admin} {
+		if on != nil {
+			errs = append(errs, on.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listen opens the three ports. Who connects waits until the servers run.
+func listen(ctx context.Context, v config.Values, metrics *prometheus.Registry, logger *slog.Logger) (p ports, err error) {
 	defer func() {
 		if err != nil {
-			for _, on := range []net.Listener{s.HTTPOn, s.GRPCOn, s.AdminOn} {
-				if on != nil {
-					on.Close()
-				}
-			}
+			err = errors.Join(err, p.close())
 		}
 	}()
-	cert, key := v.Text("tls-cert"), v.Text("tls-key")
-	s.Grace = v.Duration("shutdown-timeout")
+	if p.certs, err = certificates(ctx, v, metrics, logger); err != nil {
+		return p, err
+	}
 	most := transport.Connections(int(v.Number("max-connections")), 2)
-	if s.HTTPOn, err = listenOn(v, "http", most, cert, key); err != nil {
-		return s, err
+	if p.http, err = listenOn(v, "http", most, p.certs); err != nil {
+		return p, err
 	}
-	if s.GRPCOn, err = listenOn(v, "grpc", most, cert, key); err != nil {
-		return s, err
+	if p.grpc, err = listenOn(v, "grpc", most, p.certs); err != nil {
+		return p, err
 	}
-	if s.AdminOn, err = listenOn(v, "admin", transport.AdminConnections, "", ""); err != nil {
-		return s, err
-	}
+	p.admin, err = listenOn(v, "admin", transport.AdminConnections, nil)
+	return p, err
+}
+
+// newServers makes the three servers.
+func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, parts *opened, on ports, ready func() error, metrics *prometheus.Registry, logger *slog.Logger) (s transport.Servers, err error) {
+	s.HTTPOn, s.GRPCOn, s.AdminOn = on.http, on.grpc, on.admin
+	s.Grace = v.Duration("shutdown-timeout")
 	requests := server.NewRequests(metrics)
-	ready, budget := readiness(ctx, l), transport.NewBudget(v.Size("request-memory"))
+	budget := transport.NewBudget(v.Size("request-memory"))
+	server.State(metrics, l, ready)
 	handler, err := a.handler(ctx, v, l, parts, ready, budget)
 	if err != nil {
 		return s, err
 	}
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
-	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics), 0, logger)
+	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics, on.certs.Warnings, l.Damaged), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
-	s.GRPC = transport.NewGRPCServer(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Budget: budget, Log: logger, Seen: requests.GRPC})
+	s.GRPC = transport.NewGRPCServer(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Log: logger, Seen: requests.GRPC})
 	a.register(s.GRPC)
 	healthpb.RegisterHealthServer(s.GRPC, healthService{ready: ready})
 	reflection.Register(s.GRPC)
 	return s, nil
 }
 
+// certificates reads the TLS certificate, and follows its files until ctx ends.
+func certificates(ctx context.Context, v config.Values, metrics *prometheus.Registry, logger *slog.Logger) (*transport.Certificates, error) {
+	certs, err := transport.LoadCertificates(v.Text("tls-cert"), v.Text("tls-key"), logger)
+	if err == nil {
+		certs.Register(metrics)
+		go certs.Follow(ctx)
+	}
+	return certs, err
+}
+
 // listenOn opens the port that a setting names, for so many connections at a time.
-func listenOn(v config.Values, setting string, most int, cert, key string) (net.Listener, error) {
-	on, err := transport.Listen(v.Text(setting), most, cert, key)
+func listenOn(v config.Values, setting string, most int, certs *transport.Certificates) (net.Listener, error) {
+	on, err := transport.Listen(v.Text(setting), most, certs)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%w; give another address with --%s", err, setting)
 	}
@@ -259,11 +356,15 @@ func whereDatabase(v config.Values, p paths) string {
 	if err != nil { // the file was there when the database was opened
 		return "MySQL"
 	}
-	return mysql.Where(dsn)
+	return mysqldb.Where(dsn)
 }
 
-// banner says what runs where, and what to try.
-func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
+// writers says who may write.
+const writers = "everyone who reaches these ports; to choose, put a proxy in front"
+
+// banner says what runs where, and what to try. ready is what the log says of
+// itself: one that is poisoned takes no entries.
+func (p *program) banner(v config.Values, parts *opened, s transport.Servers, ready error) {
 	scheme := "http"
 	if v.Text("tls-cert") != "" {
 		scheme = "https"
@@ -276,6 +377,7 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 	}
 	fmt.Fprintf(&b, "%s %q\n\n", verb, parts.record.Origin)
 	fmt.Fprintf(&b, "  HTTP      %s\n  gRPC      %s\n  admin     http://%s\n", url, s.GRPCOn.Addr(), s.AdminOn.Addr())
+	fmt.Fprintf(&b, "  writers   %s\n", writers)
 	fmt.Fprintf(&b, "  APIs      %s\n", strings.Join(endpoints(v), "\n            "))
 	for _, vkey := range parts.record.Keys {
 		fmt.Fprintf(&b, "  vkey      %s\n", brief(vkey))
@@ -286,15 +388,23 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers) {
 	if v.Bool("rekor-v1") {
 		fmt.Fprintf(&b, "  v1 key    %s\n", paths.rekorV1)
 	}
-	fmt.Fprintf(&b, "  register  %s\n", paths.register)
+	fmt.Fprintf(&b, "  register  %s\n", parts.place)
 	if policy := v.Text("witness-policy"); policy != "" {
 		fmt.Fprintf(&b, "  witnesses %s\n", policy)
 	}
 	b.WriteByte('\n')
+	b.WriteString(tryNext(url, ready))
+	io.WriteString(p.stdout, b.String())
+}
+
+// tryNext names the commands that a reader of the banner runs next.
+func tryNext(url string, ready error) string {
+	if errors.Is(ready, translog.ErrPoisoned) {
+		return "The log is POISONED, and takes no entries. Try next, with the settings of this server:\n\n  logserver guard status\n\n"
+	}
 	cli, at := "go run ./cmd/logcli", ""
 	if url != "http://127.0.0.1:8080" {
 		at = " --url " + url
 	}
-	fmt.Fprintf(&b, "Try next, from another terminal:\n\n  %s add%s README.md\n  %s verify README.md\n\n", cli, at, cli)
-	io.WriteString(p.stdout, b.String())
+	return fmt.Sprintf("Try next, from another terminal:\n\n  %s add%s README.md\n  %s verify README.md\n\n", cli, at, cli)
 }

@@ -8,8 +8,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -23,6 +26,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+
+	"indelible/entry"
 )
 
 // printed is what a program prints while it runs.
@@ -178,7 +183,7 @@ func TestServeEverything(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
-	for _, want := range []string{"/api/v2/ (Rekor v2)", "/api/v1/ (Rekor v1)", "/trust/", filepath.Join(dir, "rekor-v1.key")} {
+	for _, want := range []string{"writers   everyone who reaches these ports", "/api/v2/ (Rekor v2)", "/api/v1/ (Rekor v1)", "/trust/", filepath.Join(dir, "rekor-v1.key")} {
 		if !strings.Contains(s.banner, want) {
 			t.Errorf("the banner does not say %q:\n%s", want, s.banner)
 		}
@@ -235,6 +240,95 @@ func TestServeNothingMore(t *testing.T) {
 	if strings.Contains(s.banner, "Rekor") || strings.Contains(s.banner, "v1 key") {
 		t.Errorf("the banner:\n%s", s.banner)
 	}
+}
+
+// A hash that an intoto's client made up finds nothing, by the native API and by
+// Rekor v1's. What is proven is found by both.
+func TestSearchFindsNothingForged(t *testing.T) {
+	s := start(t, t.TempDir())
+	request, victim := signed(t, "release.tar.gz")
+	if status, body := s.ask(t, "POST", "/api/v2/log/entries", request); status != 201 {
+		t.Fatalf("%d %s", status, body)
+	}
+	payload := []byte(`{"_type":"forged"}`)
+	if status, body := s.ask(t, "POST", "/api/v1/log/entries", intotoOf(t, payload, victim)); status != 201 {
+		t.Fatalf("%d %s", status, body)
+	}
+	for _, c := range []struct {
+		by      string
+		digest  [32]byte
+		indexes []int64
+	}{
+		{"artifact", victim, []int64{0}},
+		{"envelope", victim, nil},
+		{"payload", sha256.Sum256(payload), []int64{1}},
+	} {
+		if found := s.search(t, c.by, c.digest); !slices.Equal(found, c.indexes) {
+			t.Errorf("%s: entries %v, and not %v", c.by, found, c.indexes)
+		}
+	}
+	for digest, count := range map[[32]byte]int{victim: 1, sha256.Sum256(payload): 1} {
+		status, body := s.ask(t, "POST", "/api/v1/index/retrieve", fmt.Appendf(nil, `{"hash":"sha256:%x"}`, digest))
+		var ids []string
+		if err := json.Unmarshal([]byte(body), &ids); err != nil || status != 200 || len(ids) != count {
+			t.Errorf("%x: %d %s, and not %d entries", digest, status, body, count)
+		}
+	}
+}
+
+// search asks the native API until the index knows both entries.
+func (s *instance) search(t *testing.T, by string, digest [32]byte) (indexes []int64) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		status, body := s.ask(t, "GET", fmt.Sprintf("/v1/entries:search?%s=sha256:%x", by, digest), nil)
+		var found struct {
+			CompleteTo int64 `json:"completeTo,string"`
+			Entries    []struct {
+				Index int64 `json:"index,string"`
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &found); err != nil || status != 200 {
+			t.Fatalf("%v: %d %s", err, status, body)
+		}
+		if found.CompleteTo == 2 {
+			for _, e := range found.Entries {
+				indexes = append(indexes, e.Index)
+			}
+			return indexes
+		}
+	}
+	return nil
+}
+
+// intotoOf is what older clients of Rekor v1 propose for an envelope, with a hash
+// of their choice.
+func intotoOf(t *testing.T, payload []byte, hash [32]byte) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(entry.PAE("text/plain", payload))
+	sig, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice := func(b []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(b)) }
+	type object map[string]any
+	proposed, err := json.Marshal(object{"kind": "intoto", "apiVersion": "0.0.2", "spec": object{"content": object{
+		"envelope": object{"payloadType": "text/plain", "payload": twice(payload), "signatures": []any{
+			object{"sig": twice(sig), "publicKey": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})},
+		}},
+		"hash": object{"algorithm": "sha256", "value": fmt.Sprintf("%x", hash)},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proposed
 }
 
 func TestPublicURL(t *testing.T) {

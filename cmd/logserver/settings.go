@@ -13,25 +13,28 @@ import (
 // from.
 func settings() []config.Setting {
 	return []config.Setting{
-		{Name: "http", Type: config.Text, Default: "127.0.0.1:8080", Help: "Address of the HTTP port: REST APIs and tiles."},
-		{Name: "grpc", Type: config.Text, Default: "127.0.0.1:8081", Help: "Address of the gRPC port."},
+		{Name: "http", Type: config.Text, Default: "127.0.0.1:8080", Help: "Address of the HTTP port: REST APIs and tiles. Everyone who reaches it may write."},
+		{Name: "grpc", Type: config.Text, Default: "127.0.0.1:8081", Help: "Address of the gRPC port. Everyone who reaches it may write."},
 		{Name: "admin", Type: config.Text, Default: "127.0.0.1:8082", Help: "Address of the operator's port: health, metrics, profiles. Keep it private."},
-		{Name: "data-dir", Type: config.File, Default: "./indelible-data", Help: "Directory of the SQLite database, the keys and the register."},
+		{Name: "data-dir", Type: config.File, Default: defaultDir, Help: "Directory of the SQLite database, the keys and, unless this is the default, the register."},
 		{Name: "origin", Type: config.Text, Help: "The log's name, first line of every checkpoint; fixed when the log is created. Default: this host's name."},
-		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 8, MariaDB 10.11 and later)."},
+		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 9.7, MariaDB 10.11 and later)."},
 		{Name: "mysql-dsn-file", Type: config.File, Help: "File with the DSN, user:password@tcp(host:3306)/database; readable to nobody else."},
 		{Name: "mysql-dsn", Type: config.Text, Help: "The DSN itself; refused where it carries a password that others could see: on the command line, and in a file that others can read."},
+		{Name: "mysql-tls-ca", Type: config.File, Help: "Certificates (PEM) of the authorities that the server of MySQL or MariaDB is verified by, for the database and for a register in one. With it, or with --mysql-tls-cert, every connection is encrypted and verified. Default: the DSN's tls=."},
+		{Name: "mysql-tls-cert", Type: config.File, Help: "Client certificate (PEM) for MySQL or MariaDB, for accounts with REQUIRE X509."},
+		{Name: "mysql-tls-key", Type: config.File, Help: "Its private key; readable to nobody else. The three files are read again for each connection."},
 		{Name: "log-key", Type: config.File, Help: "File of the log's Ed25519 key. Default: log.key in the data directory."},
 		{Name: "log-key-password-file", Type: config.File, Help: "File with the password of an encrypted log key."},
 		{Name: "mldsa-key", Type: config.File, Help: "File of an ML-DSA-44 key with which the log signs its checkpoints beside the Ed25519 one, for the time when that no longer holds; one for all replicas; made on first use."},
-		{Name: "register", Type: config.Text, Help: "The register, the log's memory outside its database, one for all replicas: a file, best on another disk; mysql:FILE, a second database, whose DSN the file holds; or s3://BUCKET/PREFIX?endpoint=URL&region=R, an object in a store that honours conditional writes, with credentials from the environment. Default: the file register in the data directory."},
+		{Name: "register", Type: config.File, Written: true, Schemes: []string{"mysql:", "s3:"}, Help: "The register, the log's memory outside its database, one for all replicas: a file, best on another disk; mysql:FILE, a second database, whose DSN the file holds; or s3://BUCKET/PREFIX?endpoint=URL&region=R, an object in a store that honours conditional writes, with credentials from the environment. Default: for the SQLite log in the default data directory, a file in the user's state home ($XDG_STATE_HOME/indelible/registers, else ~/.local/state/indelible/registers; in a container, name a volume that stays); for any other, and where there is no home, the file register in the data directory."},
 		{Name: "witness-policy", Type: config.File, Help: "File that names witnesses and their quorum (C2SP tlog-policy). Nothing is published or answered that the quorum has not cosigned."},
 		{Name: "witness-fail-open", Type: config.Bool, Default: "false", Help: "Publish without the quorum when it is not met within 2s."},
 		{Name: "witness-refresh", Type: config.Duration, Default: "10m", Help: "After what time a log without new entries has its checkpoint cosigned again."},
 		{Name: "entry-kinds", Type: config.List, NotZero: true, Default: "hashedrekord,dsse,intoto,rekord", OneOf: []string{"hashedrekord", "dsse", "intoto", "rekord", "raw"}, Help: "Which kinds of entries may be added. intoto and rekord come over Rekor v1 alone; raw entries are opaque bytes that nobody signed."},
 		{Name: "rekor-v2", Type: config.Bool, Default: "true", Help: "Serve Rekor v2's API, for cosign and other Sigstore clients, below /api/v2/ and over gRPC."},
 		{Name: "rekor-v1", Type: config.Bool, Default: "true", Help: "Serve Rekor v1's API, for their older versions and rekor-cli, below /api/v1/."},
-		{Name: "rekor-v1-key", Type: config.Text, Help: "The ECDSA P-256 key that the Rekor v1 API signs with, one for all replicas: a file, made on first start; or the URI of a key in a key management service as cosign takes it, awskms://…, azurekms://…, gcpkms://…, hashivault://NAME or openbao://NAME, with credentials from the environment. Default: rekor-v1.key in the data directory."},
+		{Name: "rekor-v1-key", Type: config.File, Schemes: []string{"awskms://", "azurekms://", "gcpkms://", "hashivault://", "openbao://"}, Help: "The ECDSA P-256 key that the Rekor v1 API signs with, one for all replicas: a file, made on first start; or the URI of a key in a key management service as cosign takes it, awskms://…, azurekms://…, gcpkms://…, hashivault://NAME or openbao://NAME, with credentials from the environment. Default: rekor-v1.key in the data directory."},
 		{Name: "rekor-v1-key-password-file", Type: config.File, Help: "File with the password of an encrypted key of the Rekor v1 API."},
 		{Name: "rekor-v1-host", Type: config.Text, Help: "Name in the Rekor v1 API's signed notes; sigstore-js looks for it in the log's URL. Default: the origin."},
 		{Name: "rekor-v1-conflict", Type: config.Bool, Default: "false", Help: "Over Rekor v1, answer an entry that is in the log already with 409, as Rekor does; clients take that for an error."},
@@ -39,6 +42,7 @@ func settings() []config.Setting {
 		{Name: "public-url", Type: config.Text, Help: "The log's URL as clients reach it, such as https://log.example.com, for the files below /trust/. Default: the one each client used."},
 		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM) for the HTTP and gRPC ports; read again when it changes."},
 		{Name: "tls-key", Type: config.File, Help: "Its private key; readable to nobody else."},
+		{Name: "trusted-proxies", Type: config.List, Help: "Addresses and networks (CIDR) of the proxies in front of the server, whose header X-Forwarded-For says which client a request is of. Without it each request is its sender's, and all clients behind one proxy share one client's part of the processors."},
 		{Name: "max-body", Type: config.Size, Default: "8MiB", NotZero: true, Help: "Most bytes of a request."},
 		{Name: "max-connections", Type: config.Number, Default: strconv.Itoa(transport.DefaultConnections), NotZero: true, Help: "Most connections that are open at a time, of the HTTP port and of the gRPC port each; fewer where the process may not have that many files open (RLIMIT_NOFILE). A new one takes the place of the one that is idle for the longest, else of one whose client has been slow for a second or more; one that is at work keeps its place. Each costs some 20KiB, with TLS 50KiB."},
 		{Name: "request-memory", Type: config.Size, Default: "64MiB", NotZero: true, Help: "Most bytes of the buffers for large requests (beyond 64KiB each) that arrive and wait for their answer, all together; max-body or more. A quarter is added for small requests alone. When it is full, the request that arrives the slowest is ended (503) for one that comes at once; where none is slow, large ones are told to come back later (503). Requests that arrive over gRPC have as much again."},
@@ -48,8 +52,10 @@ func settings() []config.Setting {
 		{Name: "linger", Type: config.Duration, Default: "0s", Help: "How long a batch waits for company. Under load batches grow without it."},
 		{Name: "add-timeout", Type: config.Duration, Default: "20s", NotZero: true, Help: "How long an add may wait until it is answered. Sigstore's clients give up after 30s."},
 		{Name: "tile-cache", Type: config.Size, Default: "64MiB", NotZero: true, Help: "Memory for hash tiles, which proofs are made from."},
-		{Name: "response-cache", Type: config.Size, Default: "32MiB", Help: "Memory for full tiles and entry bundles ready to send; and as much again for what Rekor v1 signed."},
+		{Name: "response-cache", Type: config.Size, Default: "48MiB", Help: "Memory for full tiles and entry bundles ready to send; and as much again for what Rekor v1 signed."},
+		{Name: "scrub-rate", Type: config.Number, Default: "256", Help: "Entries a second that a scrub in the background compares with the published tree, round after round; 0: none. It rests 19 times as long as it reads."},
 		{Name: "max-clock-step", Type: config.Duration, Default: "10m", NotZero: true, Help: "How far the clock may be behind the last entry's time before entries are refused."},
+		{Name: "shutdown-delay", Type: config.Duration, Default: "0s", Help: "How long the server still takes requests after it was told to stop, while it says that it is not ready. In Kubernetes 5s to 10s, until no load balancer sends requests any more; with shutdown-timeout, less than terminationGracePeriodSeconds. A second signal ends it at once."},
 		{Name: "shutdown-timeout", Type: config.Duration, Default: "15s", NotZero: true, Help: "How long running requests may take when the server is stopped."},
 		{Name: "log-level", Type: config.Text, Default: "info", OneOf: []string{"debug", "info", "warn", "error"}, Help: "How much is written to standard error."},
 	}
@@ -67,7 +73,18 @@ const underLoad = "\n## Many clients, and slow ones\n\n" +
 	"  request that arrives the slowest is answered 503 (`Retry-After: 1`), and its memory goes to a small one (64KiB)\n" +
 	"  that asks for it, or to a large one if the slowest has been slow for a second. Where all of it is at work, who asks\n" +
 	"  is answered 503. Over gRPC a request that does not end is canceled, and where there is no room it is `Unavailable`.\n" +
+	"- **Processors.** Half of them verify signatures, over all APIs, and clients share them: while requests wait, each\n" +
+	"  client that has some gets an equal part of the time, however many it sends and however expensive they are. A client is\n" +
+	"  an IPv4 address, or the /64 of an IPv6 address; behind a proxy, what `trusted-proxies` lets the proxy say. At most 8,192\n" +
+	"  verifications wait, and a client may have as many of them as there are places free; one more is answered 429 (503 on\n" +
+	"  the Rekor paths; `Retry-After: 1`). What the entries of one request may cost is bounded by their size.\n" +
 	"- A request may take 10s for its headers, of at most 16KiB, and 30s for all of it (408).\n"
+
+// signals is what they do.
+const signals = "\n## Signals\n\n" +
+	"| signal | logserver and logwitness |\n|---|---|\n" +
+	"| SIGTERM, SIGINT | `/readyz` is 503 at once. The ports take requests for `shutdown-delay` more, then none; requests that run may take `shutdown-timeout`. A second signal ends the process at once. |\n" +
+	"| SIGHUP | The settings and their files are read again. `log-level`, the files of `tls-cert` and `tls-key`, and the file of logwitness's `logs` take effect; connections read the files of `mysql-dsn-file` and `mysql-tls-*` themselves; the log names other changed settings, which take effect after a restart. What cannot be read is an error in the log, and what was in use before stays. |\n"
 
 // documentation is docs/configuration.md.
 func documentation() string {
@@ -78,7 +95,7 @@ func documentation() string {
 		"is not in this table is an error; a variable that begins with `INDELIBLE_` and names no setting may be for another program,\n" +
 		"and is warned of. `logserver config check` prints what is in effect, and where it came from.\n\n" +
 		"```yaml\nstorage: mysql\nmysql-dsn-file: /etc/indelible/dsn\nregister: /var/lib/indelible-register/register\nentry-kinds: [hashedrekord, dsse]\n```\n\n" +
-		config.Markdown(settings()) + underLoad
+		config.Markdown(settings()) + underLoad + signals
 }
 
 // hostname is the default origin.

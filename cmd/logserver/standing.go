@@ -26,21 +26,25 @@ type standing struct {
 	published storage.Published
 	register  guard.State // unless opened.lost
 	witnesses []memory    // those of the policy, if one is given
+	without   absences    // the witnesses whose word does not count
 }
 
-// memory is what a witness remembers of the log.
+// memory is what a witness remembers of the log: a checkpoint that it cosigned, or
+// what it claims.
 type memory struct {
 	name   string
-	opened checkpoint.Opened
-	at     int64 // when it cosigned, in POSIX seconds; 0 if its signature is not on it
-	err    error // why nothing is known
+	opened checkpoint.Opened // if err is nil
+	at     int64             // when it cosigned, in POSIX seconds; 0 if its signature is not on it
+	claim  *quorum.Claim     // what it says without proof; nil for nothing
+	err    error             // why no checkpoint is known
 }
 
-// stand asks all of them. A head is in the database before the register knows
-// it, and in the register before it is published or a witness sees it. They are
-// asked the other way round, so that beside a server at work none seems to be
-// behind.
-func stand(ctx context.Context, v config.Values, o *opened) (s standing, err error) {
+// stand asks all of them, and the witnesses twice over: first they are shown what
+// is published. A head is in the database before the register knows it, and in
+// the register before it is published or a witness sees it. They are asked the
+// other way round, so that beside a server at work none seems to be behind.
+func stand(ctx context.Context, v config.Values, o *opened, without absences) (s standing, err error) {
+	s.without = without
 	if s.witnesses, err = recall(ctx, v, o); err != nil {
 		return s, err
 	}
@@ -63,7 +67,15 @@ func recall(ctx context.Context, v config.Values, o *opened) (all []memory, err 
 	if err != nil || w == nil {
 		return nil, err
 	}
-	for _, m := range w.Recall(ctx, o.record.Origin) {
+	note, size, err := o.latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := w.Recall(ctx, note, func(ctx context.Context, from int64) ([]merkle.Hash, error) { return o.prove(ctx, from, size) })
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range found {
 		all = append(all, remembers(o, m))
 	}
 	policy, err := loadPolicy(v)
@@ -78,27 +90,84 @@ func recall(ctx context.Context, v config.Values, o *opened) (all []memory, err 
 	return all, nil
 }
 
-// remembers verifies what a witness shows: what the log's key did not sign
-// proves nothing.
-func remembers(o *opened, shown quorum.Memory) memory {
-	m := memory{name: shown.Witness.Name, err: shown.Err}
-	if m.err != nil {
-		return m
+// latest is the checkpoint that witnesses are shown: the published one. To sign
+// that of the empty tree, where nothing is published, says nothing new.
+func (o *opened) latest(ctx context.Context) (note []byte, size int64, err error) {
+	pub, err := o.store.Published(ctx, o.record.ID)
+	if err != nil || pub.Version > 0 {
+		return pub.Note, pub.Size, err
 	}
-	own, err := o.verifiers()
+	note, err = checkpoint.Sign(checkpoint.Checkpoint{Origin: o.record.Origin, Root: merkle.EmptyRoot()}, o.signer)
+	return note, 0, err
+}
+
+// prove proves from the database's tiles that the tree of a size extends a
+// smaller one.
+func (o *opened) prove(ctx context.Context, from, size int64) ([]merkle.Hash, error) {
+	plan, err := merkle.PlanConsistency(from, size)
 	if err != nil {
-		m.err = err
-		return m
+		return nil, err
 	}
-	if m.opened, m.err = checkpoint.Open(shown.Note, own, shown.Witness.Key); m.err == nil {
-		m.at, _ = m.opened.Timestamp(shown.Witness.Key)
+	src := &source{store: o.store, logID: o.record.ID, size: size}
+	return plan.Compute(func(t merkle.Tile) (*merkle.Nodes, error) {
+		data, err := src.Tile(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		hashes, err := merkle.DecodeTile(data)
+		if err != nil {
+			return nil, err
+		}
+		return merkle.Expand(hashes)
+	})
+}
+
+// remembers verifies what a witness says and shows: what the log's key did not
+// sign proves nothing. What it shows may be older than what it cosigned now.
+func remembers(o *opened, got quorum.Memory) memory {
+	m := memory{name: got.Witness.Name, claim: got.Claim}
+	asked, err := o.openedBy(got.Asked, got.NotAsked, got.Witness.Key)
+	if shown, unshown := o.openedBy(got.Shown, got.NotShown, got.Witness.Key); unshown == nil && (err != nil || shown.Size > asked.Size) {
+		m.opened = shown
+	} else if m.opened = asked; err != nil {
+		m.err = fmt.Errorf("%w; and to add-checkpoint: %w", unshown, err)
+	}
+	if m.err == nil {
+		m.at, _ = m.opened.Timestamp(got.Witness.Key)
 	}
 	return m
 }
 
-// unknown is why it is not known what the witness remembers; nil if it is.
-func (m memory) unknown() error {
-	if m.err == nil && m.at == 0 {
+// openedBy verifies a note that a witness gave.
+func (o *opened) openedBy(note []byte, missing error, witness checkpoint.Verifier) (checkpoint.Opened, error) {
+	own, err := o.verifiers()
+	if missing != nil || err != nil {
+		return checkpoint.Opened{}, errors.Join(missing, err)
+	}
+	return checkpoint.Open(note, own, witness)
+}
+
+// claims are what witnesses say beyond what they prove, without those that do not
+// count.
+func (s standing) claims() (all []memory) {
+	for _, m := range s.witnesses {
+		proven := m.err == nil && m.claim != nil && !m.claim.Other && m.opened.Size >= m.claim.Size
+		if m.claim != nil && !proven && !slices.Contains(s.without, m.name) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// unknown is why it is not known what the witness remembers; nil if it is. A size
+// that the register knows is: all heads up to that lie on one way.
+func (s standing) unknown(m memory) error {
+	switch c := m.claim; {
+	case c != nil && !c.Other && c.Size <= s.register.Newest.Size:
+		return nil
+	case c != nil && (m.err != nil || m.opened.Size < c.Size):
+		return fmt.Errorf("it says that it cosigned size %d, and does not show that checkpoint", c.Size)
+	case m.err == nil && m.at == 0:
 		return errors.New("it shows a checkpoint without its own signature")
 	}
 	return m.err
@@ -120,17 +189,25 @@ func (a absences) note(why string) string {
 	return fmt.Sprintf("(without asking %s) %s", strings.Join(a, ", "), why)
 }
 
-// asked refuses to go on while it is not known what a witness remembers. Who
+// asked refuses to go on while it is not known what a witness remembers. One that
 // does not answer may be the only one that knows what was signed.
-func (s standing) asked(without absences) error {
-	var errs []error
+func (s standing) asked() error { return errors.Join(append(s.unasked(), s.named())...) }
+
+// unasked says of each witness that could not be asked why.
+func (s standing) unasked() (errs []error) {
 	for _, m := range s.witnesses {
-		if err := m.unknown(); err != nil && !slices.Contains(without, m.name) {
+		if err := s.unknown(m); err != nil && !slices.Contains(s.without, m.name) {
 			errs = append(errs, fmt.Errorf("what witness %s remembers of the log is not known: %w; try again when it answers, or, "+
 				"once the tree head was compared with what it cosigned by other means, give --without-witness %s", m.name, err, m.name))
 		}
 	}
-	for _, name := range without {
+	return errs
+}
+
+// named refuses names that no witness has.
+func (s standing) named() error {
+	var errs []error
+	for _, name := range s.without {
 		if !slices.ContainsFunc(s.witnesses, func(m memory) bool { return m.name == name }) {
 			errs = append(errs, fmt.Errorf("--without-witness %s: no witness of --witness-policy has that name", name))
 		}
@@ -180,6 +257,16 @@ func (s standing) agree() error {
 			return fmt.Errorf("the database went another way: at size %d another root was signed, as %s knows; find the database that has the signed tree", h.size, h.where)
 		}
 	}
+	for _, m := range s.claims() {
+		switch {
+		case m.claim.Other:
+			return fmt.Errorf("witness %s says that the tree it cosigned is another one than the published: find the database that has the signed tree, "+
+				"or, if the witness is wrong, go on with --without-witness %s", m.name, m.name)
+		case m.claim.Size > s.head.Size:
+			return fmt.Errorf("the database is behind: witness %s says that it cosigned size %d, and the database has %d; bring it forward, "+
+				"or, if the witness is wrong and the tree head was compared with what others have seen, go on with --without-witness %s", m.name, m.claim.Size, s.head.Size, m.name)
+		}
+	}
 	if s.published.Size > s.head.Size {
 		return fmt.Errorf("the database contradicts itself: size %d is published, and the tree head has %d; restore a newer backup", s.published.Size, s.head.Size)
 	}
@@ -212,12 +299,6 @@ func extendsSigned(ctx context.Context, o *opened, s standing) error {
 	return nil
 }
 
-// print writes all of it, and what does not fit.
-func (s standing) print(w io.Writer, o *opened) {
-	s.printHeads(w, o)
-	s.printFaults(w, o)
-}
-
 func (s standing) printHeads(w io.Writer, o *opened) {
 	fmt.Fprintf(w, "log        %s\n", o.record.Origin)
 	s.printRegister(w, o)
@@ -229,6 +310,10 @@ func (s standing) printHeads(w io.Writer, o *opened) {
 	}
 	for _, m := range s.witnesses {
 		switch {
+		case m.claim != nil && m.claim.Other:
+			fmt.Fprintf(w, "witness    %s: another tree than the published one, as it says\n", m.name)
+		case m.claim != nil && (m.err != nil || m.opened.Size < m.claim.Size):
+			fmt.Fprintf(w, "witness    %s: size %d, as it says; it does not show that checkpoint\n", m.name, m.claim.Size)
 		case m.err != nil:
 			fmt.Fprintf(w, "witness    %s: not known: %v\n", m.name, m.err)
 		case m.at == 0:

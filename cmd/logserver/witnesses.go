@@ -90,15 +90,19 @@ func openLog(v config.Values, parts *opened, events translog.Events, metrics *pr
 	var l *translog.Log // is there before anybody is asked, which Run does
 	w, err := newWitnesses(v, parts.record.Keys, quorum.Config{
 		Late:     func(note []byte, cosigners []checkpoint.Verifier) { l.Cosigned(note, cosigners) },
-		Ahead:    func(note []byte) { l.Remembered(note) },
+		Ahead:    func(c quorum.Claim) { l.Ahead(translog.Claim(c)) },
 		Answered: newWitnessEvents(metrics, logger).answered,
+		Fresh:    v.Duration("witness-refresh"),
+		Unconfirmed: func(err error) {
+			logger.Warn("--witness-fail-open: THE LOG GOES ON WITHOUT ITS WITNESSES, too few of which confirmed that they know no newer checkpoint; "+
+				"if the database and the register were restored from an older copy, it signs a second history", "error", err)
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
 	if w != nil { // an interface that holds a nil pointer is not nil
 		cfg.Witness, cfg.Rewitness = w, v.Duration("witness-refresh")
-		cfg.Remembered = func(ctx context.Context) [][]byte { return w.Remembered(ctx, parts.record.Origin) }
 	}
 	l, err = translog.Open(cfg)
 	return l, err

@@ -52,11 +52,11 @@ func TestOriginStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	o, p := &opened{store: store}, paths{register: filepath.Join(dir, "register")}
-	if err := o.otherRegister(t.Context(), p, "log2.example.com"); err == nil || !strings.Contains(err.Error(), `holds log "log.example.com"`) || !strings.Contains(err.Error(), "origin cannot be changed") {
+	o, place := &opened{store: store}, filepath.Join(dir, "register")
+	if err := o.otherRegister(t.Context(), place, "log2.example.com"); err == nil || !strings.Contains(err.Error(), `holds log "log.example.com"`) || !strings.Contains(err.Error(), "origin cannot be changed") {
 		t.Error(err)
 	}
-	if err := o.otherRegister(t.Context(), p, "log.example.com"); err != nil {
+	if err := o.otherRegister(t.Context(), place, "log.example.com"); err != nil {
 		t.Error(err)
 	}
 }

@@ -58,7 +58,7 @@ func (p *program) accept(ctx context.Context, v config.Values, d decision) (err 
 	if err != nil {
 		return err
 	}
-	r := p.running(v)
+	r := p.running()
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(ctx, v); err != nil {
 		return err
@@ -75,6 +75,7 @@ func (p *program) accept(ctx context.Context, v config.Values, d decision) (err 
 	if err != nil {
 		return err
 	}
+	r.made.keep()
 	head, err := r.witness.Accept(ctx, a)
 	if errors.Is(err, witness.ErrInconsistent) {
 		return fmt.Errorf("%w\nThe witness holds size %d with the root %s. A log that cannot prove that it extends this has another history: "+

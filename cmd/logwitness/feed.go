@@ -28,25 +28,37 @@ func (r *running) feed(ctx context.Context, v config.Values) (look func(context.
 	if v.Text("feed") == "" {
 		return func(context.Context) {}, nil
 	}
-	data, err := os.ReadFile(v.Text("feed"))
+	logs, err := readFeed(v.Text("feed"))
 	if err != nil {
-		return nil, fmt.Errorf("the list of logs to look at: %w", err)
+		return nil, err
 	}
-	logs, err := feeder.ParseList(data)
-	if err != nil {
-		return nil, fmt.Errorf("the list of logs to look at, %s: %w", v.Text("feed"), err)
+	if err := r.made.dir(evidencePath(v), 0o755); err != nil {
+		return nil, fmt.Errorf("the folder for evidence: %w", err)
 	}
 	if err := r.add(ctx, logs); err != nil {
 		return nil, err
-	}
-	if err := os.MkdirAll(evidencePath(v), 0o755); err != nil {
-		return nil, fmt.Errorf("the folder for evidence: %w", err)
 	}
 	f, err := feeder.New(feeder.Config{Witness: r.witness, Logs: logs, Evidence: evidencePath(v), Interval: v.Duration("feed-interval"), Events: r.feedEvents()})
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) { f.Run(ctx) }, nil
+}
+
+// readFeed reads a list of logs to look at; an empty path has none.
+func readFeed(path string) ([]feeder.Log, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("the list of logs to look at: %w", err)
+	}
+	logs, err := feeder.ParseList(data)
+	if err != nil {
+		return nil, fmt.Errorf("the list of logs to look at, %s: %w", path, err)
+	}
+	return logs, nil
 }
 
 // add makes the witness know the logs. One that is refused stops nothing.

@@ -23,12 +23,14 @@ func (p *program) keygenCommand() *cobra.Command {
 		Use:   "keygen --name NAME",
 		Short: "Make a key for a witness, and print its vkey",
 		Long: "Make a key for a witness, and print its vkey, which says its name too: what logs and verifiers need.\n\n" +
-			"The vkey is also written to FILE.vkey, where serve finds the name.",
+			"The vkey is also written to FILE.vkey, where serve finds the name.\n\n" +
+			"Everyone takes the vkey of an Ed25519 key, which Tessera and rekor-tiles need. That of an ML-DSA-44 key (--mldsa)\n" +
+			"is for Indelible and others that take ML-DSA: Tessera and rekor-tiles refuse a policy that has it.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return p.keygen(name, out, mldsa) },
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the witness's name, best a domain of yours and a path, such as witness.example.com/w1")
-	cmd.Flags().StringVar(&out, "out", defaultKey, "file of the key, which must not be there yet")
+	cmd.Flags().StringVar(&out, "out", defaultKey, "`FILE` of the key, which must not be there yet")
 	cmd.Flags().BoolVar(&mldsa, "mldsa", false, "an ML-DSA-44 key, whose signatures a quantum computer cannot forge; otherwise Ed25519")
 	cobra.CheckErr(cmd.MarkFlagRequired("name"))
 	return cmd
@@ -39,7 +41,7 @@ func (p *program) keygen(name, out string, mldsa bool) error {
 		return fmt.Errorf("--name: %w", err)
 	}
 	if _, err := os.Stat(vkeyFile(out)); err == nil {
-		return fmt.Errorf("%s is there already, and belongs to another key", vkeyFile(out))
+		return fmt.Errorf("%s is there already: a key was made before, and its vkey is not overwritten; name another file with --out", vkeyFile(out))
 	}
 	generate := func() (crypto.Signer, error) { return keys.GenerateEd25519(out, nil) }
 	if mldsa {
@@ -49,16 +51,30 @@ func (p *program) keygen(name, out string, mldsa bool) error {
 	if err != nil {
 		return err
 	}
-	cosigner, err := checkpoint.NewCosigner(name, key)
+	vkey, err := writeVkey(name, key, out)
 	if err != nil {
-		return err
-	}
-	vkey := cosigner.Verifier().String() + "\n"
-	if err := os.WriteFile(vkeyFile(out), []byte(vkey), 0o644); err != nil {
-		return fmt.Errorf("the key is in %s; its vkey is %s, and could not be written: %w", out, strings.TrimSpace(vkey), err)
+		return errors.Join(err, os.Remove(out)) // without its vkey, the key is not used yet
 	}
 	_, err = fmt.Fprint(p.stdout, vkey)
 	return err
+}
+
+// writeVkey writes a key's vkey beside the key.
+func writeVkey(name string, key crypto.Signer, path string) (string, error) {
+	cosigner, err := checkpoint.NewCosigner(name, key)
+	if err != nil {
+		return "", err
+	}
+	vkey := cosigner.Verifier().String() + "\n"
+	f, err := os.OpenFile(vkeyFile(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return "", fmt.Errorf("the vkey cannot be written, and so no key was made: %w", err)
+	}
+	_, err = f.WriteString(vkey)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(fmt.Errorf("the vkey cannot be written, and so no key was made: %w", err), os.Remove(f.Name()))
+	}
+	return vkey, nil
 }
 
 // vkeyFile is where the vkey of a key file is.

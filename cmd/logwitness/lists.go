@@ -37,13 +37,9 @@ func (l *list) load(ctx context.Context) error {
 	if info.Size() == l.size && info.ModTime().Equal(l.at) {
 		return nil
 	}
-	data, err := os.ReadFile(l.path)
+	logs, err := readLogs(l.path)
 	if err != nil {
-		return fmt.Errorf("the list of logs: %w", err)
-	}
-	logs, err := witness.ParseLogList(data)
-	if err != nil {
-		return fmt.Errorf("the list of logs %s: %w", l.path, err)
+		return err
 	}
 	before := l.witness.Logs()
 	err = l.witness.AddLogs(ctx, logs)
@@ -56,6 +52,22 @@ func (l *list) load(ctx context.Context) error {
 	l.logger.Info("read the list of logs", "list", l.path, "in it", len(logs), "known", l.witness.Logs(), "new", l.witness.Logs()-before)
 	l.added()
 	return nil
+}
+
+// readLogs reads a list of logs; an empty path has none.
+func readLogs(path string) ([]witness.Log, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("the list of logs: %w", err)
+	}
+	logs, err := witness.ParseLogList(data)
+	if err != nil {
+		return nil, fmt.Errorf("the list of logs %s: %w", path, err)
+	}
+	return logs, nil
 }
 
 // follow loads the list again when it changes, until ctx ends. A list that

@@ -106,16 +106,29 @@ func TestRefusedSettings(t *testing.T) {
 		{"--name", []string{"--key", key, "--name", "two words"}},
 		{"give a key", []string{"--key", ""}},
 		{"--mysql-dsn-file", []string{"--storage", "mysql"}},
+		{"give --storage mysql", []string{"--mysql-dsn-file", "dsn"}},
+		{"--mysql-dsn-file: . is a directory", []string{"--key", key, "--storage", "mysql", "--mysql-dsn-file", "."}},
 		{"chmod 600", []string{"--key", key, "--storage", "mysql", "--mysql-dsn-file", open}},
 		{"both --tls-cert", []string{"--tls-cert", "x"}},
 		{"without a slash", []string{"--public-url", "https://w.example/"}},
 		{"begins with logs/v0", []string{"--key", key, "--logs", list}},
 		{"no such file", []string{"--key", key, "--logs", list + "x"}},
 		{"not one of", []string{"--storage", "oracle"}},
+		{"a scheme that is not known here", []string{"--key", "pkcs11:token=x"}},
+		{"a scheme that is not known here", []string{"--key", key, "--register", "mysql:dsn"}},
+		{"a scheme that is not known here", []string{"--storage", "mysql", "--mysql-dsn-file", "vault:x"}},
 	} {
 		args := append([]string{"serve", "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, c.args...)
 		if _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: %v", c.args, err)
+		}
+	}
+	for _, args := range [][]string{
+		{"keygen", "--name", "w.example/1", "--out", "pkcs11:token=x"},
+		{"accept", "--log", "x", "--checkpoint", "vault:x"},
+	} {
+		if _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), "a scheme that is not known here") {
+			t.Errorf("%v: %v", args, err)
 		}
 	}
 }
@@ -138,6 +151,11 @@ func TestServe(t *testing.T) {
 	if err != nil || !p.Witnesses[0].Key.Equal(s.verifier) || p.Witnesses[0].URL != "http://"+s.listen {
 		t.Errorf("%q: %v", policy, err)
 	}
+	const forAll, forSome = "# Ed25519: for Tessera and rekor-tiles, and for all others\nwitness w.example/1 %s ", "# ML-DSA-44: for Indelible, and others that take ML-DSA; not for Tessera and rekor-tiles, which refuse it\nwitness w.example/1 %s "
+	s.says(fmt.Sprintf(forAll, s.verifier), fmt.Sprintf(forSome, strings.TrimSpace(mldsa)))
+	if help := mustRun(t, "keygen", "--help"); !strings.Contains(help, "Tessera and rekor-tiles refuse a policy that has it") {
+		t.Error(help)
+	}
 	one := logs[0].with("a", "b", "c")
 	s.want(one, 0, 200, "w.example/1")
 	s.want(one.with("d"), 0, 409, "3\n")
@@ -151,6 +169,9 @@ func TestServe(t *testing.T) {
 		return err
 	})
 	s.stop()
+	if out := mustRun(t, "licenses"); !strings.Contains(out, "github.com/spf13/cobra") {
+		t.Error(out)
+	}
 	if out := mustRun(t, "version"); !strings.HasPrefix(out, "logwitness ") {
 		t.Error(out)
 	}
@@ -305,7 +326,8 @@ func TestRegister(t *testing.T) {
 	s.start()
 	s.want(one.with("d"), 0, 409, "3\n")
 	s.want(one.with("d"), 3, 200, "")
-	// While it runs, nobody else has its database.
+	// While it runs, no other process has its database, whatever its ports.
+	s.args = append(s.args, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	s.refuses("another process uses the database")
 	s.stop()
 	// The old register is another's now.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -19,6 +20,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
+	"indelible/internal/filename"
+	"indelible/internal/notices"
 )
 
 // memoryLimit is from where on the Go runtime collects more often: a witness of
@@ -45,6 +48,8 @@ type program struct {
 	getenv         func(string) (string, bool)
 	stdout, stderr io.Writer
 	configFile     string
+	level          slog.LevelVar                 // of the log
+	again          func() (config.Values, error) // loads the settings again
 }
 
 func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) error {
@@ -55,8 +60,17 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		Long:          "Run a witness: it cosigns checkpoints of the logs in a list, each only if it extends the one before.\n\nlogwitness keygen makes its key, and logwitness serve runs it.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return filename.CheckFlags(cmd.Flags())
+		},
 	}
 	root.AddCommand(p.keygenCommand(), p.serveCommand(), p.acceptCommand(), p.registerCommand(), &cobra.Command{
+		Use: "licenses", Short: "Print the licenses of the software in this program", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(stdout, notices.Text)
+			return err
+		},
+	}, &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(stdout, version())
@@ -76,20 +90,27 @@ func (p *program) configured(cmd *cobra.Command, f func(context.Context, config.
 	cmd.Flags().StringVar(&p.configFile, "config", "", "YAML file with settings (INDELIBLE_CONFIG)")
 	cmd.Flags().SortFlags = false
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		file := p.configFile
-		if env, ok := p.getenv("INDELIBLE_CONFIG"); ok && file == "" {
-			file = env
-		}
-		v, err := config.Load(settings(), cmd.Flags(), p.getenv, file)
-		if err == nil {
-			err = check(v)
-		}
+		p.again = func() (config.Values, error) { return p.load(cmd) }
+		v, err := p.again()
 		if err != nil {
 			return err
 		}
+		p.level.Set(level(v.Text("log-level")))
 		return f(cmd.Context(), v)
 	}
 	return cmd
+}
+
+func (p *program) load(cmd *cobra.Command) (config.Values, error) {
+	file := p.configFile
+	if env, ok := p.getenv("INDELIBLE_CONFIG"); ok && file == "" {
+		file = env
+	}
+	v, err := config.Load(settings(), cmd.Flags(), p.getenv, file)
+	if err != nil {
+		return v, err
+	}
+	return v, check(v)
 }
 
 // version is what the binary was built from.

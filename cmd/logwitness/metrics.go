@@ -49,6 +49,9 @@ func newMetrics() *metrics {
 			Name: "indelible_witness_contradictions_total", Help: "Files of evidence written against logs that contradicted themselves.",
 		}),
 	}
+	for _, why := range []string{"conflict", "too_many", "inconsistent", "not_signed", "malformed", "fault"} {
+		m.refused.WithLabelValues(why) // 0 from the start, and not missing
+	}
 	m.registry.MustRegister(m.cosigned, m.refused, m.logs, m.requests, m.seconds, m.looks, m.contradictions,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

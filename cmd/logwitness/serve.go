@@ -10,8 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +23,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/internal/config"
+	"indelible/internal/outage"
 	"indelible/internal/transport"
 	"indelible/witness"
 	"indelible/witness/register"
@@ -31,7 +35,7 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the witness",
 		Long: "Run the witness: POST /add-checkpoint, POST /sign-subtree, GET /<SHA-256 of an origin>/checkpoint (C2SP tlog-witness).\n\n" +
-			"The database and the register are made when they are not there.",
+			"The database and the register are made if they are not there. A start that fails leaves nothing behind that it made.",
 	}, p.serve)
 }
 
@@ -46,21 +50,31 @@ type running struct {
 	witness  *witness.Witness
 	metrics  *metrics
 	logger   *slog.Logger
+	lights   *lights
+	made     made // is taken back by close, unless it is kept
 
 	inconsistent, behind seldom
 }
 
-func (p *program) running(v config.Values) *running {
+func (p *program) running() *running {
+	logger := newLogger(p.stderr, &p.level)
 	return &running{
-		metrics: newMetrics(), logger: newLogger(p.stderr, v.Text("log-level")),
+		metrics: newMetrics(), logger: logger, lights: newLights(outage.New(logger)),
 		inconsistent: seldom{interval: time.Second}, behind: seldom{interval: time.Minute},
 	}
 }
 
 // serve runs the witness until ctx ends.
 func (p *program) serve(ctx context.Context, v config.Values) (err error) {
-	r := p.running(v)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	r := p.running()
 	defer func() { err = errors.Join(err, r.close()) }()
+	certs, servers, err := r.prepare(v)
+	if err != nil {
+		return err
+	}
 	if err := r.open(ctx, v); err != nil {
 		return err
 	}
@@ -72,18 +86,36 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	if err != nil {
 		return err
 	}
-	servers, err := r.listen(ctx, v)
-	if err != nil {
-		return err
-	}
+	serving, end := transport.Delayed(ctx, v.Duration("shutdown-delay"), r.logger)
+	defer end()
+	r.handle(&servers, certs, r.readiness(ctx))
+	r.made.keep()
 	io.WriteString(p.stdout, banner(v, r, servers))
-	ctx, cancel := context.WithCancel(ctx)
 	var beside errgroup.Group
-	beside.Go(func() error { follow(ctx); return nil })
-	beside.Go(func() error { look(ctx); return nil })
-	err = servers.Run(ctx)
-	cancel()
+	beside.Go(func() error { follow(serving); return nil })
+	beside.Go(func() error { look(serving); return nil })
+	beside.Go(func() error { certs.Follow(serving); return nil })
+	beside.Go(func() error { r.lights.watch(serving, r.needs()); return nil })
+	beside.Go(func() error { p.reload(certs, r.state, r.logger).Follow(serving, v, again); return nil })
+	err = servers.Run(serving)
+	end()
 	return errors.Join(err, beside.Wait())
+}
+
+// reload is what SIGHUP does.
+func (p *program) reload(certs *transport.Certificates, state *sqlstate.Store, logger *slog.Logger) config.Reload {
+	reload := func(config.Values) error { return certs.Reload() }
+	// New connections read these files, and that of the DSN when the server refuses
+	// the one in use.
+	perConnection := func(v config.Values) error { return mysqlTLS(v).Check() }
+	return config.Reload{Load: p.again, Log: logger, Live: map[string]func(config.Values) error{
+		"log-level":      func(v config.Values) error { p.level.Set(level(v.Text("log-level"))); return nil },
+		"tls-cert":       reload,
+		"tls-key":        reload,
+		"mysql-dsn-file": func(config.Values) error { return state.CheckSource() },
+		"mysql-tls-ca":   perConnection, "mysql-tls-cert": perConnection, "mysql-tls-key": perConnection,
+		"logs": func(config.Values) error { return nil }, // it is followed
+	}}
 }
 
 // open opens keys, database and register, and makes the witness.
@@ -92,10 +124,10 @@ func (r *running) open(ctx context.Context, v config.Values) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.state, err = openState(ctx, v); err != nil {
+	if err := r.openState(ctx, v); err != nil {
 		return err
 	}
-	if r.register, err = openRegister(ctx, r.state, registerPath(v)); err != nil {
+	if err := r.openRegister(ctx, registerPath(v)); err != nil {
 		return err
 	}
 	if err := behind(ctx, r.state, r.register, r.logger); err != nil {
@@ -121,8 +153,9 @@ func (r *running) open(ctx context.Context, v config.Values) (err error) {
 	return err
 }
 
+// close closes all, and takes back what was made if it is not kept.
 func (r *running) close() error {
-	var errs []error
+	errs := []error{r.made.takeBack()}
 	if r.register != nil {
 		errs = append(errs, r.register.Close())
 	}
@@ -149,8 +182,14 @@ func (r *running) clockBehind(origin string, last time.Time) {
 	}
 }
 
-// failed tells of a fault of ours.
+// failed tells of a fault of ours. While the witness cannot cosign at all, the
+// outage is told of, and not each request.
 func (r *running) failed(err error) {
+	if r.lights.ready() != nil && !errors.Is(err, witness.ErrTwoMemories) {
+		r.logger.Debug("a request failed", "error", err)
+		return
+	}
+	r.lights.doubts()
 	if errors.Is(err, witness.ErrTwoMemories) {
 		r.logger.Error("a request failed", "error", err, "way out", wayOut)
 		return
@@ -167,25 +206,59 @@ func (r *running) list(ctx context.Context, path string) (follow func(context.Co
 	return l.follow, l.load(ctx)
 }
 
-// listen makes the two servers.
-func (r *running) listen(ctx context.Context, v config.Values) (s transport.Servers, err error) {
+// prepare does what can fail without a database: it reads the files that the
+// settings name, and opens the two ports. Clients that connect wait until the
+// servers run.
+func (r *running) prepare(v config.Values) (certs *transport.Certificates, s transport.Servers, err error) {
 	s.Grace = v.Duration("shutdown-timeout")
-	if s.HTTPOn, err = transport.Listen(v.Text("listen"), transport.Connections(maxConnections, 1), v.Text("tls-cert"), v.Text("tls-key"), protocol); err != nil {
-		return s, err
+	if _, err = readLogs(v.Text("logs")); err != nil {
+		return nil, s, err
 	}
-	if s.AdminOn, err = transport.Listen(v.Text("admin"), transport.AdminConnections, "", ""); err != nil {
-		return s, errors.Join(err, s.HTTPOn.Close())
+	if _, err = readFeed(v.Text("feed")); err != nil {
+		return nil, s, err
 	}
+	certs, err = transport.LoadCertificates(v.Text("tls-cert"), v.Text("tls-key"), r.logger)
+	if err != nil {
+		return nil, s, err
+	}
+	certs.Register(r.metrics.registry)
+	if s.HTTPOn, err = r.listenOn(v, "listen", transport.Connections(maxConnections, 1), certs, protocol); err != nil {
+		return nil, s, err
+	}
+	s.AdminOn, err = r.listenOn(v, "admin", transport.AdminConnections, nil)
+	return certs, s, err
+}
+
+// listenOn opens the port that a setting names.
+func (r *running) listenOn(v config.Values, setting string, most int, certs *transport.Certificates, protocols ...string) (net.Listener, error) {
+	on, err := transport.Listen(v.Text(setting), most, certs, protocols...)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%w; give another address with --%s", err, setting)
+	}
+	if err == nil {
+		r.made.add(on.Close)
+	}
+	return on, err
+}
+
+// handle makes the two servers that answer on the ports.
+func (r *running) handle(s *transport.Servers, certs *transport.Certificates, ready func() error) {
 	handler := r.witness.Handler(r.failed)
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, r.metrics.request), longest, r.logger)
 	limit(s.HTTP)
-	s.Admin = transport.HTTPServer(transport.AdminHandler(r.readiness(ctx), r.metrics.registry), 0, r.logger)
+	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, r.metrics.registry, certs.Warnings), 0, r.logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
-	return s, nil
 }
 
-// pingTimeout is how long the database may take to answer when readiness asks.
-const pingTimeout = 2 * time.Second
+// needs are the database and the register.
+func (r *running) needs() needs {
+	return needs{ping: r.state.Ping, write: func(ctx context.Context) error {
+		if err := r.state.TryWrite(ctx); err != nil {
+			return fmt.Errorf("the database takes no writes: %w", err)
+		}
+		return r.register.TryWrite()
+	}}
+}
 
 // readiness turns false as soon as the witness is told to stop.
 func (r *running) readiness(ctx context.Context) func() error {
@@ -195,12 +268,7 @@ func (r *running) readiness(ctx context.Context) func() error {
 		if stopping.Load() {
 			return errors.New("the witness is stopping")
 		}
-		if err := r.register.Err(); err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
-		defer cancel()
-		return r.state.Ping(ctx)
+		return r.lights.ready()
 	}
 }
 
@@ -209,6 +277,7 @@ func banner(v config.Values, r *running, s transport.Servers) string {
 	url := publicURL(v, s.HTTPOn.Addr())
 	var b strings.Builder
 	keys := r.witness.Verifiers()
+	pq := slices.ContainsFunc(keys, isMLDSA)
 	fmt.Fprintf(&b, "Witness %q\n\n", keys[0].Name())
 	for _, k := range keys {
 		fmt.Fprintf(&b, "  vkey        %s\n", k)
@@ -221,6 +290,9 @@ func banner(v config.Values, r *running, s transport.Servers) string {
 	}
 	fmt.Fprintf(&b, "\nFor the policy of a log or a verifier%s:\n\n", one(keys))
 	for _, k := range keys {
+		if pq {
+			fmt.Fprintf(&b, "# %s\n", takers(k))
+		}
 		fmt.Fprintf(&b, "witness %s %s %s\n", k.Name(), k, url)
 	}
 	if r.witness.Logs() == 0 {
@@ -229,6 +301,17 @@ func banner(v config.Values, r *running, s transport.Servers) string {
 	b.WriteByte('\n')
 	return b.String()
 }
+
+// takers says who can use a key's line. Tessera v1.0.4, and with it rekor-tiles,
+// refuses a whole policy for an ML-DSA vkey.
+func takers(k checkpoint.Verifier) string {
+	if isMLDSA(k) {
+		return "ML-DSA-44: for Indelible, and others that take ML-DSA; not for Tessera and rekor-tiles, which refuse it"
+	}
+	return "Ed25519: for Tessera and rekor-tiles, and for all others"
+}
+
+func isMLDSA(k checkpoint.Verifier) bool { return k.Algorithm() == checkpoint.CosignatureV1MLDSA44 }
 
 func one(keys []checkpoint.Verifier) string {
 	if len(keys) == 1 {
@@ -247,12 +330,16 @@ func publicURL(v config.Values, on net.Addr) string {
 	return "http://" + on.String()
 }
 
-func newLogger(w io.Writer, level string) *slog.Logger {
+func level(text string) slog.Level {
 	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
+	if err := l.UnmarshalText([]byte(text)); err != nil {
 		l = slog.LevelInfo
 	}
-	o := &slog.HandlerOptions{Level: l}
+	return l
+}
+
+func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return slog.New(slog.NewTextHandler(w, o))
 	}

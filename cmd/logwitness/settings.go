@@ -11,6 +11,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/internal/config"
+	"indelible/internal/redact"
 )
 
 // defaultKey is the key file of keygen and serve.
@@ -28,12 +29,16 @@ func settings() []config.Setting {
 		{Name: "feed", Type: config.File, Help: "Logs to go and look at, because they do not come: a tlog-policy file with log lines, their URLs, and quorum none. Read at the start."},
 		{Name: "feed-interval", Type: config.Duration, Default: "1m", Help: "How long after one look at such a log the next one comes; longer after failures."},
 		{Name: "evidence", Type: config.File, Help: "Folder for the evidence against logs that contradict themselves. Default: evidence in the data directory."},
-		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 8, MariaDB 10.11 and later)."},
+		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 9.7, MariaDB 10.11 and later)."},
 		{Name: "mysql-dsn-file", Type: config.File, Help: "File with the DSN, user:password@tcp(host:3306)/database; readable to nobody else."},
-		{Name: "register", Type: config.File, Help: "File of the register, the witness's memory outside its database; best on another disk. Default: register in the data directory."},
+		{Name: "mysql-tls-ca", Type: config.File, Help: "Certificates (PEM) of the authorities that the server of MySQL or MariaDB is verified by. With it, or with --mysql-tls-cert, every connection is encrypted and verified. Default: the DSN's tls=."},
+		{Name: "mysql-tls-cert", Type: config.File, Help: "Client certificate (PEM) for MySQL or MariaDB, for accounts with REQUIRE X509."},
+		{Name: "mysql-tls-key", Type: config.File, Help: "Its private key; readable to nobody else. The three files are read again for each connection."},
+		{Name: "register", Type: config.File, Written: true, Help: "File of the register, the witness's memory outside its database; best on another disk. Default: register in the data directory."},
 		{Name: "public-url", Type: config.Text, Help: "The witness's URL as logs reach it. Default: the address it listens on."},
 		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM); read again when it changes."},
 		{Name: "tls-key", Type: config.File, Help: "Its private key."},
+		{Name: "shutdown-delay", Type: config.Duration, Default: "0s", Help: "How long the witness still takes requests after it was told to stop, while it says that it is not ready. In Kubernetes 5s to 10s; a second signal ends it at once."},
 		{Name: "shutdown-timeout", Type: config.Duration, Default: "15s", Help: "How long running requests may take when the witness is stopped."},
 		{Name: "log-level", Type: config.Text, Default: "info", OneOf: []string{"debug", "info", "warn", "error"}, Help: "How much is written to standard error."},
 	}
@@ -44,6 +49,9 @@ func check(v config.Values) error {
 	switch {
 	case v.Text("storage") == "mysql" && v.Text("mysql-dsn-file") == "":
 		return errors.New("storage mysql needs --mysql-dsn-file FILE, a file with user:password@tcp(host:3306)/database")
+	case v.Text("storage") == "sqlite" && v.Text("mysql-dsn-file") != "":
+		// Without this, a forgotten --storage would begin with an empty memory.
+		return errors.New("--mysql-dsn-file is given, and the storage is sqlite: give --storage mysql, or leave it out")
 	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
 		return errors.New("give both --tls-cert and --tls-key, or neither")
 	case v.Duration("feed-interval") <= 0:
@@ -65,7 +73,7 @@ func checkURL(text string) error {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(text, "/") {
-		return fmt.Errorf("--public-url %q: it must be like https://witness.example.com, without a slash at the end", text)
+		return fmt.Errorf("--public-url %q: it must be like https://witness.example.com, without a slash at the end", redact.URL(text))
 	}
 	return nil
 }

@@ -13,24 +13,43 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
+	"indelible/internal/mysqldb"
 	"indelible/witness"
 	"indelible/witness/register"
 	"indelible/witness/sqlstate"
 )
 
 // openState opens the database, which is made if it is not there.
-func openState(ctx context.Context, v config.Values) (*sqlstate.Store, error) {
-	if err := os.MkdirAll(v.Text("data-dir"), 0o700); err != nil {
-		return nil, fmt.Errorf("create the data directory: %w", err)
+func (r *running) openState(ctx context.Context, v config.Values) (err error) {
+	if err := r.made.dir(v.Text("data-dir"), 0o700); err != nil {
+		return fmt.Errorf("create the data directory: %w", err)
 	}
+	if r.state, err = connect(ctx, v); err != nil {
+		return err
+	}
+	if r.state.Made() {
+		r.made.add(func() error {
+			s := r.state
+			r.state = nil
+			return s.Remove(context.WithoutCancel(ctx))
+		})
+	}
+	return nil
+}
+
+func connect(ctx context.Context, v config.Values) (*sqlstate.Store, error) {
 	if v.Text("storage") == "sqlite" {
 		return sqlstate.OpenSQLite(ctx, databasePath(v))
 	}
 	dsn, err := secret(v.Text("mysql-dsn-file"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--mysql-dsn-file: %w", err)
 	}
-	return sqlstate.OpenMySQL(ctx, dsn)
+	return sqlstate.OpenMySQL(ctx, dsn, mysqldb.Access{TLS: mysqlTLS(v), Source: func() (string, error) { return secret(v.Text("mysql-dsn-file")) }})
+}
+
+func mysqlTLS(v config.Values) mysqldb.TLS {
+	return mysqldb.TLS{CA: v.Text("mysql-tls-ca"), Cert: v.Text("mysql-tls-cert"), Key: v.Text("mysql-tls-key")}
 }
 
 // secret reads a file that holds one line, and that only we may read.
@@ -38,6 +57,9 @@ func secret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", err
+	}
+	if info.IsDir() {
+		return "", fmt.Errorf("%s is a directory; name a file", path)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return "", fmt.Errorf("%s holds a password, and others can read it (mode %04o): chmod 600 %s", path, mode, path)
@@ -50,34 +72,64 @@ const newRegister = "and only if it is lost, and the database is certainly the n
 
 // openRegister opens the register that belongs to a database. One is made for a
 // database that never had one.
-func openRegister(ctx context.Context, s *sqlstate.Store, path string) (*register.File, error) {
-	id, err := s.RegisterID(ctx)
+func (r *running) openRegister(ctx context.Context, path string) error {
+	id, err := r.state.RegisterID(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask the database for its register: %w", err)
+		return fmt.Errorf("ask the database for its register: %w", err)
 	}
-	r, err := register.Open(path)
+	file, err := register.Open(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && id == "":
-		r, err = register.Create(path, register.NewID(), func(func(string, witness.Head)) error { return nil })
+		file, err = r.createRegister(ctx, path, func(func(string, witness.Head)) error { return nil })
 	case errors.Is(err, os.ErrNotExist):
-		return nil, fmt.Errorf("the register %s is gone, and without it nobody can tell a database that was restored from an older copy: "+
+		return fmt.Errorf("the register %s is gone, and without it nobody can tell a database that was restored from an older copy: "+
 			"put it back; give its place with --register; %s", path, newRegister)
 	case errors.Is(err, register.ErrCorrupt):
-		return nil, fmt.Errorf("%w: restore its newest copy; %s, after moving this one away", err, newRegister)
+		return fmt.Errorf("%w: restore its newest copy; %s, after moving this one away", err, newRegister)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
+	r.register = file
 	// A database that is new takes the register that is there: what it knows counts.
 	if id == "" {
-		err = s.SetRegister(ctx, "", r.ID())
-	} else if r.ID() != id {
-		err = fmt.Errorf("%s is another database's register (id %s); this one's has the id %s: give its place with --register", path, r.ID(), id)
+		return r.setRegister(ctx, "")
 	}
-	if err != nil {
-		return nil, errors.Join(err, r.Close())
+	if file.ID() != id {
+		return fmt.Errorf("%s is another database's register (id %s); this one's has the id %s: give its place with --register", path, file.ID(), id)
 	}
-	return r, nil
+	return nil
+}
+
+// createRegister makes a register that holds what each tells.
+func (r *running) createRegister(ctx context.Context, path string, each func(add func(string, witness.Head)) error) (*register.File, error) {
+	file, err := register.Create(path, register.NewID(), each)
+	if err == nil {
+		r.made.add(func() error {
+			// One that the database knows, or may know, must not be missed.
+			id, err := r.state.RegisterID(context.WithoutCancel(ctx))
+			if err == nil && id == file.ID() {
+				err = errors.New("the database knows it")
+			}
+			if err != nil {
+				return fmt.Errorf("the new register %s stays: %w", path, err)
+			}
+			return os.Remove(path)
+		})
+	}
+	return file, err
+}
+
+// setRegister gives the database the register that is open, in place of another.
+func (r *running) setRegister(ctx context.Context, was string) error {
+	r.made.add(func() error {
+		now, err := r.state.RegisterID(context.WithoutCancel(ctx))
+		if err == nil && now == r.register.ID() {
+			err = r.state.SetRegister(context.WithoutCancel(ctx), now, was)
+		}
+		return err
+	})
+	return r.state.SetRegister(ctx, was, r.register.ID())
 }
 
 // behind tells of the logs of which the register knows more than the database.
@@ -113,19 +165,19 @@ func (p *program) registerCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) newRegister(ctx context.Context, v config.Values) error {
-	s, err := openState(ctx, v)
-	if err != nil {
+func (p *program) newRegister(ctx context.Context, v config.Values) (err error) {
+	r := p.running()
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.openState(ctx, v); err != nil {
 		return err
 	}
-	defer s.Close()
-	was, err := s.RegisterID(ctx)
+	was, err := r.state.RegisterID(ctx)
 	if err != nil {
 		return err
 	}
 	path, logs := registerPath(v), 0
-	r, err := register.Create(path, register.NewID(), func(add func(string, witness.Head)) error {
-		return s.EachHead(ctx, func(origin string, h witness.Head) error {
+	r.register, err = r.createRegister(ctx, path, func(add func(string, witness.Head)) error {
+		return r.state.EachHead(ctx, func(origin string, h witness.Head) error {
 			logs++
 			add(origin, h)
 			return nil
@@ -137,9 +189,10 @@ func (p *program) newRegister(ctx context.Context, v config.Values) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.SetRegister(ctx, was, r.ID()), r.Close()); err != nil {
+	if err := r.setRegister(ctx, was); err != nil {
 		return err
 	}
+	r.made.keep()
 	_, err = fmt.Fprintf(p.stdout, "Register %s was made from the database, which knows %d logs.\n", path, logs)
 	return err
 }

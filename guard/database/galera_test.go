@@ -13,6 +13,7 @@ import (
 	"indelible/guard"
 	"indelible/guard/guardtest"
 	"indelible/internal/mariadb"
+	"indelible/internal/mysqldb"
 )
 
 // wins are the heads that writers were told are registered.
@@ -149,7 +150,7 @@ func TestWritersOnGalera(t *testing.T) {
 func openAt(t *testing.T, dsn string) *guard.Shared {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; {
-		r, err := Open(t.Context(), dsn, guardtest.Origin)
+		r, err := Open(t.Context(), dsn, mysqldb.Access{}, guardtest.Origin)
 		if err == nil {
 			t.Cleanup(func() { r.Close() })
 			return r

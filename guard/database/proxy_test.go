@@ -15,7 +15,7 @@ type proxy struct {
 
 	mu           sync.Mutex
 	cut          bool
-	lose, refuse bool // what happens to the next UPDATE
+	lose, refuse bool // what happens to the next UPDATE: its commit's answer is lost, or it does not arrive
 	open         []net.Conn
 }
 
@@ -57,11 +57,11 @@ func (p *proxy) accept() {
 	}
 }
 
-// toServer passes on what the client says. The answer to an UPDATE that is to be
-// lost is waited for, and thrown away with the connection.
+// toServer passes on what the client says. The answer to the COMMIT of an UPDATE
+// that is to be lost is waited for, and thrown away with the connection.
 func (p *proxy) toServer(client, server net.Conn, lost chan<- struct{}) {
 	defer server.Close()
-	buf := make([]byte, 64<<10)
+	buf, losing := make([]byte, 64<<10), false
 	for {
 		n, err := client.Read(buf)
 		if bytes.Contains(buf[:n], []byte("UPDATE indelible_registers")) {
@@ -70,9 +70,11 @@ func (p *proxy) toServer(client, server net.Conn, lost chan<- struct{}) {
 				client.Close()
 				return
 			}
-			if lose {
-				close(lost)
-			}
+			losing = lose
+		}
+		if losing && bytes.Contains(buf[:n], []byte("COMMIT")) {
+			losing = false
+			close(lost)
 		}
 		if _, failed := server.Write(buf[:n]); failed != nil || err != nil {
 			return

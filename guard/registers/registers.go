@@ -4,6 +4,8 @@
 //
 //	/var/lib/indelible/register                       a file (guard.File)
 //	mysql:/etc/indelible/register-dsn                 a row in a second MySQL or MariaDB (guard/database)
+//	mysql:/etc/indelible/register-dsn?tls-ca=FILE&tls-cert=FILE&tls-key=FILE
+//	                                                  the same over TLS, by files of its own
 //	s3://bucket/prefix?endpoint=https://s3.example.com&region=eu-1
 //	                                                  an object (guard/object)
 //
@@ -16,12 +18,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 
 	"indelible/guard"
 	"indelible/guard/database"
 	"indelible/guard/object"
+	"indelible/internal/mysqldb"
 )
 
 // Register is a register of any kind.
@@ -59,11 +63,11 @@ func Open(ctx context.Context, where, origin string) (Register, error) {
 	kind, at := KindOf(where)
 	switch kind {
 	case Database:
-		dsn, err := secret(at)
+		dsn, access, err := databaseAt(at)
 		if err != nil {
 			return nil, err
 		}
-		return opened(database.Open(ctx, dsn, origin))
+		return opened(database.Open(ctx, dsn, access, origin))
 	case Object:
 		place, err := object.ParsePlace(at)
 		if err != nil {
@@ -93,14 +97,31 @@ func Accept(ctx context.Context, where, origin, id string, newest guard.Head, wo
 	return createShared(ctx, where, guard.AcceptedText(origin, id, newest, word))
 }
 
+// Remove removes a register that Create made, and that nothing was registered in
+// since. One in an object store stays, as stores cannot delete on a condition: it
+// is at the empty tree, and the next log of that name takes it over.
+func Remove(ctx context.Context, where, origin, id string) error {
+	switch kind, at := KindOf(where); kind {
+	case File:
+		return os.Remove(at)
+	case Database:
+		dsn, access, err := databaseAt(at)
+		if err != nil {
+			return err
+		}
+		return database.Remove(ctx, dsn, access, origin, id)
+	}
+	return fmt.Errorf("the register %s stays, at the empty tree: the next log %q takes it over", where, origin)
+}
+
 func createShared(ctx context.Context, where string, first guard.Text) (Register, error) {
 	kind, at := KindOf(where)
 	if kind == Database {
-		dsn, err := secret(at)
+		dsn, access, err := databaseAt(at)
 		if err != nil {
 			return nil, err
 		}
-		return opened(database.Create(ctx, dsn, first))
+		return opened(database.Create(ctx, dsn, access, first))
 	}
 	place, err := object.ParsePlace(at)
 	if err != nil {
@@ -131,6 +152,66 @@ func Exists(ctx context.Context, where, origin string) (bool, error) {
 	return false, err
 }
 
+// tlsOptions begins the options of a database's place.
+const tlsOptions = "?tls-"
+
+// WithTLS adds files for TLS to the place of a database that names none.
+func WithTLS(where string, files mysqldb.TLS) string {
+	if kind, at := KindOf(where); kind != Database || strings.Contains(at, tlsOptions) {
+		return where
+	}
+	escape := strings.NewReplacer("%", "%25", "&", "%26", "+", "%2B", ";", "%3B")
+	sign := "?"
+	for _, o := range []struct{ name, file string }{{"ca", files.CA}, {"cert", files.Cert}, {"key", files.Key}} {
+		if o.file != "" {
+			where += sign + "tls-" + o.name + "=" + escape.Replace(o.file)
+			sign = "&"
+		}
+	}
+	return where
+}
+
+// databaseAt reads the DSN and the options of a database's place.
+func databaseAt(at string) (dsn string, access mysqldb.Access, err error) {
+	path, options := at, ""
+	if i := strings.LastIndex(at, tlsOptions); i >= 0 {
+		path, options = at[:i], at[i+1:]
+	}
+	values, err := url.ParseQuery(options)
+	if err != nil {
+		return "", access, fmt.Errorf("the register's place mysql:%s: %w", at, err)
+	}
+	for name, value := range values {
+		switch name {
+		case "tls-ca":
+			access.TLS.CA = value[0]
+		case "tls-cert":
+			access.TLS.Cert = value[0]
+		case "tls-key":
+			access.TLS.Key = value[0]
+		default:
+			return "", access, fmt.Errorf("the register's place mysql:%s: there is no option %s; give tls-ca, tls-cert and tls-key", at, name)
+		}
+	}
+	access.Source = func() (string, error) { return secret(path) }
+	dsn, err = access.Source()
+	return dsn, access, err
+}
+
+// Exposed says what is wrong with a connection to a register's database that
+// leaves this machine without verified TLS; it is empty where nothing is.
+func Exposed(where string) (string, error) {
+	kind, at := KindOf(where)
+	if kind != Database {
+		return "", nil
+	}
+	dsn, access, err := databaseAt(at)
+	if err != nil {
+		return "", err
+	}
+	return database.Exposed(dsn, access)
+}
+
 // opened keeps a nil pointer from becoming an interface that is not nil.
 func opened[R Register](r R, err error) (Register, error) {
 	if err != nil {
@@ -145,6 +226,9 @@ func secret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", fmt.Errorf("the register's DSN: %v", err)
+	}
+	if info.IsDir() {
+		return "", fmt.Errorf("the register's DSN: %s is a directory; name a file", path)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return "", fmt.Errorf("%s holds the register's DSN and others can read it (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)

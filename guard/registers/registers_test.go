@@ -14,6 +14,7 @@ import (
 	"indelible/guard"
 	"indelible/guard/guardtest"
 	"indelible/internal/mariadb"
+	"indelible/internal/mysqldb"
 )
 
 func TestKinds(t *testing.T) {
@@ -39,6 +40,14 @@ func life(t *testing.T, where string) {
 	if r, err := Open(ctx, where, guardtest.Origin); !errors.Is(err, fs.ErrNotExist) || r != nil {
 		t.Fatalf("%v, %v", r, err)
 	}
+	first, err := Create(ctx, where, guardtest.Origin, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(first.Close(), Remove(ctx, where, guardtest.Origin, id)); err != nil {
+		t.Fatal(err)
+	}
+	exists(false)
 	head, word := guardtest.Head(5), guard.Word{By: "Ada", Why: "a test", Time: 1}
 	r, err := Accept(ctx, where, guardtest.Origin, id, head, word)
 	if err != nil {
@@ -123,5 +132,54 @@ func TestPlacesThatAreNotRight(t *testing.T) {
 				t.Errorf("%s: %v", where, err)
 			}
 		}
+	}
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	files, err := mariadb.NewCertificates(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := mariadb.Start(context.Background(), files.Options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Remove() })
+	if err := server.Exec(t.Context(), "CREATE DATABASE registers", "CREATE USER app@'%' REQUIRE X509", "GRANT ALL ON registers.* TO app@'%'", "GRANT REPLICATION CLIENT ON *.* TO app@'%'"); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "d&s+n%")
+	write(t, path, "app@tcp("+server.Addr()+")/registers", 0o600)
+	if _, err := Open(t.Context(), "mysql:"+path, guardtest.Origin); err == nil || !strings.Contains(err.Error(), "--mysql-tls-ca") {
+		t.Fatal(err)
+	}
+	where := WithTLS("mysql:"+path, mysqldb.TLS{CA: files.CA, Cert: files.ClientCert, Key: files.ClientKey})
+	life(t, where)
+	if again := WithTLS(where, mysqldb.TLS{CA: "another"}); again != where {
+		t.Errorf("the place's own files were replaced: %s", again)
+	}
+	if _, err := Open(t.Context(), where+"&tls-x=1", guardtest.Origin); err == nil || !strings.Contains(err.Error(), "no option tls-x") {
+		t.Error(err)
+	}
+}
+
+func TestPlacesWithTLS(t *testing.T) {
+	files := mysqldb.TLS{CA: "/a b&c+d%e;f", Key: "k"}
+	if _, got, err := databaseAt(strings.TrimPrefix(WithTLS("mysql:/dsn", files), "mysql:")); got.TLS != files {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, where := range []string{"register", "s3://b/p"} {
+		if got := WithTLS(where, files); got != where {
+			t.Errorf("%s became %s", where, got)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "dsn")
+	write(t, path, "u:top-secret@tcp(10.0.0.1:1)/d", 0o600)
+	if why, err := Exposed("mysql:" + path); err != nil || !strings.Contains(why, "not encrypted") || strings.Contains(why, "top-secret") {
+		t.Errorf("%q, %v", why, err)
+	}
+	if why, err := Exposed(filepath.Join(t.TempDir(), "register")); err != nil || why != "" {
+		t.Errorf("%q, %v", why, err)
 	}
 }

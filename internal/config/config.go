@@ -26,6 +26,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"indelible/internal/filename"
 )
 
 // Type is what a setting's text must be.
@@ -50,6 +52,8 @@ type Setting struct {
 	Help    string   // one or two sentences
 	OneOf   []string // the values allowed; empty: any
 	NotZero bool     // 0 is refused, which packages take for "not said"; and a list without parts
+	Schemes []string // what a URI begins with that a file's setting takes as well
+	Written bool     // the program writes the file: what it holds is not a setting
 }
 
 // prefix begins all variables.
@@ -137,6 +141,9 @@ func readFile(table []Setting, file string) (map[string]Value, error) {
 	if file == "" {
 		return nil, nil
 	}
+	if err := filename.Check(file); err != nil {
+		return nil, fmt.Errorf("the configuration file: %w", err)
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
@@ -212,6 +219,8 @@ func scalar(n *yaml.Node) (string, error) {
 func (v Value) check() error {
 	var err error
 	switch v.Type {
+	case File:
+		err = filename.Check(v.Text, v.Schemes...)
 	case Duration:
 		var d time.Duration
 		if d, err = time.ParseDuration(v.Text); err != nil || d < 0 {

@@ -142,7 +142,7 @@ func (s *Server) position(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.CommandContext(ctx, mariadbd, append(s.options(), "--wsrep-recover", "--disable-log-error")...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, mariadbd, append(append([]string{"--no-defaults"}, s.options()...), "--wsrep-recover", "--disable-log-error")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("mariadbd --wsrep-recover: %w: %s", err, tail(out))
 	}

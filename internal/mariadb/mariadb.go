@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -34,6 +33,7 @@ const startTimeout = 90 * time.Second
 
 // Server is a running MariaDB, or a stopped one that can be started again.
 type Server struct {
+	make Make
 	dir  string
 	port int
 	args []string
@@ -60,19 +60,23 @@ func Start(ctx context.Context, args ...string) (*Server, error) {
 // create makes a server's folder, with the system's tables or, for one that
 // will have them from another, without.
 func create(ctx context.Context, tables bool) (*Server, error) {
-	if _, err := program("mariadbd"); err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "mariadb")
+	m, err := Chosen()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir}
+	if _, err := m.server(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "database")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{make: m, dir: dir}
 	err = os.Mkdir(s.temporary(), 0o700)
 	switch {
 	case err != nil:
 	case tables:
-		err = s.install(ctx)
+		err = m.install(ctx, s)
 	default:
 		err = os.Mkdir(s.data(), 0o700)
 	}
@@ -133,7 +137,7 @@ func (s *Server) Options(args ...string) { s.args = args }
 
 // Restart starts a server that was stopped or killed, on the same port.
 func (s *Server) Restart(ctx context.Context) error {
-	mariadbd, err := program("mariadbd")
+	command, err := s.make.server()
 	if err != nil {
 		return err
 	}
@@ -142,7 +146,8 @@ func (s *Server) Restart(ctx context.Context) error {
 		return err
 	}
 	defer logFile.Close()
-	s.cmd = exec.Command(mariadbd, append(s.options(), s.once...)...)
+	command = append(append(command, s.options()...), s.once...)
+	s.cmd = exec.Command(command[0], command[1:]...)
 	s.once = nil
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
@@ -156,7 +161,7 @@ func (s *Server) Restart(ctx context.Context) error {
 // options are those of every start.
 func (s *Server) options() []string {
 	return append(append([]string{
-		"--no-defaults", "--datadir=" + s.data(), "--tmpdir=" + s.temporary(), "--socket=" + s.socket(), "--port=" + strconv.Itoa(s.port),
+		"--datadir=" + s.data(), "--tmpdir=" + s.temporary(), "--socket=" + s.socket(), "--port=" + strconv.Itoa(s.port),
 		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=1", "--pid-file=" + filepath.Join(s.dir, "pid"), "--max-connections=500",
 	}, runAs()...), s.args...)
 }
@@ -194,9 +199,9 @@ func (s *Server) await(ctx context.Context) error {
 		}
 		select {
 		case <-s.done:
-			return fmt.Errorf("mariadbd ended: %s", s.Log())
+			return fmt.Errorf("the database server ended: %s", s.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("mariadbd does not answer: %w: %s", err, s.Log())
+			return fmt.Errorf("the database server does not answer: %w: %s", err, s.Log())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -241,9 +246,14 @@ func (s *Server) Exec(ctx context.Context, statements ...string) error {
 
 // Dump is mariadb-dump's copy of a database, as an operator's backup makes it.
 func (s *Server) Dump(ctx context.Context, database string) ([]byte, error) {
-	dump, err := s.tool(ctx, "mariadb-dump", nil, "--single-transaction", database)
+	name, args := "mariadb-dump", []string{"--single-transaction", database}
+	if s.make.MySQL() {
+		// With the GTIDs in it, the server that made the dump refuses it.
+		name, args = "mysqldump", append(args, "--set-gtid-purged=OFF")
+	}
+	dump, err := s.tool(ctx, name, nil, args...)
 	if err != nil {
-		return nil, fmt.Errorf("mariadb-dump: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return dump, nil
 }
@@ -253,7 +263,11 @@ func (s *Server) Load(ctx context.Context, database string, dump []byte) error {
 	if err := s.Exec(ctx, "DROP DATABASE IF EXISTS "+database, "CREATE DATABASE "+database); err != nil {
 		return err
 	}
-	if _, err := s.tool(ctx, "mariadb", dump, database); err != nil {
+	name := "mariadb"
+	if s.make.MySQL() {
+		name = "mysql"
+	}
+	if _, err := s.tool(ctx, name, dump, database); err != nil {
 		return fmt.Errorf("load a dump: %w", err)
 	}
 	return nil
@@ -261,11 +275,12 @@ func (s *Server) Load(ctx context.Context, database string, dump []byte) error {
 
 // tool runs one of MariaDB's clients, as root.
 func (s *Server) tool(ctx context.Context, name string, in []byte, args ...string) ([]byte, error) {
-	path, err := program(name)
+	command, err := s.make.program(name)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, path, append([]string{"--no-defaults", "--user=root", "--socket=" + s.socket()}, args...)...)
+	command = append(append(command, "--no-defaults", "--user=root", "--socket="+s.socket()), args...)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	var out, complaint bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &complaint
 	if err := cmd.Run(); err != nil {
@@ -301,17 +316,13 @@ func (s *Server) Remove() error {
 	return errors.Join(s.end(syscall.SIGKILL), os.RemoveAll(s.dir))
 }
 
-// Follow has the server replicate all that another commits, as it commits it:
-// asynchronously. Both need a --server-id of their own, and the other --log-bin
-// since its first start. more are further options of CHANGE MASTER TO.
-func (s *Server) Follow(ctx context.Context, other *Server, more ...string) error {
-	options := append([]string{
-		"MASTER_HOST = '127.0.0.1'", "MASTER_PORT = " + strconv.Itoa(other.port), "MASTER_USER = 'root'", "MASTER_USE_GTID = slave_pos",
-	}, more...)
-	return s.Exec(ctx, "CHANGE MASTER TO "+strings.Join(options, ", "), "START SLAVE")
-}
-
-// Promote has a server that replicates stop that, and take writes.
-func (s *Server) Promote(ctx context.Context) error {
-	return s.Exec(ctx, "STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = OFF")
+// ask returns one value.
+func (s *Server) ask(ctx context.Context, query string) (value string, err error) {
+	db, err := sql.Open("mysql", s.DSN(""))
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	err = db.QueryRowContext(ctx, query).Scan(&value)
+	return value, err
 }

@@ -42,12 +42,17 @@ func serveBodies(t *testing.T, budget int64, do func(t *testing.T, b *bodies)) {
 		go s.Serve(b.on)
 		do(t, b)
 		s.Close()
+		time.Sleep(closing)
 		synctest.Wait()
 		if b.budget.all != 0 || b.budget.large != 0 || b.budget.oldest != nil || b.budget.newest != nil {
 			t.Errorf("at the end %d bytes are held, %d of them by large bodies", b.budget.all, b.budget.large)
 		}
 	})
 }
+
+// closing is more than the time that net/http waits before it closes a connection
+// whose request it has not read.
+const closing = time.Second
 
 // post sends so many bytes of a body; its answer comes later.
 func (b *bodies) post(path string, length, sent int) (net.Conn, chan string) {
@@ -63,7 +68,7 @@ func (b *bodies) post(path string, length, sent int) (net.Conn, chan string) {
 		io.Copy(io.Discard, conn)
 	}()
 	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", path, length)
-	conn.Write(make([]byte, sent))
+	go conn.Write(make([]byte, sent)) // which the server may refuse to read
 	synctest.Wait()
 	return conn, answer
 }

@@ -42,14 +42,19 @@ type followed struct {
 	sends bool // it is a stream
 }
 
-// follow begins a call.
-func follow(ctx context.Context) followed {
-	var c *connection
+// connectionOfCall is the connection of a call; nil if it is not known.
+func connectionOfCall(ctx context.Context) *connection {
 	if p, ok := peer.FromContext(ctx); ok {
 		if auth, ok := p.AuthInfo.(connectionAuth); ok {
-			c = auth.conn
+			return auth.conn
 		}
 	}
+	return nil
+}
+
+// follow begins a call.
+func follow(ctx context.Context) followed {
+	c := connectionOfCall(ctx)
 	c.change(func(c *connection) { c.calls++; c.idle = false })
 	return followed{conn: c}
 }

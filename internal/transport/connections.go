@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -29,16 +30,18 @@ func late(since time.Time, bytes int64) time.Time {
 // its answer, if that is too long; else one with nothing but streams over which
 // nothing goes. While all of them are at work, the new one waits. So no number of
 // idle or slow clients keeps others out.
-func limit(l net.Listener, most int) net.Listener {
+func limit(l net.Listener, most int) *limited {
 	return &limited{Listener: l, most: most, freed: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 type limited struct {
 	net.Listener
-	most   int
-	freed  chan struct{} // holds one value when there may be room
-	once   sync.Once
-	closed chan struct{}
+	most      int
+	tls       *tls.Config   // nil: no TLS
+	freed     chan struct{} // holds one value when there may be room
+	once      sync.Once
+	closed    chan struct{}
+	lingering sync.WaitGroup // connections that linger
 
 	mu   sync.Mutex
 	open []*connection
@@ -58,6 +61,9 @@ func (l *limited) Accept() (net.Conn, error) {
 			conn.Close()
 			return nil, net.ErrClosed
 		}
+	}
+	if l.tls != nil {
+		return tls.Server(c, l.tls), nil
 	}
 	return c, nil
 }
@@ -158,6 +164,8 @@ type connection struct {
 	received int64     // bytes since then
 	sending  time.Time // since when bytes are written that the client does not take; zero: none are
 	bytes    int64     // that are written
+	unread   bool      // a request has begun that is not complete
+	closed   bool
 }
 
 // standing says whether a connection may give way.
@@ -205,12 +213,20 @@ func (c *connection) change(do func(c *connection)) {
 	c.mu.Unlock()
 }
 
-func (c *connection) becomeIdle()   { c.change(func(c *connection) { c.idle = true }); c.tell() }
-func (c *connection) becomeActive() { c.change(func(c *connection) { c.idle = false }) }
+func (c *connection) becomeIdle() {
+	c.change(func(c *connection) { c.idle, c.unread = true, false })
+	c.tell()
+}
+
+func (c *connection) becomeActive() {
+	c.change(func(c *connection) { c.idle, c.unread = false, true })
+}
 
 // answer says that a request is complete, and answered from now on; finished that
 // it was.
-func (c *connection) answer()   { c.change(func(c *connection) { c.answered++ }) }
+func (c *connection) answer() {
+	c.change(func(c *connection) { c.answered++; c.unread = false })
+}
 func (c *connection) finished() { c.change(func(c *connection) { c.answered-- }) }
 
 // tell has who waits for a place look again.
@@ -237,15 +253,6 @@ func (c *connection) Write(p []byte) (int, error) {
 	c.sending = time.Time{}
 	c.mu.Unlock()
 	return n, err
-}
-
-func (c *connection) Close() error {
-	err := c.Conn.Close()
-	c.of.mu.Lock()
-	c.of.forget(c)
-	c.of.mu.Unlock()
-	c.of.free()
-	return err
 }
 
 // connectionOf finds the connection below TLS; nil for one of another listener.

@@ -106,13 +106,14 @@ func TestConnectionsGiveWay(t *testing.T) {
 		c.come()
 		c.want("one had streams, and the others were at work", 2, 0, 4, 3)
 		c.conns[7].answer()
-		time.AfterFunc(time.Hour, func() { c.conns[5].finished() })
+		time.AfterFunc(time.Hour, c.conns[5].finished)
 		if took := c.come(); took < time.Hour || took > time.Hour+2*patience {
 			t.Errorf("beside those at work, it waited %s", took)
 		}
 		c.want("one had finished", 2, 0, 4, 3, 5)
 		c.conns[8].answer()
-		time.AfterFunc(time.Second, func() { c.conns[8].Close(); c.conns[8].Close() }) // as servers do
+		last := c.conns[8]
+		time.AfterFunc(time.Second, func() { last.Close(); last.Close() }) // as servers do
 		if took := c.come(); took != time.Second {
 			t.Errorf("until one was closed, it waited %s", took)
 		}
@@ -160,6 +161,7 @@ func TestIdleClientsOfHTTP(t *testing.T) {
 			fmt.Fprintf(w, "%s%v", body, err)
 		}), longest, quiet)
 		go s.Serve(limit(on, 3))
+		defer time.Sleep(closing)
 		defer s.Close()
 		begin := func(request string) net.Conn {
 			conn := on.dial()

@@ -12,13 +12,16 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+
+	"indelible/internal/answers"
 )
 
 // GRPCConfig is what a gRPC server is made from.
 type GRPCConfig struct {
-	MaxMessage int64        // bytes of a request
-	Budget     *Budget      // of all requests, from when they are complete until they are answered; those that arrive have as much again. nil: one of its default size
-	Log        *slog.Logger // is told of panics
+	MaxMessage int64         // bytes of a request
+	Budget     *Budget       // of all requests, from when they are complete until they are answered; those that arrive have as much again. nil: one of its default size
+	Log        *slog.Logger  // is told of panics
+	Answers    *answers.Gate // of what answers to reads hold; nil: they hold what they like
 	// Seen, if set, is called after every call.
 	Seen func(method string, code codes.Code, took time.Duration)
 }
@@ -81,7 +84,7 @@ func (c calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	start := time.Now()
 	defer func() { c.Seen(info.FullMethod, status.Code(err), time.Since(start)) }()
 	defer c.recover(info.FullMethod, &err)
-	return handler(ctx, req)
+	return c.holding(ctx, func(ctx context.Context) (any, error) { return handler(ctx, req) })
 }
 
 func (c calls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {

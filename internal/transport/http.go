@@ -95,15 +95,24 @@ func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // AdminHandler answers what an operator's tools ask: /healthz (the process
 // lives), /readyz (it can do its work; else why not), /metrics, /debug/pprof/.
-func AdminHandler(ready func() error, metrics *prometheus.Registry) http.Handler {
+// What warnings return, if there are any, follows the answer of /readyz, a line
+// each: they do not make it fail.
+func AdminHandler(ready func() error, metrics *prometheus.Registry, warnings ...func() []string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		if err := ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, err)
+		} else {
+			fmt.Fprintln(w, "ok")
 		}
-		fmt.Fprintln(w, "ok")
+		for _, list := range warnings {
+			for _, text := range list() {
+				fmt.Fprintln(w, "warning:", text)
+			}
+		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

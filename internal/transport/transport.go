@@ -2,7 +2,7 @@
 // TLS, HTTP and gRPC servers that a slow or greedy client does not wear down, an
 // admin port, and a shutdown in the right order.
 //
-//	on, err := transport.Listen("127.0.0.1:8080", "", "")
+//	on, err := transport.Listen("127.0.0.1:8080", transport.DefaultConnections, nil)
 //	…
 //	err = transport.Servers{
 //		HTTP: transport.HTTPServer(handler, 30*time.Second, logger), HTTPOn: on,
@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -27,6 +28,24 @@ import (
 
 	"google.golang.org/grpc"
 )
+
+// Delayed returns a context that ends a while after ctx does. While readiness, by
+// ctx, says that the server stops, the servers, by this one, still take requests:
+// load balancers need that time, and the log names it. The function ends it at once.
+func Delayed(ctx context.Context, delay time.Duration, log *slog.Logger) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if delay > 0 {
+			log.Info("stopping: not ready any more, and requests are still taken until the shutdown delay ends", "delay", delay.String())
+		}
+		select {
+		case <-time.After(delay):
+		case <-later.Done():
+		}
+		cancel()
+	})
+	return later, func() { stop(); cancel() }
+}
 
 // Servers are the servers of one process. Each may be nil.
 type Servers struct {
@@ -73,7 +92,7 @@ func (s Servers) shutdown() {
 	defer cancel()
 	var wg sync.WaitGroup
 	if s.HTTP != nil {
-		wg.Go(func() { closeHTTP(grace, s.HTTP) })
+		wg.Go(func() { closeHTTP(grace, s.HTTP, s.HTTPOn) })
 	}
 	if s.GRPC != nil {
 		wg.Go(func() { closeGRPC(grace, s.GRPC.Server) })
@@ -84,9 +103,12 @@ func (s Servers) shutdown() {
 	}
 }
 
-func closeHTTP(grace context.Context, s *http.Server) {
+func closeHTTP(grace context.Context, s *http.Server, on net.Listener) {
 	if s.Shutdown(grace) != nil {
 		s.Close()
+	}
+	if l, ok := on.(*limited); ok {
+		l.drain(grace)
 	}
 }
 

@@ -218,7 +218,7 @@ func TestTheCertificateIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	synctest.Test(t, func(t *testing.T) {
-		c := &certificates{certFile: certFile, keyFile: keyFile}
+		c := &Certificates{certFile: certFile, keyFile: keyFile, log: quiet}
 		if _, err := c.get(nil); err == nil {
 			t.Fatal("no error without a file")
 		}
@@ -253,7 +253,11 @@ func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	certificate(t, certFile, keyFile, 1)
-	on, err := Listen("127.0.0.1:0", DefaultConnections, certFile, keyFile)
+	certs, err := LoadCertificates(certFile, keyFile, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	on, err := Listen("127.0.0.1:0", DefaultConnections, certs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,14 +279,14 @@ func TestTLS(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := Listen("127.0.0.1:0", DefaultConnections, filepath.Join(dir, "none"), keyFile); err == nil {
+	if _, err := LoadCertificates(filepath.Join(dir, "none"), keyFile, quiet); err == nil {
 		t.Error("no error for a certificate that is not there")
 	}
 }
 
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	on, err := Listen("127.0.0.1:0", DefaultConnections, "", "")
+	on, err := Listen("127.0.0.1:0", DefaultConnections, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -516,4 +520,26 @@ func TestAdmin(t *testing.T) {
 			t.Errorf("%s: %d %s", c.path, w.Code, w.Body)
 		}
 	}
+}
+
+func TestDelayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var said strings.Builder
+		log := slog.New(slog.NewTextHandler(&said, nil))
+		later, end := Delayed(ctx, time.Minute, log)
+		defer end()
+		cancel()
+		begin := time.Now()
+		<-later.Done()
+		if took := time.Since(begin); took != time.Minute {
+			t.Errorf("it ended after %s", took)
+		}
+		if !strings.Contains(said.String(), "delay=1m0s") {
+			t.Errorf("the log has %q", said.String())
+		}
+		soon, end := Delayed(t.Context(), time.Hour, log)
+		end()
+		<-soon.Done()
+	})
 }

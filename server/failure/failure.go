@@ -1,21 +1,26 @@
 // Package failure is the one table from the product's errors to the wire: gRPC
 // status codes, which grpc-gateway turns into HTTP's.
 //
-//	InvalidArgument     400  the entry or the request is wrong, or more than the log ever takes;
-//	                         the message says how
+//	InvalidArgument     400  the entry or the request is wrong, more than the log ever takes, or
+//	                         an entry that its database does not take; the message says how.
+//	                         Clients do not try that again, and it would not help
 //	OutOfRange          400  an index or a tree size that the log does not have
 //	NotFound            404
-//	ResourceExhausted   429  the queue is full; Retry-After says when to come back
+//	ResourceExhausted   429  the queue is full, or that client has too much waiting to be verified;
+//	                         Retry-After says when to come back
 //	Canceled            499  the client is gone
 //	Internal            500  a fault of ours, whose details are for the operator's log only
+//	DataLoss            500  the database does not return an entry or a tile as it was logged; the
+//	                         message says which. Everything else is served
 //	FailedPrecondition  503  the log is poisoned. It is not Unavailable, since clients try that
 //	                         again by themselves, and here only an operator helps
 //	Unavailable         503  the database does not answer, the log has published nothing yet, it is
 //	                         stopping, the search index is made anew since it was ahead of the log,
-//	                         or too much is searched; Retry-After says when to come back, and the
+//	                         or too much is searched or read; Retry-After says when to come back, and the
 //	                         message what the log cannot do at present
 //	DeadlineExceeded    504  the add may have succeeded; the same add again tells. The message
-//	                         says what the log cannot do at present. A read took too long
+//	                         says what the log cannot do at present, or that nothing is logged. A
+//	                         read took too long
 //
 // In HTTP an error's body is
 //
@@ -39,6 +44,8 @@ import (
 
 	"indelible/entry"
 	"indelible/index"
+	"indelible/internal/answers"
+	"indelible/internal/fair"
 	translog "indelible/log"
 )
 
@@ -52,14 +59,18 @@ func code(err error) codes.Code {
 		err  error
 		code codes.Code
 	}{
+		{translog.ErrDamaged, codes.DataLoss},
 		{entry.ErrInvalid, codes.InvalidArgument},
 		{translog.ErrTooMuch, codes.InvalidArgument},
+		{translog.ErrRefused, codes.InvalidArgument},
 		{translog.ErrQueueFull, codes.ResourceExhausted},
+		{fair.ErrBusy, codes.ResourceExhausted},
 		{translog.ErrNotFound, codes.NotFound},
 		{translog.ErrOutOfRange, codes.OutOfRange},
 		{translog.ErrPoisoned, codes.FailedPrecondition},
 		{index.ErrAhead, codes.Unavailable},
 		{index.ErrBusy, codes.Unavailable},
+		{answers.ErrBusy, codes.Unavailable},
 		{translog.ErrClock, codes.Unavailable},
 		{translog.ErrStopping, codes.Unavailable},
 		{translog.ErrUnavailable, codes.Unavailable},
@@ -112,6 +123,14 @@ func message(c codes.Code, err error) string {
 	return err.Error()
 }
 
+// Admit is Status for an entry that was not verified, and so is not logged.
+func Admit(err error) error {
+	if code(err) == codes.DeadlineExceeded {
+		return status.Error(codes.DeadlineExceeded, "the server verifies so much that the entry's turn did not come in time; nothing is logged: add it again")
+	}
+	return Status(err)
+}
+
 // Add is Status for an add, where the end of the time does not mean that the
 // entry is not logged.
 func Add(err error) error {
@@ -119,6 +138,25 @@ func Add(err error) error {
 		return status.Error(codes.DeadlineExceeded, "the entry was not published in time"+since(err)+"; it may be yet: add it again, and the answer has the index it got")
 	}
 	return Status(err)
+}
+
+// Reason says why a log is not ready, in words that clients may see; empty where
+// there are none.
+func Reason(err error) string {
+	var clock *translog.ClockError
+	switch {
+	case errors.Is(err, translog.ErrPoisoned):
+		return translog.ErrPoisoned.Error() + ": it signs nothing, and takes nothing, until its operator acts"
+	case errors.As(err, &clock):
+		return clock.Error()
+	case errors.Is(err, translog.ErrStopping):
+		return translog.ErrStopping.Error()
+	case since(err) != "":
+		return translog.ErrUnavailable.Error() + since(err)
+	case errors.Is(err, translog.ErrUnavailable):
+		return translog.ErrUnavailable.Error() + " at present"
+	}
+	return ""
 }
 
 // since says what the log cannot do at present, in no words of the database's.

@@ -30,3 +30,11 @@ func TestUnavailable(t *testing.T) {
 		}
 	}
 }
+
+// TestDamaged: a reader is told which entry the database lost.
+func TestDamaged(t *testing.T) {
+	st := status.Convert(failure.Status(fmt.Errorf("%w: entry 5 is not served", translog.ErrDamaged)))
+	if st.Code() != codes.DataLoss || failure.HTTPStatus(st.Code()) != 500 || st.Message() != "the database holds damaged data: entry 5 is not served" {
+		t.Errorf("over the wire it is %v", st)
+	}
+}

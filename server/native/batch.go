@@ -19,7 +19,12 @@ func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*p
 	if n < 1 || n > MaxAdd {
 		return nil, status.Errorf(codes.InvalidArgument, "%d entries; one call adds 1 to %d", n, MaxAdd)
 	}
-	entries, refused := s.admitAll(req.GetEntries())
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	entries, refused := s.admitAll(ctx, req.GetEntries())
+	if err := ctx.Err(); err != nil {
+		return nil, s.admitFailed(err)
+	}
 	var admitted []entry.Entry
 	for i, e := range entries {
 		if refused[i] == nil {
@@ -29,8 +34,6 @@ func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*p
 	var outcomes []translog.Outcome
 	if len(admitted) > 0 {
 		var err error
-		ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-		defer cancel()
 		if outcomes, err = s.cfg.Log.AddMany(ctx, admitted); err != nil {
 			return nil, s.addFailed(err)
 		}
@@ -39,15 +42,19 @@ func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*p
 }
 
 // admitAll admits entries on all cores: checking signatures is most of the work
-// of a batch.
-func (s *Service) admitAll(asked []*pb.Entry) ([]entry.Entry, []error) {
+// of a batch. Each takes its own turns among what the other clients ask for. What
+// is left when ctx ends is refused.
+func (s *Service) admitAll(ctx context.Context, asked []*pb.Entry) ([]entry.Entry, []error) {
 	entries, refused := make([]entry.Entry, len(asked)), make([]error, len(asked))
+	work := s.cfg.Admission.Work(ctx)
 	var g errgroup.Group
 	workers := min(runtime.GOMAXPROCS(0), len(asked))
 	for w := range workers {
 		g.Go(func() error {
 			for i := w; i < len(asked); i += workers {
-				entries[i], refused[i] = s.admit(asked[i])
+				if refused[i] = ctx.Err(); refused[i] == nil {
+					entries[i], refused[i] = s.admit(work, asked[i])
+				}
 			}
 			return nil
 		})
@@ -67,7 +74,7 @@ func (s *Service) batchAnswer(entries []entry.Entry, refused []error, outcomes [
 	next := 0
 	for i, e := range entries {
 		if refused[i] != nil {
-			res.Outcomes[i] = refusal(s.failed(refused[i]))
+			res.Outcomes[i] = refusal(s.admitFailed(refused[i]))
 			continue
 		}
 		o := outcomes[next]

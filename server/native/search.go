@@ -13,6 +13,7 @@ import (
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/entry"
 	"indelible/index"
+	translog "indelible/log"
 )
 
 // Search is what the service needs of the index.
@@ -40,6 +41,11 @@ func (s *Service) SearchEntries(ctx context.Context, req *pb.SearchEntriesReques
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	leave, err := s.pageOf(ctx, int64(limit))
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	defer leave()
 	hits, err := s.cfg.Search.Find(ctx, key, after, limit)
 	if err != nil {
 		return nil, s.failed(err)
@@ -118,7 +124,7 @@ func found(hits index.Hits, published int64) *pb.SearchEntriesResponse {
 	res := &pb.SearchEntriesResponse{CompleteTo: hits.Size, TreeSize: max(published, hits.Size)}
 	bytes, more := 0, hits.More
 	for _, r := range hits.Records {
-		if bytes += len(r.Canonical); bytes > listBytes && len(res.Entries) > 0 {
+		if bytes += len(r.Canonical); bytes > translog.MaxListBytes && len(res.Entries) > 0 {
 			more = true
 			break
 		}

@@ -54,7 +54,7 @@ func TestSearchPages(t *testing.T) {
 		"the usual size": {10, 0, []int{100, 100, 100}},
 		"another size":   {10, 256, []int{256, 44}},
 		"one by one":     {10, 1, slices.Repeat([]int{1}, 300)},
-		"large entries":  {65535, 200, []int{48, 48, 48, 48, 48, 48, 12}}, // 48 of them have 3 MiB
+		"large entries":  {65535, 200, slices.Concat(slices.Repeat([]int{16}, 18), []int{12})}, // 16 of them have 1 MiB
 	} {
 		s := New(Config{Log: fakePublished{}, Search: &fakeSearch{key: subject, body: make([]byte, c.body)}})
 		req := &pb.SearchEntriesRequest{Subject: "Jane@Example.com", PageSize: c.size}

@@ -17,8 +17,10 @@ import (
 
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/entry"
+	"indelible/internal/answers"
 	translog "indelible/log"
 	"indelible/merkle"
+	"indelible/server/admission"
 	"indelible/server/failure"
 )
 
@@ -42,8 +44,12 @@ const (
 	MaxAdd = 1024
 	// defaultList is how many entries are listed when no limit is asked for.
 	defaultList = 100
-	// listBytes is about how many bytes of entries one answer lists.
-	listBytes = 3 << 20
+	// fewEntries is how many entries an answer has that costs little to make.
+	fewEntries = 8
+	// perEntry and perPage are what an answer takes until it is sent: its entries
+	// as they were read, and in JSON.
+	perEntry = 3 << 16
+	perPage  = 3 * translog.MaxListBytes
 	// readTimeout is how long a read waits for the database.
 	readTimeout = 10 * time.Second
 )
@@ -54,6 +60,10 @@ type Config struct {
 	Kinds   []entry.Kind  // the kinds that may be added
 	Timeout time.Duration // how long an add may wait; 30 s
 	Search  Search        // nil: there is none
+	// Admission is shared by all APIs of a server; nil: one of its own.
+	Admission *admission.Admission
+	// Answers bounds what answers to reads cost; nil: one that this service has alone.
+	Answers *answers.Gate
 	// Fault is called with the errors that clients are not shown; it may be nil.
 	Fault func(error)
 }
@@ -72,11 +82,20 @@ func New(cfg Config) *Service {
 	if cfg.Fault == nil {
 		cfg.Fault = func(error) {}
 	}
+	if cfg.Admission == nil {
+		cfg.Admission = admission.New(admission.Config{})
+	}
+	if cfg.Answers == nil {
+		cfg.Answers = answers.New(0)
+	}
 	return &Service{cfg: cfg}
 }
 
 // failed is an error as it goes over the wire.
 func (s *Service) failed(err error) error { return s.told(err, failure.Status(err)) }
+
+// admitFailed is failed, for an entry that was not verified.
+func (s *Service) admitFailed(err error) error { return s.told(err, failure.Admit(err)) }
 
 // addFailed is failed, for an add.
 func (s *Service) addFailed(err error) error { return s.told(err, failure.Add(err)) }
@@ -90,12 +109,12 @@ func (s *Service) told(err, wire error) error {
 
 // AddEntry implements the service.
 func (s *Service) AddEntry(ctx context.Context, req *pb.AddEntryRequest) (*pb.AddEntryResponse, error) {
-	e, err := s.admit(req.GetEntry())
-	if err != nil {
-		return nil, s.failed(err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	e, err := s.admit(s.cfg.Admission.Work(ctx), req.GetEntry())
+	if err != nil {
+		return nil, s.admitFailed(err)
+	}
 	outcomes, err := s.cfg.Log.AddMany(ctx, []entry.Entry{e})
 	if err == nil {
 		err = outcomes[0].Err
@@ -114,8 +133,8 @@ func (s *Service) AddEntry(ctx context.Context, req *pb.AddEntryRequest) (*pb.Ad
 }
 
 // admit makes an entry of what a client asks to be logged.
-func (s *Service) admit(e *pb.Entry) (entry.Entry, error) {
-	kind, make, err := kindOf(e)
+func (s *Service) admit(work entry.Work, e *pb.Entry) (entry.Entry, error) {
+	kind, make, err := kindOf(work, e)
 	if err != nil {
 		return entry.Entry{}, err
 	}
@@ -134,12 +153,12 @@ func join(kinds []entry.Kind) string {
 	return strings.Join(names, ", ")
 }
 
-func kindOf(e *pb.Entry) (entry.Kind, func() (entry.Entry, error), error) {
+func kindOf(work entry.Work, e *pb.Entry) (entry.Kind, func() (entry.Entry, error), error) {
 	switch k := e.GetKind().(type) {
 	case *pb.Entry_HashedRekord:
 		h := k.HashedRekord
 		return entry.KindHashedRekord, func() (entry.Entry, error) {
-			return entry.NewHashedRekord(entry.HashedRekord{Digest: h.GetDigest(), Signature: h.GetSignature(), Verifier: verifier(h.GetVerifier())})
+			return entry.NewHashedRekord(entry.HashedRekord{Digest: h.GetDigest(), Signature: h.GetSignature(), Verifier: verifier(h.GetVerifier()), Work: work})
 		}, nil
 	case *pb.Entry_Dsse:
 		d := k.Dsse
@@ -151,7 +170,7 @@ func kindOf(e *pb.Entry) (entry.Kind, func() (entry.Entry, error), error) {
 			for i, v := range d.GetVerifiers() {
 				verifiers[i] = verifier(v)
 			}
-			return entry.NewDSSE(entry.DSSE{Envelope: d.GetEnvelope(), Verifiers: verifiers})
+			return entry.NewDSSE(entry.DSSE{Envelope: d.GetEnvelope(), Verifiers: verifiers, Work: work})
 		}, nil
 	case *pb.Entry_Raw:
 		return entry.KindRaw, func() (entry.Entry, error) { return entry.NewRaw(k.Raw) }, nil
@@ -170,6 +189,11 @@ func (s *Service) GetEntry(ctx context.Context, req *pb.GetEntryRequest) (*pb.Ge
 	if req.Index == nil {
 		return nil, missing("index", "the index of an entry, from 0 up")
 	}
+	leave, err := s.cfg.Answers.Answer(ctx, answers.Light, perEntry)
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	defer leave()
 	return s.answer(s.cfg.Log.EntryWithProof(ctx, req.GetIndex()))
 }
 
@@ -180,6 +204,11 @@ func (s *Service) LookupEntry(ctx context.Context, req *pb.LookupEntryRequest) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	leave, err := s.cfg.Answers.Answer(ctx, answers.Light, perEntry)
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	defer leave()
 	return s.answer(s.cfg.Log.LookupWithProof(ctx, merkle.Hash(req.GetLeafHash())))
 }
 
@@ -204,20 +233,37 @@ func (s *Service) ListEntries(ctx context.Context, req *pb.ListEntriesRequest) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	leave, err := s.pageOf(ctx, limit)
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	defer leave()
 	records, published, err := s.cfg.Log.Entries(ctx, req.GetStart(), limit)
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	res := &pb.ListEntriesResponse{Next: req.GetStart(), TreeSize: published.Size}
-	bytes := 0
-	for _, r := range records {
-		if bytes += len(r.Canonical); bytes > listBytes && len(res.Entries) > 0 {
-			break
-		}
-		res.Entries = append(res.Entries, logged(r))
-		res.Next = r.Index + 1
+	return &pb.ListEntriesResponse{
+		Entries: loggedAll(records), Next: req.GetStart() + int64(len(records)), TreeSize: published.Size,
+	}, nil
+}
+
+// pageOf waits for room for a page of up to limit entries.
+func (s *Service) pageOf(ctx context.Context, limit int64) (leave func(), err error) {
+	if limit <= fewEntries {
+		return s.cfg.Answers.Answer(ctx, answers.Light, min(perPage, max(0, limit)*perEntry))
 	}
-	return res, nil
+	return s.cfg.Answers.Answer(ctx, answers.Heavy, perPage)
+}
+
+func loggedAll(records []translog.Record) []*pb.LoggedEntry {
+	if len(records) == 0 {
+		return nil
+	}
+	all := make([]*pb.LoggedEntry, len(records))
+	for i, r := range records {
+		all[i] = logged(r)
+	}
+	return all
 }
 
 // GetCheckpoint implements the service.

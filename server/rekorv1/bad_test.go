@@ -300,6 +300,13 @@ func TestLogFails(t *testing.T) {
 			}
 		})
 	}
+	// A damaged entry is the operator's affair, whom the log itself tells.
+	damaged := over(t, &fakeLog{err: fmt.Errorf("%w: entry 0 is not served", translog.ErrDamaged)})
+	for _, rec := range []*httptest.ResponseRecorder{
+		damaged.ask(t, "GET", entriesPath+"?logIndex=0", ""), damaged.ask(t, "POST", retrievePath, `{"logIndexes":[0]}`),
+	} {
+		damaged.refused(t, rec, 500, 500, "entry 0 is not served")
+	}
 	w := over(t, &fakeLog{err: fmt.Errorf("%w: %w", entry.ErrInvalid, entry.ErrTooLarge)})
 	w.refused(t, w.ask(t, "POST", entriesPath, s.hashedrekord(t, "a")), 400, 400, "error processing entry: ")
 	for _, target := range []string{"/api/v1/log", "/api/v1/log/proof?lastSize=1"} {

@@ -48,12 +48,12 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := h.admit(body)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
 	defer cancel()
+	e, err := h.admit(ctx, body)
+	if err != nil {
+		return h.admitFailed(w, err)
+	}
 	receipt, err := h.cfg.Log.Add(ctx, e)
 	if err != nil {
 		return h.addFailed(w, err)
@@ -82,6 +82,14 @@ func (h *Handler) appendReceipt(ctx context.Context, r translog.Receipt, e entry
 	return h.appendEntry(ctx, nil, s, r.Proof)
 }
 
+// admitFailed says why an entry was not verified.
+func (h *Handler) admitFailed(w http.ResponseWriter, err error) error {
+	if _, refused := errors.AsType[*refusal](err); refused {
+		return err
+	}
+	return h.refusalOf(w, failure.Admit(err), err)
+}
+
 // addFailed says why an entry was not logged, or may not be.
 func (h *Handler) addFailed(w http.ResponseWriter, err error) error {
 	wire := failure.Add(err)
@@ -94,7 +102,7 @@ func (h *Handler) addFailed(w http.ResponseWriter, err error) error {
 
 // admit makes an entry of what a client proposes. Rekor looks at the kind first,
 // and then for what else must be there.
-func (h *Handler) admit(body []byte) (entry.Entry, error) {
+func (h *Handler) admit(ctx context.Context, body []byte) (entry.Entry, error) {
 	p, err := readProposal(body)
 	if err != nil {
 		return entry.Entry{}, err
@@ -102,7 +110,7 @@ func (h *Handler) admit(body []byte) (entry.Entry, error) {
 	if version(p.kind) == "" || !slices.Contains(h.cfg.Kinds, p.kind) {
 		return entry.Entry{}, h.notServed(p.kind)
 	}
-	return p.entry()
+	return p.entry(h.cfg.Admission.Work(ctx))
 }
 
 // proposal is what a client proposes, of whatever kind.
@@ -145,10 +153,11 @@ func (p proposal) version() string {
 }
 
 // entry makes an entry of what a client proposes or looks for.
-func (p proposal) entry() (entry.Entry, error) {
+func (p proposal) entry(work entry.Work) (entry.Entry, error) {
 	if err := p.complete(); err != nil {
 		return entry.Entry{}, err
 	}
+	p.Work = work
 	e, err := p.Entry()
 	if errors.Is(err, entry.ErrInvalid) {
 		return e, unprocessable(err)

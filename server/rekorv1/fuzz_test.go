@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"indelible/server/admission"
 )
 
 // FuzzBodies: whatever is sent, the parsers of bodies refuse it or take what
@@ -19,13 +21,13 @@ func FuzzBodies(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	h := &Handler{ids: identity{tree: "108f000000000001"}}
+	h := &Handler{cfg: Config{Admission: admission.New(admission.Config{})}, ids: identity{tree: "108f000000000001"}}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		bad := checkJSON(body) != nil
 		if !bad && !json.Valid(body) {
 			t.Fatalf("taken for JSON: %q", body)
 		}
-		wanted, err := h.parseRetrieve(body)
+		wanted, err := h.parseRetrieve(t.Context(), body)
 		if err == nil && (bad || len(wanted) > maxRetrieve) {
 			t.Errorf("retrieve takes %q", body)
 		}

@@ -71,7 +71,9 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/entry"
+	"indelible/internal/answers"
 	"indelible/internal/bytecache"
+	"indelible/server/admission"
 )
 
 const (
@@ -96,8 +98,12 @@ type Config struct {
 	Timeout  time.Duration // DefaultTimeout
 	Conflict bool          // an entry that is logged already is answered 409 with its Location
 	MaxBody  int64         // DefaultMaxBody
+	// Admission is shared by all APIs of a server; nil: one of its own.
+	Admission *admission.Admission
 	// CacheBytes bounds what is kept of entries; DefaultCacheBytes.
 	CacheBytes int64
+	// Answers bounds what answers to reads cost; nil: one that this API has alone.
+	Answers *answers.Gate
 	// Fault is called with the errors that clients are not shown; it may be nil.
 	Fault func(error)
 }
@@ -151,8 +157,14 @@ func (c *Config) complete() error {
 	c.Timeout = orDefault(c.Timeout, DefaultTimeout)
 	c.MaxBody = orDefault(c.MaxBody, DefaultMaxBody)
 	c.CacheBytes = orDefault(c.CacheBytes, DefaultCacheBytes)
+	if c.Admission == nil {
+		c.Admission = admission.New(admission.Config{})
+	}
 	if c.Fault == nil {
 		c.Fault = func(error) {}
+	}
+	if c.Answers == nil {
+		c.Answers = answers.New(0)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"indelible/entry"
+	"indelible/internal/answers"
 	translog "indelible/log"
 	"indelible/merkle"
 )
@@ -27,8 +28,12 @@ type Log interface {
 
 var _ Log = (*translog.Log)(nil)
 
-// maxRetrieve is how many entries one request looks for.
-const maxRetrieve = 10
+// maxRetrieve is how many entries one request looks for, and perEntry is what one
+// takes until it is sent: as it was read, and in base64 twice.
+const (
+	maxRetrieve = 10
+	perEntry    = 4 << 16
+)
 
 // getByIndex answers GET /api/v1/log/entries?logIndex=.
 func (h *Handler) getByIndex(w http.ResponseWriter, r *http.Request) error {
@@ -62,6 +67,11 @@ const idPattern = "^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$"
 func (h *Handler) answerEntry(w http.ResponseWriter, r *http.Request, find func(context.Context) ([]byte, error)) error {
 	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
 	defer cancel()
+	release, err := h.cfg.Answers.Hold(ctx, perEntry)
+	if err != nil {
+		return err
+	}
+	defer release()
 	out, err := find(ctx)
 	if err != nil {
 		return err
@@ -75,7 +85,9 @@ func (h *Handler) answerEntry(w http.ResponseWriter, r *http.Request, find func(
 func (h *Handler) appendByIndex(ctx context.Context, to []byte, index int64) ([]byte, error) {
 	s, ok := h.entries.Peek(index)
 	if !ok {
-		record, proof, _, err := h.cfg.Log.EntryWithProof(ctx, index)
+		record, proof, err := h.load(ctx, func() (translog.Record, translog.Proof, translog.Published, error) {
+			return h.cfg.Log.EntryWithProof(ctx, index)
+		})
 		return h.appendRecord(ctx, to, record, proof, err)
 	}
 	proof, err := h.cfg.Log.InclusionProof(ctx, index, 0)
@@ -90,8 +102,22 @@ func (h *Handler) appendByLeaf(ctx context.Context, to []byte, leaf merkle.Hash)
 	if index, ok := h.indexes.Peek(leaf); ok {
 		return h.appendByIndex(ctx, to, index)
 	}
-	record, proof, _, err := h.cfg.Log.LookupWithProof(ctx, leaf)
+	record, proof, err := h.load(ctx, func() (translog.Record, translog.Proof, translog.Published, error) {
+		return h.cfg.Log.LookupWithProof(ctx, leaf)
+	})
 	return h.appendRecord(ctx, to, record, proof, err)
+}
+
+// load reads an entry from the database when it is its turn. The entry is signed
+// after that: a key management service may take long.
+func (h *Handler) load(ctx context.Context, read func() (translog.Record, translog.Proof, translog.Published, error)) (translog.Record, translog.Proof, error) {
+	leave, err := h.cfg.Answers.Work(ctx, answers.Light)
+	if err != nil {
+		return translog.Record{}, translog.Proof{}, err
+	}
+	defer leave()
+	record, proof, _, err := read()
+	return record, proof, err
 }
 
 func (h *Handler) appendRecord(ctx context.Context, to []byte, r translog.Record, p translog.Proof, err error) ([]byte, error) {
@@ -114,12 +140,17 @@ func (h *Handler) retrieve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := h.parseRetrieve(body)
+	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
+	defer cancel()
+	wanted, err := h.parseRetrieve(ctx, body)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
-	defer cancel()
+	release, err := h.cfg.Answers.Hold(ctx, int64(len(wanted))*perEntry)
+	if err != nil {
+		return err
+	}
+	defer release()
 	out := []byte{'['}
 	for _, find := range wanted {
 		end := len(out)
@@ -141,7 +172,7 @@ func (h *Handler) retrieve(w http.ResponseWriter, r *http.Request) error {
 // finder writes the entry that a client looks for.
 type finder func(ctx context.Context, to []byte) ([]byte, error)
 
-func (h *Handler) parseRetrieve(body []byte) ([]finder, error) {
+func (h *Handler) parseRetrieve(ctx context.Context, body []byte) ([]finder, error) {
 	if len(body) == 0 {
 		return nil, unfit(codeRequired, "entry in body is required: the body is empty")
 	}
@@ -155,7 +186,7 @@ func (h *Handler) parseRetrieve(body []byte) ([]finder, error) {
 	var all []finder
 	for _, part := range []struct {
 		name string
-		find func(json.RawMessage) (finder, error)
+		find func(context.Context, json.RawMessage) (finder, error)
 	}{{"entryUUIDs", h.findByID}, {"entries", h.findProposed}, {"logIndexes", h.findByIndex}} {
 		items, err := wantedList(m, part.name)
 		if err != nil {
@@ -165,7 +196,7 @@ func (h *Handler) parseRetrieve(body []byte) ([]finder, error) {
 			return nil, refuse(http.StatusUnprocessableEntity, "more than max allowed %d entries in request", maxRetrieve)
 		}
 		for i, item := range items {
-			find, err := part.find(item)
+			find, err := part.find(ctx, item)
 			if err != nil {
 				return nil, within(part.name, i, err)
 			}
@@ -198,7 +229,7 @@ func wantedList(m map[string]json.RawMessage, name string) ([]json.RawMessage, e
 	return items, nil
 }
 
-func (h *Handler) findByID(item json.RawMessage) (finder, error) {
+func (h *Handler) findByID(_ context.Context, item json.RawMessage) (finder, error) {
 	var id string
 	err := json.Unmarshal(item, &id)
 	leaf, ours, ok := h.ids.parseID(id)
@@ -213,7 +244,7 @@ func (h *Handler) findByID(item json.RawMessage) (finder, error) {
 	}, nil
 }
 
-func (h *Handler) findByIndex(item json.RawMessage) (finder, error) {
+func (h *Handler) findByIndex(_ context.Context, item json.RawMessage) (finder, error) {
 	index, err := strconv.ParseInt(string(item), 10, 64)
 	if err != nil {
 		return nil, unfit(codeType, "logIndexes in body must be of type int64: %.100s", item)
@@ -226,7 +257,7 @@ func (h *Handler) findByIndex(item json.RawMessage) (finder, error) {
 
 // findProposed looks for an entry as a client would add it. Its kind need not
 // be one that may be added: it may have been once.
-func (h *Handler) findProposed(item json.RawMessage) (finder, error) {
+func (h *Handler) findProposed(ctx context.Context, item json.RawMessage) (finder, error) {
 	p, err := readProposal(item)
 	if err != nil {
 		return nil, err
@@ -239,7 +270,7 @@ func (h *Handler) findProposed(item json.RawMessage) (finder, error) {
 		// None was ever taken.
 		return func(_ context.Context, to []byte) ([]byte, error) { return to, errNoEntry }, nil
 	}
-	e, err := p.entry()
+	e, err := p.entry(h.cfg.Admission.Work(ctx))
 	if err != nil {
 		return nil, err
 	}

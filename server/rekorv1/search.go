@@ -51,6 +51,11 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	release, err := h.cfg.Answers.Hold(ctx, int64(len(found.Leaves)*(entryIDLen+3)))
+	if err != nil {
+		return err
+	}
+	defer release()
 	if found.Size >= 0 {
 		w.Header().Set("X-Index-Size", strconv.FormatInt(found.Size, 10))
 	}

@@ -138,6 +138,31 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// The hash of an intoto is the client's word. One that is a file's puts no entry
+// among the answers about the file, and the entries that prove what they say are
+// found beside it.
+func TestSearchFindsNothingForged(t *testing.T) {
+	w, alice, mallory := newSearchWorld(t), newSigner(t), newSigner(t)
+	const file, payload = "release.tar.gz", `{"_type":"theirs"}`
+	honest, _ := w.add(t, alice, file)
+	attestation, _ := w.created(t, w.ask(t, "POST", entriesPath, alice.dsse(t, `{"_type":"x"}`)))
+	envelope := hexSum(alice.envelope(t, `{"_type":"x"}`))
+	theirs, _ := w.created(t, w.ask(t, "POST", entriesPath, mallory.intoto(t, payload)))
+	var forged []string
+	for _, hash := range []string{hexSum(file), envelope} {
+		proposed := strings.Replace(mallory.intoto(t, payload), hexSum(mallory.envelope(t, payload)), hash, 1)
+		id, _ := w.created(t, w.ask(t, "POST", entriesPath, proposed))
+		forged = append(forged, id)
+	}
+	for query, want := range map[string][]string{
+		hexSum(file): {honest}, envelope: {attestation}, hexSum(payload): append([]string{theirs}, forged...),
+	} {
+		if got := w.hits(t, `{"hash":"`+query+`"}`); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, and not %v", query, got, want)
+		}
+	}
+}
+
 func TestSearchRefuses(t *testing.T) {
 	w := over(t, &fakeLog{}, func(c *rekorv1.Config) { c.Search = fakeSearch{} })
 	for _, c := range []struct {

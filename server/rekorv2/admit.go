@@ -19,18 +19,18 @@ func invalid(format string, args ...any) error {
 }
 
 // admit makes an entry of what a client asks to be logged.
-func (s *Service) admit(req *rekorpb.CreateEntryRequest) (entry.Entry, error) {
+func (s *Service) admit(work entry.Work, req *rekorpb.CreateEntryRequest) (entry.Entry, error) {
 	switch spec := req.GetSpec().(type) {
 	case *rekorpb.CreateEntryRequest_HashedRekordRequestV002:
 		if err := s.takes(entry.KindHashedRekord); err != nil {
 			return entry.Entry{}, err
 		}
-		return newHashedRekord(spec.HashedRekordRequestV002)
+		return newHashedRekord(work, spec.HashedRekordRequestV002)
 	case *rekorpb.CreateEntryRequest_DsseRequestV002:
 		if err := s.takes(entry.KindDSSE); err != nil {
 			return entry.Entry{}, err
 		}
-		return newDSSE(spec)
+		return newDSSE(work, spec)
 	}
 	return entry.Entry{}, invalid("it has no entry; give hashedRekordRequestV002, or dsseRequestV002")
 }
@@ -43,7 +43,7 @@ func (s *Service) takes(kind entry.Kind) error {
 }
 
 // newHashedRekord looks for what is missing in Rekor's order.
-func newHashedRekord(r *rekorpb.HashedRekordRequestV002) (entry.Entry, error) {
+func newHashedRekord(work entry.Work, r *rekorpb.HashedRekordRequestV002) (entry.Entry, error) {
 	switch {
 	case len(r.GetSignature().GetContent()) == 0:
 		return entry.Entry{}, invalid("signature.content is missing")
@@ -56,7 +56,7 @@ func newHashedRekord(r *rekorpb.HashedRekordRequestV002) (entry.Entry, error) {
 	if err != nil {
 		return entry.Entry{}, invalid("signature.verifier: %w", err)
 	}
-	e, err := entry.NewHashedRekord(entry.HashedRekord{Digest: r.GetDigest(), Signature: r.GetSignature().GetContent(), Verifier: v})
+	e, err := entry.NewHashedRekord(entry.HashedRekord{Digest: r.GetDigest(), Signature: r.GetSignature().GetContent(), Verifier: v, Work: work})
 	if err == nil && v.KeyDetails == "" {
 		err = detailsMissing(e, "signature.verifier")
 	}

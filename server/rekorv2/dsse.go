@@ -13,7 +13,7 @@ import (
 
 // newDSSE makes an entry of an envelope, which is read as JSON: that is what is
 // strict about envelopes.
-func newDSSE(spec *rekorpb.CreateEntryRequest_DsseRequestV002) (entry.Entry, error) {
+func newDSSE(work entry.Work, spec *rekorpb.CreateEntryRequest_DsseRequestV002) (entry.Entry, error) {
 	r := spec.DsseRequestV002
 	if r.GetEnvelope() == nil {
 		return entry.Entry{}, invalid("envelope is missing")
@@ -39,7 +39,7 @@ func newDSSE(spec *rekorpb.CreateEntryRequest_DsseRequestV002) (entry.Entry, err
 			without = i
 		}
 	}
-	e, err := entry.NewDSSE(entry.DSSE{Envelope: envelope, Verifiers: verifiers})
+	e, err := entry.NewDSSE(entry.DSSE{Envelope: envelope, Verifiers: verifiers, Work: work})
 	if err == nil && without >= 0 {
 		err = detailsMissing(e, fmt.Sprintf("verifiers[%d]", without))
 	}

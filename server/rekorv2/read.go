@@ -9,6 +9,7 @@ import (
 	"google.golang.org/genproto/googleapis/api/httpbody"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"indelible/internal/answers"
 	"indelible/merkle"
 	"indelible/server/failure"
 )
@@ -16,8 +17,6 @@ import (
 const (
 	// loadTimeout is how long a reader waits for the database.
 	loadTimeout = 10 * time.Second
-	// maxLoads is how many tiles and bundles are made at the same time.
-	maxLoads = 4
 	// maxMessage is what gRPC's clients take, in bytes, unless they are told
 	// otherwise: 4 MiB with what is around a bundle.
 	maxMessage = 4<<20 - 64
@@ -56,13 +55,12 @@ func (s *Service) GetEntryBundle(ctx context.Context, req *rekorpb.EntryBundleRe
 func (s *Service) load(ctx context.Context, fetch func(context.Context) ([]byte, error)) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	select {
-	case s.loads <- struct{}{}:
-		defer func() { <-s.loads }()
-		return fetch(ctx)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	leave, err := s.turns.Work(ctx, answers.Heavy)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
+	return fetch(ctx)
 }
 
 func (s *Service) body(contentType string, data []byte, err error) (*httpbody.HttpBody, error) {

@@ -43,8 +43,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	"indelible/entry"
+	"indelible/internal/answers"
 	translog "indelible/log"
 	"indelible/merkle"
+	"indelible/server/admission"
 	"indelible/server/failure"
 )
 
@@ -69,6 +71,8 @@ type Config struct {
 	Timeout time.Duration // how long an add may wait; 20 s, and Sigstore's clients wait 30 s
 	Tiles   http.Handler  // serves /checkpoint and /tile/
 	MaxBody int64         // bytes of a request's body; 8 MiB
+	// Admission is shared by all APIs of a server; nil: one of its own.
+	Admission *admission.Admission
 	// Fault is called with the errors that clients are not shown; it may be nil.
 	Fault func(error)
 }
@@ -77,7 +81,7 @@ type Config struct {
 type Service struct {
 	rekorpb.UnimplementedRekorServer
 	cfg   Config
-	loads chan struct{} // one for each tile or bundle being made
+	turns *answers.Gate // of tiles and bundles that are made
 }
 
 // New makes a Service.
@@ -91,17 +95,20 @@ func New(cfg Config) *Service {
 	if cfg.Fault == nil {
 		cfg.Fault = func(error) {}
 	}
-	return &Service{cfg: cfg, loads: make(chan struct{}, maxLoads)}
+	if cfg.Admission == nil {
+		cfg.Admission = admission.New(admission.Config{})
+	}
+	return &Service{cfg: cfg, turns: answers.New(0)}
 }
 
 // CreateEntry implements the service.
 func (s *Service) CreateEntry(ctx context.Context, req *rekorpb.CreateEntryRequest) (*entrypb.TransparencyLogEntry, error) {
-	e, err := s.admit(req)
-	if err != nil {
-		return nil, s.told(err, failure.Status(err))
-	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	e, err := s.admit(s.cfg.Admission.Work(ctx), req)
+	if err != nil {
+		return nil, s.told(err, busy(failure.Admit(err)))
+	}
 	outcomes, err := s.cfg.Log.AddMany(ctx, []entry.Entry{e})
 	if err == nil {
 		err = outcomes[0].Err
@@ -138,7 +145,7 @@ func (s *Service) told(err, wire error) error {
 	return wire
 }
 
-// busy makes a full queue Unavailable, as Rekor says it: its clients try that
+// busy makes ResourceExhausted Unavailable, as Rekor says it: its clients try that
 // again by themselves, and nothing else.
 func busy(wire error) error {
 	st := status.Convert(wire).Proto()

@@ -9,44 +9,66 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"indelible/internal/answers"
+	"indelible/merkle"
 )
 
-// object is a response ready to send.
+// object is a response ready to send, in one encoding.
 type object struct {
-	plain, gzip form // gzip has no body where it is not worth it
-}
-
-// form is an object in one encoding, with its header values. Each has a tag of
-// its own: they are different bytes.
-type form struct {
-	body         []byte
+	body         []byte // nil: it is not worth to be compressed
 	etag, length []string
+	bundle       int // how many entries it has; 0: it is no bundle
+	gzip         bool
+	held         *answers.Shared // the memory of body, which others may share
 }
 
-// formBytes is about what a form takes beside its body.
-const formBytes = 200
+// objectBytes is about what an object takes beside its body.
+const objectBytes = 300
 
 // size is what an object takes in memory.
 func size(path string, o *object) int64 {
-	return int64(len(path) + len(o.plain.body) + cap(o.gzip.body) + 2*formBytes)
+	return int64(len(path) + cap(o.body) + objectBytes)
 }
 
-// newObject makes an object of a body, compressed too with a press.
-func newObject(body []byte, p *press) *object {
-	sum := sha256.Sum256(body)
-	tag := hex.EncodeToString(sum[:16])
-	o := &object{plain: newForm(body, `"`+tag+`"`)}
-	if p == nil {
-		return o
+// newObject makes an object of a body.
+func newObject(body []byte) *object { return tagged(body, sha256.Sum256(body)) }
+
+// tagged makes an object with a tag from a hash.
+func tagged(body []byte, sum [sha256.Size]byte) *object {
+	return &object{
+		body: body, etag: []string{`"` + hex.EncodeToString(sum[:16]) + `"`}, length: []string{strconv.Itoa(len(body))},
+		held: &answers.Shared{Bytes: int64(len(body))},
 	}
-	if z := p.gzip(body); len(z) < len(body)*9/10 {
-		o.gzip = newForm(z, `"`+tag+`-gzip"`)
-	}
-	return o
 }
 
-func newForm(body []byte, etag string) form {
-	return form{body: body, etag: []string{etag}, length: []string{strconv.Itoa(len(body))}}
+// narrow is the beginning of a bundle: its first width entries. Its tag follows
+// from the whole one's.
+func (o *object) narrow(width int) (*object, error) {
+	end := 0
+	for range width {
+		n, err := merkle.BundleEntrySize(o.body[end:])
+		if err != nil {
+			return nil, err
+		}
+		end += n
+	}
+	n := tagged(o.body[:end:end], sha256.Sum256(strconv.AppendInt([]byte(o.etag[0]), int64(width), 10)))
+	n.bundle, n.held = width, o.held
+	return n, nil
+}
+
+// zip is an object compressed, without a body where that is not worth it. Its tag
+// is another one: they are different bytes.
+func (o *object) zip(p *press) *object {
+	body := p.gzip(o.body)
+	if len(body) >= len(o.body)*9/10 {
+		return &object{}
+	}
+	z := tagged(body, [sha256.Size]byte{})
+	z.etag = []string{strings.TrimSuffix(o.etag[0], `"`) + `-gzip"`}
+	z.bundle, z.gzip = o.bundle, true
+	return z
 }
 
 // press compresses. A gzip.Writer takes most of a megabyte, so it is kept.
@@ -86,24 +108,22 @@ func headerValues() values {
 // send writes an object as the request wants it.
 func (v values) send(w http.ResponseWriter, r *http.Request, o *object) {
 	head := w.Header()
-	f := &o.plain
-	if o.gzip.body != nil {
+	if o.bundle > 0 {
 		head["Vary"] = v.encodings
-		if acceptsGzip(r) {
-			f = &o.gzip
-			head["Content-Encoding"] = v.gzip
-		}
 	}
-	head["Etag"] = f.etag
-	if notModified(r, f.etag[0]) {
+	if o.gzip {
+		head["Content-Encoding"] = v.gzip
+	}
+	head["Etag"] = o.etag
+	if notModified(r, o.etag[0]) {
 		head.Del("Content-Encoding")
 		head.Del("Content-Type")
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	head["Content-Length"] = f.length
+	head["Content-Length"] = o.length
 	if r.Method != http.MethodHead {
-		w.Write(f.body)
+		w.Write(o.body)
 	}
 }
 

@@ -13,7 +13,9 @@
 //
 // What was made is kept ready to send, in memory bounded in bytes. Whoever
 // reads all of the log, in whatever order, costs no more than that, and keeps no
-// more than a few loads going.
+// more than a few loads going (package answers). A bundle is loaded once for all
+// of its widths: a narrower one is the beginning of a wider one. What a client
+// asks to be compressed is compressed once, and only if the result is kept.
 package tiles
 
 import (
@@ -26,6 +28,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"indelible/internal/answers"
 	"indelible/internal/bytecache"
 	translog "indelible/log"
 	"indelible/merkle"
@@ -41,9 +44,8 @@ type Log interface {
 
 var _ Log = (*translog.Log)(nil)
 
-// maxLoads is how many tiles and bundles are made at the same time. A bundle
-// can have 16 MiB.
-const maxLoads = 4
+// fewEntries is how many entries a bundle has that is light work.
+const fewEntries = 8
 
 // loadTimeout is how long a reader waits for the database.
 const loadTimeout = 10 * time.Second
@@ -56,18 +58,23 @@ type Handler struct {
 	log     Log
 	full    *bytecache.Cache[string, *object]
 	partial *bytecache.Cache[string, *object] // of its own, so that what is soon of no interest displaces nothing else
-	loads   chan struct{}
+	gate    *answers.Gate
 	press   press
 	v       values
 }
 
-// New makes a Handler that keeps up to cacheBytes of responses.
-func New(log Log, cacheBytes int64) *Handler {
+// New makes a Handler that keeps up to cacheBytes of responses, three eighths of
+// them partial ones: of the default, that is more than the largest bundle has. gate
+// bounds what it does at the same time; nil: one that it has alone.
+func New(log Log, cacheBytes int64, gate *answers.Gate) *Handler {
+	if gate == nil {
+		gate = answers.New(0)
+	}
 	return &Handler{
 		log:     log,
-		full:    bytecache.New(cacheBytes-cacheBytes/8, size),
-		partial: bytecache.New(cacheBytes/8, size),
-		loads:   make(chan struct{}, maxLoads),
+		full:    bytecache.New(cacheBytes-cacheBytes/8*3, size),
+		partial: bytecache.New(cacheBytes/8*3, size),
+		gate:    gate,
 		v:       headerValues(),
 	}
 }
@@ -102,7 +109,10 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
 		h.checkpoint(w, r)
 		return
 	}
-	o, err := h.object(r.Context(), path)
+	o, err := h.object(r, path)
+	if err == nil {
+		err = h.gate.Share(r.Context(), o.held)
+	}
 	if err != nil {
 		h.fail(w, err)
 		return
@@ -120,30 +130,113 @@ func (h *Handler) checkpoint(w http.ResponseWriter, r *http.Request) {
 	}
 	head := w.Header()
 	head["Content-Type"], head["Cache-Control"] = h.v.text, h.v.fresh
-	h.v.send(w, r, newObject(p.Note, nil))
+	h.v.send(w, r, newObject(p.Note))
 }
 
 // errPath: there can be no such path.
 var errPath = errors.New("not the path of a tile, such as tile/0/x001/067, or of an entry bundle, such as tile/entries/000.p/12")
 
-// object returns what a path names.
-func (h *Handler) object(ctx context.Context, path string) (*object, error) {
-	if o, ok := h.full.Peek(path); ok {
+// object returns what a path names, compressed where the client asks for that and
+// it is worth it.
+func (h *Handler) object(r *http.Request, path string) (*object, error) {
+	if o, ok := h.full.Peek(path); ok && (o.bundle == 0 || !acceptsGzip(r)) {
 		return o, nil
 	}
-	// The path is a part of the request, all of which it would keep in memory.
-	key := strings.Clone(path)
+	ctx := r.Context()
 	if t, err := merkle.ParseTilePath(path); err == nil {
-		return h.cache(t.Width).Get(ctx, key, func(ctx context.Context) (*object, error) {
-			return h.load(ctx, nil, func(ctx context.Context) ([]byte, error) { return h.log.Tile(ctx, t) })
-		})
+		return h.tile(ctx, t)
 	}
-	if b, err := merkle.ParseBundlePath(path); err == nil {
-		return h.cache(b.Width).Get(ctx, key, func(ctx context.Context) (*object, error) {
-			return h.load(ctx, &h.press, func(ctx context.Context) ([]byte, error) { return h.log.Bundle(ctx, b) })
-		})
+	b, err := merkle.ParseBundlePath(path)
+	if err != nil {
+		return nil, errPath
 	}
-	return nil, errPath
+	wide := h.widest(b)
+	o, err := h.bundle(ctx, wide)
+	switch {
+	case err != nil:
+		return nil, err
+	case b.Width < wide.Width:
+		return o.narrow(b.Width)
+	case acceptsGzip(r):
+		return h.zipped(ctx, wide, o)
+	}
+	return o, nil
+}
+
+// Tile returns a tile's bytes, as Log does.
+func (h *Handler) Tile(ctx context.Context, t merkle.Tile) ([]byte, error) {
+	o, err := h.tile(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return o.body, nil
+}
+
+// Bundle returns a bundle's bytes, as Log does.
+func (h *Handler) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error) {
+	o, err := h.bundle(ctx, h.widest(b))
+	if err == nil && b.Width < o.bundle {
+		o, err = o.narrow(b.Width)
+	}
+	if err == nil {
+		err = h.gate.Share(ctx, o.held)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return o.body, nil
+}
+
+func (h *Handler) tile(ctx context.Context, t merkle.Tile) (*object, error) {
+	return h.cache(t.Width).Get(ctx, t.Path(), func(ctx context.Context) (*object, error) {
+		return h.load(ctx, answers.Light, func(ctx context.Context) ([]byte, error) { return h.log.Tile(ctx, t) })
+	})
+}
+
+// bundle returns a bundle as it is.
+func (h *Handler) bundle(ctx context.Context, b merkle.Bundle) (*object, error) {
+	kind := answers.Heavy
+	if b.Width <= fewEntries {
+		kind = answers.Light
+	}
+	return h.cache(b.Width).Get(ctx, b.Path(), func(ctx context.Context) (*object, error) {
+		o, err := h.load(ctx, kind, func(ctx context.Context) ([]byte, error) { return h.log.Bundle(ctx, b) })
+		if err == nil {
+			o.bundle = b.Width
+		}
+		return o, err
+	})
+}
+
+// widest is the widest bundle of an index that the published tree has; the one
+// that is asked for, if that is wider.
+func (h *Handler) widest(b merkle.Bundle) merkle.Bundle {
+	p, err := h.log.Published()
+	if err != nil {
+		return b // the log says so
+	}
+	b.Width = max(b.Width, int(min(merkle.TileWidth, p.Size-b.Index*merkle.TileWidth)))
+	return b
+}
+
+// zipped returns a bundle compressed, if that is kept and worth it.
+func (h *Handler) zipped(ctx context.Context, b merkle.Bundle, o *object) (*object, error) {
+	cache, path := h.cache(b.Width), b.Path()
+	if _, kept := cache.Peek(path); !kept {
+		return o, nil
+	}
+	z, err := cache.Get(ctx, path+".gz", func(ctx context.Context) (*object, error) {
+		leave, err := h.gate.Work(ctx, answers.Heavy)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+		return o.zip(&h.press), nil
+	})
+	if err != nil || z.body == nil {
+		return o, err
+	}
+	return z, nil
 }
 
 func (h *Handler) cache(width int) *bytecache.Cache[string, *object] {
@@ -153,20 +246,19 @@ func (h *Handler) cache(width int) *bytecache.Cache[string, *object] {
 	return h.partial
 }
 
-func (h *Handler) load(ctx context.Context, p *press, fetch func(context.Context) ([]byte, error)) (*object, error) {
+func (h *Handler) load(ctx context.Context, kind answers.Kind, fetch func(context.Context) ([]byte, error)) (*object, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	select {
-	case h.loads <- struct{}{}:
-		defer func() { <-h.loads }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	leave, err := h.gate.Work(ctx, kind)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	body, err := fetch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return newObject(body, p), nil
+	return newObject(body), nil
 }
 
 func (h *Handler) fail(w http.ResponseWriter, err error) {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"indelible/internal/answers"
 	translog "indelible/log"
 	"indelible/merkle"
 )
@@ -24,6 +25,7 @@ import (
 // fakeLog is a log of endless size whose bytes follow from their names.
 type fakeLog struct {
 	err          error
+	size         int64 // that is published
 	calls        atomic.Int64
 	now, most    atomic.Int64
 	hold         chan struct{} // loads wait for it, if it is there
@@ -31,7 +33,7 @@ type fakeLog struct {
 }
 
 func (f *fakeLog) Published() (translog.Published, error) {
-	return translog.Published{Note: []byte("origin\n1\nroot\n\n— origin sig\n")}, f.err
+	return translog.Published{Size: f.size, Note: []byte("origin\n1\nroot\n\n— origin sig\n")}, f.err
 }
 
 func (f *fakeLog) Tile(ctx context.Context, t merkle.Tile) ([]byte, error) {
@@ -72,7 +74,7 @@ func ask(h http.Handler, method, target string, header ...string) *httptest.Resp
 }
 
 func TestHeaders(t *testing.T) {
-	h := New(&fakeLog{}, 1<<20)
+	h := New(&fakeLog{}, 1<<20, nil)
 	for path, want := range map[string]struct {
 		contentType, cache string
 		bytes              int
@@ -100,7 +102,7 @@ func TestHeaders(t *testing.T) {
 }
 
 func TestConditionalGet(t *testing.T) {
-	h := New(&fakeLog{}, 1<<20)
+	h := New(&fakeLog{}, 1<<20, nil)
 	tag := ask(h, "GET", "/tile/0/000").Header().Get("Etag")
 	for match, want := range map[string]int{
 		tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, "*": 304, `"x"`: 200, strings.Trim(tag, `"`): 200,
@@ -116,7 +118,7 @@ func TestConditionalGet(t *testing.T) {
 }
 
 func TestGzipBundles(t *testing.T) {
-	h := New(&fakeLog{bundleLength: 1024}, 4<<20)
+	h := New(&fakeLog{bundleLength: 1024}, 4<<20, nil)
 	for _, path := range []string{"/tile/entries/000", "/tile/entries/000.p/200"} {
 		plain := ask(h, "GET", path)
 		if plain.Header().Get("Vary") != "Accept-Encoding" || plain.Header().Get("Content-Encoding") != "" {
@@ -154,7 +156,7 @@ func TestGzipBundles(t *testing.T) {
 }
 
 func TestMethods(t *testing.T) {
-	h := New(&fakeLog{}, 1<<20)
+	h := New(&fakeLog{}, 1<<20, nil)
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "X"} {
 		if w := ask(h, method, "/tile/0/000"); w.Code != 405 || w.Header().Get("Allow") != "GET, HEAD, OPTIONS" {
 			t.Errorf("%s: %d %v", method, w.Code, w.Header())
@@ -177,7 +179,7 @@ var otherPaths = []string{
 
 func TestOneURLForAnObject(t *testing.T) {
 	f := &fakeLog{}
-	h := New(f, 1<<20)
+	h := New(f, 1<<20, nil)
 	for _, path := range otherPaths {
 		w := ask(h, "GET", path)
 		if w.Code != 404 || w.Header().Get("Cache-Control") != "no-store" || !strings.HasPrefix(w.Body.String(), `{"code":5,`) {
@@ -201,7 +203,7 @@ func TestErrors(t *testing.T) {
 		{secret, 500, true},
 		{context.Canceled, 499, false},
 	} {
-		h := New(&fakeLog{err: c.err}, 1<<20)
+		h := New(&fakeLog{err: c.err}, 1<<20, nil)
 		var fault error
 		h.Fault = func(err error) { fault = err }
 		for _, path := range []string{"/tile/0/000", "/tile/entries/000.p/3", "/checkpoint"} {
@@ -222,7 +224,7 @@ func TestErrors(t *testing.T) {
 func TestConstantMemory(t *testing.T) {
 	const bound = 1 << 20
 	f := &fakeLog{bundleLength: 300}
-	h := New(f, bound)
+	h := New(f, bound, nil)
 	for i := range int64(300) {
 		for _, path := range []string{
 			merkle.Bundle{Index: i, Width: 256}.Path(), merkle.Bundle{Index: i, Width: 255}.Path(),
@@ -243,7 +245,7 @@ func TestConstantMemory(t *testing.T) {
 
 func TestPartialTilesDisplaceNoFullOnes(t *testing.T) {
 	f := &fakeLog{}
-	h := New(f, 256<<10)
+	h := New(f, 256<<10, nil)
 	ask(h, "GET", "/tile/0/000")
 	for i := range 1000 {
 		ask(h, "GET", fmt.Sprintf("/tile/0/%03d.p/255", i))
@@ -258,7 +260,8 @@ func TestPartialTilesDisplaceNoFullOnes(t *testing.T) {
 func TestFewLoadsAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeLog{hold: make(chan struct{})}
-		h := New(f, 1<<20)
+		h := New(f, 1<<20, nil)
+		maxLoads := int64(answers.HeavyPlaces())
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
@@ -281,7 +284,7 @@ func TestFewLoadsAtATime(t *testing.T) {
 
 func TestAStuckDatabaseIsNotWaitedForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := New(&fakeLog{hold: make(chan struct{})}, 1<<20)
+		h := New(&fakeLog{hold: make(chan struct{})}, 1<<20, nil)
 		if w := ask(h, "GET", "/tile/0/000"); w.Code != 504 {
 			t.Error(w.Code, w.Body)
 		}
@@ -310,7 +313,7 @@ func FuzzPath(f *testing.F) {
 	for _, p := range append(otherPaths, "/tile/0/000", "/tile/63/x001/x234/067.p/255", "/tile/entries/x999/999", "/checkpoint") {
 		f.Add(p)
 	}
-	h := New(&fakeLog{}, 1<<20)
+	h := New(&fakeLog{}, 1<<20, nil)
 	f.Fuzz(func(t *testing.T, target string) {
 		if !strings.HasPrefix(target, "/") || strings.Contains(target, "#") {
 			return // it is part of the host, a port (":/" is an empty one), or is not sent to a server
@@ -338,7 +341,7 @@ func static(body []byte) http.HandlerFunc {
 }
 
 func BenchmarkFullTile(b *testing.B) {
-	h := New(&fakeLog{bundleLength: 1024}, 4<<20)
+	h := New(&fakeLog{bundleLength: 1024}, 4<<20, nil)
 	for _, c := range []struct {
 		name, path string
 		h          http.Handler
@@ -367,5 +370,94 @@ func serve(b *testing.B, h http.Handler, path string) {
 			io.Copy(io.Discard, res.Body)
 			res.Body.Close()
 		}
+	})
+}
+
+// entriesLog is a log whose bundles are some.
+type entriesLog struct {
+	fakeLog
+	entry []byte
+}
+
+func (e *entriesLog) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error) {
+	if _, err := e.load(ctx, b.Path(), 1); err != nil {
+		return nil, err
+	}
+	var data []byte
+	for range b.Width {
+		data, _ = merkle.AppendBundleEntry(data, e.entry)
+	}
+	return data, nil
+}
+
+// All widths of a bundle, large ones too, cost one load, and are kept.
+func TestPartialBundlesAreLoadedOnce(t *testing.T) {
+	log := &entriesLog{fakeLog: fakeLog{size: 256 + 200}, entry: make([]byte, 65535)}
+	h := New(log, 48<<20, nil)
+	tags := map[string]bool{}
+	for range 2 {
+		for _, width := range []int{1, 100, 200} {
+			for index := range 2 {
+				path := "/" + merkle.Bundle{Index: int64(index), Width: width}.Path()
+				w := ask(h, "GET", path)
+				if _, err := merkle.ParseBundle(w.Body.Bytes(), width); w.Code != 200 || err != nil || w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
+					t.Fatalf("%s: %d, %d bytes, %v", path, w.Code, w.Body.Len(), err)
+				}
+				tag := w.Header().Get("Etag")
+				if ask(h, "GET", path, "If-None-Match", tag).Code != 304 {
+					t.Errorf("%s: its tag %s does not match", path, tag)
+				}
+				tags[tag+w.Header().Get("Content-Length")] = true
+			}
+		}
+	}
+	if n := log.calls.Load(); n != 2 || len(tags) != 6 {
+		t.Errorf("%d loads, and %d tags", n, len(tags))
+	}
+	ask(h, "GET", "/tile/entries/001.p/201") // the log says that there is none
+	if n := log.calls.Load(); n != 3 {
+		t.Errorf("%d loads", n)
+	}
+}
+
+// What nobody asks to be compressed is not, and what is, once.
+func TestCompressedOnce(t *testing.T) {
+	h := New(&fakeLog{bundleLength: 1024}, 4<<20, nil)
+	const path = "/tile/entries/000"
+	ask(h, "GET", path)
+	if _, ok := h.full.Peek("tile/entries/000.gz"); ok {
+		t.Fatal("it was compressed")
+	}
+	ask(h, "GET", path, "Accept-Encoding", "gzip")
+	first, ok := h.full.Peek("tile/entries/000.gz")
+	ask(h, "GET", path, "Accept-Encoding", "gzip")
+	if again, _ := h.full.Peek("tile/entries/000.gz"); !ok || again != first {
+		t.Fatal("it was compressed again")
+	}
+	small := New(&fakeLog{bundleLength: 1024}, 100<<10, nil) // it is not kept
+	if w := ask(small, "GET", path, "Accept-Encoding", "gzip"); w.Code != 200 || w.Header().Get("Content-Encoding") != "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// Beyond those that wait, readers are told to come back at once.
+func TestTooManyLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeLog{hold: make(chan struct{})}
+		h := New(f, 1<<20, nil)
+		codes := make(chan int, 300)
+		for i := range 300 {
+			go func() { codes <- ask(h, "GET", fmt.Sprintf("/tile/entries/%03d", i)).Code }()
+		}
+		synctest.Wait()
+		if n := len(codes); n < 200 {
+			t.Errorf("%d of 300 were told at once", n)
+		}
+		for range len(codes) {
+			if code := <-codes; code != 503 {
+				t.Errorf("told %d", code)
+			}
+		}
+		close(f.hold)
 	})
 }

@@ -5,6 +5,7 @@ package faulty
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"indelible/storage"
@@ -21,6 +22,7 @@ const (
 	None    Fault = iota
 	Fail          // it does nothing, and fails
 	Persist       // it does what it should, and fails all the same
+	Refuse        // it does nothing, and fails with storage.ErrRefused
 )
 
 // Op names an operation.
@@ -55,12 +57,23 @@ type Store struct {
 // Wrap makes one. plan is asked before each operation, from many goroutines.
 func Wrap(s storage.Store, plan func(Op) Fault) *Store { return &Store{s, plan} }
 
+// before is the error of an operation that does nothing; nil if it does its work.
+func (f Fault) before() error {
+	switch f {
+	case Fail:
+		return ErrInjected
+	case Refuse:
+		return fmt.Errorf("%w: %w", storage.ErrRefused, ErrInjected)
+	}
+	return nil
+}
+
 // do runs an operation with the fault that is planned for it.
 func do[T any](plan func(Op) Fault, op Op, f func() (T, error)) (T, error) {
 	fault := plan(op)
 	var zero T
-	if fault == Fail {
-		return zero, ErrInjected
+	if err := fault.before(); err != nil {
+		return zero, err
 	}
 	v, err := f()
 	if fault == Persist && err == nil {
@@ -172,8 +185,8 @@ func (s *Store) IndexSweep(ctx context.Context, limit int) (bool, error) {
 // gives it back, as when the connection is lost.
 func (s *Store) BeginAppend(ctx context.Context, logID int64) (storage.Appender, error) {
 	fault := s.plan(BeginAppend)
-	if fault == Fail {
-		return nil, ErrInjected
+	if err := fault.before(); err != nil {
+		return nil, err
 	}
 	tx, err := s.Store.BeginAppend(ctx, logID)
 	if err == nil && fault == Persist {

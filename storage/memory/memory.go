@@ -25,6 +25,7 @@ type Store struct {
 	mu      sync.Mutex
 	logs    []*log
 	indexes int64 // ids given to search indexes
+	most    int   // bytes of the bodies of one append; 0: any number
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -59,6 +60,14 @@ type lease struct {
 
 // New makes an empty database.
 func New() *Store { return &Store{} }
+
+// Limit has the database refuse every append whose bodies have more bytes
+// together, with storage.ErrRefused; 0: none.
+func (s *Store) Limit(bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = bytes
+}
 
 // Remember keeps a log's entries, tiles and head, and returns a function that
 // brings them back: as when a database crashes before commits that others had
@@ -503,6 +512,9 @@ func (a *appender) Write(ctx context.Context, w storage.Append) error {
 		if err := a.check(w); err != nil {
 			return fmt.Errorf("breach of the storage contract: %w: %w", storage.ErrCorrupt, err)
 		}
+		if n := bodies(w); a.s.most > 0 && n > a.s.most {
+			return fmt.Errorf("%d bytes in one append, and at most %d fit: %w", n, a.s.most, storage.ErrRefused)
+		}
 		a.write = &w
 		return nil
 	})
@@ -538,6 +550,14 @@ func (a *appender) check(w storage.Append) error {
 		}
 	}
 	return nil
+}
+
+// bodies is how many bytes the bodies of an append have.
+func bodies(w storage.Append) (n int) {
+	for _, e := range w.Entries {
+		n += len(e.Body)
+	}
+	return n
 }
 
 func (a *appender) Commit(ctx context.Context) error {

@@ -1,8 +1,11 @@
-// Package mysql keeps logs in MySQL 8 or MariaDB 10.11 and later, for any
+// Package mysql keeps logs in MySQL 9.7 or MariaDB 10.11 and later, for any
 // number of processes.
 //
+// Package mysqldb makes the sessions: nothing that one inherits from the server
+// is trusted.
+//
 // It uses what both have in common: InnoDB, READ COMMITTED (said with every
-// transaction), row locks. No GET_LOCK, no auto-increment, no table without a
+// transaction as well), row locks. No GET_LOCK, no auto-increment, no table without a
 // primary key. Statements are prepared on the server, which is 40 % faster
 // for the multi-row inserts than having the client put them together.
 //
@@ -16,9 +19,18 @@
 // node that is cut off (wsrep_dirty_reads); both are set wherever the server
 // knows them, and mean nothing on a server of its own.
 //
-// A node that was stopped for a while can answer from the past all the same, for
-// the moment until it notices. So LockedHead, whose word may freeze a log, commits
-// something first, which takes the consent of the others.
+// # Group replication
+//
+// A MySQL group orders appends in the same way. Sessions that write or lock begin
+// each transaction when their member has applied what the group committed before
+// (group_replication_consistency is BEFORE), so that LockedHead, which can cause the
+// log to be poisoned, does not answer from the past.
+//
+// # Stopped nodes
+//
+// A Galera node that was stopped for a while can answer from the past for a
+// moment, until it notices. LockedHead can cause the log to be poisoned, so it
+// first commits a row, which needs the consent of the others.
 package mysql
 
 import (
@@ -32,12 +44,17 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"indelible/internal/mysqldb"
+	"indelible/internal/sqlerror"
 	"indelible/storage"
 	"indelible/storage/internal/rows"
 )
 
 // Store is one database on a server.
-type Store struct{ *rows.Store }
+type Store struct {
+	*rows.Store
+	database *mysqldb.Database
+}
 
 var _ storage.Store = (*Store)(nil)
 
@@ -45,8 +62,12 @@ var _ storage.Store = (*Store)(nil)
 type Options struct {
 	// Migrate creates or updates the schema; else it is only checked.
 	Migrate bool
+	// Try tries all that a log does where there is no schema yet. What is wrong is
+	// returned in place of ErrEmpty.
+	Try bool
 	// Waiting is told what Migrate waits for, when it does. It may be left out.
 	Waiting func(what string)
+	mysqldb.Access
 	// Readers is how many connections read at once; 16. A few more write.
 	Readers int
 	// Abandoned is after what time the server ends the transaction of a client
@@ -60,71 +81,96 @@ type Options struct {
 // for the tree head's lock, so more would only wait.
 const writers = 4
 
+// answerWithin is how long the server may take for one answer, where the DSN
+// does not say.
+const answerWithin = 30 * time.Second
+
 // Open connects to a database. The DSN is go-sql-driver's:
 // user:password@tcp(host:3306)/database.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
-	cfg, err := config(dsn)
+	// Galera: a read waits until this node has applied what was committed before.
+	d, err := mysqldb.New(dsn, mysqldb.Options{Access: o.Access, AnswerWithin: answerWithin, SyncWait: "1"})
 	if err != nil {
 		return nil, err
 	}
-	if o.Readers == 0 {
-		o.Readers = 16
+	// Nothing relies on wait_timeout: if a proxy does not pass it on, the server's
+	// own value holds.
+	abandoned := fmt.Sprintf("%.0f", cmp.Or(o.Abandoned, time.Minute).Seconds())
+	read := d.Open(cmp.Or(o.Readers, 16), nil)
+	write := d.Current().Open(writers, map[string]string{"wait_timeout": abandoned})
+	s := &Store{rows.New(read, write, dialect(d.Exposed())), d}
+	if err = mysqldb.CheckPacket(ctx, read); err == nil {
+		_, err = mysqldb.Following(ctx, read) // that it may be asked
 	}
-	if o.Abandoned == 0 {
-		o.Abandoned = time.Minute
-	}
-	if cfg.Params, err = session(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("database %s: %w", describe(cfg), err)
-	}
-	read, err := connect(cfg, o.Readers)
-	if err != nil {
-		return nil, err
-	}
-	// A variable of the session, and yet nothing that a statement relies on: if a
-	// proxy does not pass it on, the server's own value holds.
-	cfg.Params["wait_timeout"] = fmt.Sprintf("%.0f", o.Abandoned.Seconds())
-	write, err := connect(cfg, writers)
-	if err != nil {
-		return nil, errors.Join(err, read.Close())
-	}
-	s := &Store{rows.New(read, write, dialect())}
-	if o.Migrate {
-		err = s.Migrate(ctx, schema(), o.Waiting)
-	} else {
+	if err == nil && o.Migrate {
+		err = s.create(ctx, read, write, o.Waiting)
+	} else if err == nil {
 		err = s.check(ctx)
+		if o.Try && errors.Is(err, ErrEmpty) {
+			err = cmp.Or(try(ctx, read, write), err)
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", describe(cfg), err), s.Close())
+		return nil, errors.Join(fmt.Errorf("database %s: %w", d, err), s.Close())
 	}
 	return s, nil
+}
+
+// CheckSource reads the DSN again, and returns an error if a restart is needed
+// for it.
+func (s *Store) CheckSource() error { return s.database.CheckSource() }
+
+// create makes the tables, or brings them up to date.
+func (s *Store) create(ctx context.Context, read, write *sql.DB, waiting func(string)) error {
+	var err error
+	if errors.Is(s.check(ctx), ErrEmpty) {
+		err = try(ctx, read, write)
+	} else {
+		err = takes(ctx, read)
+	}
+	if err != nil {
+		return err
+	}
+	return s.Migrate(ctx, schema(), waiting)
+}
+
+// try tries all that a log does to a database.
+func try(ctx context.Context, read, write *sql.DB) error {
+	if err := takes(ctx, read); err != nil {
+		return err
+	}
+	return probe(ctx, write)
+}
+
+// takes refuses a server that takes no writes: the driver would call that a bad
+// connection.
+func takes(ctx context.Context, read *sql.DB) error {
+	vars, err := variables(ctx, read)
+	if err != nil {
+		return err
+	}
+	return takesNone(vars)
 }
 
 // noSuchTable is the server's error number 1146.
 const noSuchTable = 1146
 
+// OtherSchema reports that the tables are those of an older or a newer program.
+func OtherSchema(err error) bool { return errors.Is(err, rows.ErrSchema) }
+
+// ErrEmpty: the database has no tables of the log's.
+var ErrEmpty = errors.New("there is no log in it yet: create it with logserver init --storage mysql")
+
 func (s *Store) check(ctx context.Context) error {
 	err := s.CheckSchema(ctx, schema())
 	if hasNumber(err, noSuchTable) {
-		return errors.New("there is no log in it yet: create it with logserver init --storage mysql")
+		return ErrEmpty
 	}
 	return err
 }
 
-func connect(cfg *mysql.Config, connections int) (*sql.DB, error) {
-	connector, err := mysql.NewConnector(cfg.Clone())
-	if err != nil {
-		return nil, err
-	}
-	db := sql.OpenDB(connector)
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	// A connection is replaced from time to time, so that a proxy or a failover
-	// can move us elsewhere.
-	db.SetConnMaxLifetime(30 * time.Minute)
-	return db, nil
-}
-
-func dialect() rows.Dialect {
+// dialect has the words for a connection that is exposed to others, or none.
+func dialect(exposed string) rows.Dialect {
 	return rows.Dialect{
 		ForUpdate: ` FOR UPDATE`,
 		LeafIndex: ` FORCE INDEX (by_leaf)`,
@@ -136,23 +182,17 @@ func dialect() rows.Dialect {
 		// A read that cannot wait for the others says 1205, as a lock wait does.
 		Elsewhere: func(err error) bool { return errors.Is(err, ErrNoMajority) || hasNumber(err, 1205) },
 		Newest:    newest,
-		Overtaken: func(err error) bool { return hasNumber(err, 1213) },
-		Warnings:  warnings,
+		Refuses:   refuses,
+		MaxPacket: `SELECT @@max_allowed_packet`,
+		Overtaken: mysqldb.Overtaken,
+		Warnings: func(ctx context.Context, db *sql.DB) ([]string, error) {
+			w, err := warnings(ctx, db)
+			if exposed != "" {
+				w = append(w, exposed)
+			}
+			return w, err
+		},
 	}
-}
-
-// session is what is asked of every session, as far as the server knows it.
-func session(ctx context.Context, cfg *mysql.Config) (map[string]string, error) {
-	want := map[string]string{"wsrep_sync_wait": "1", "wsrep_dirty_reads": "OFF"}
-	db, err := connect(cfg, 1)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	known := make(map[string]string)
-	err = each(ctx, db, `SHOW VARIABLES WHERE Variable_name IN ('wsrep_sync_wait', 'wsrep_dirty_reads')`,
-		func(name, _ string) { known[strings.ToLower(name)] = want[strings.ToLower(name)] })
-	return known, err
 }
 
 // ErrNoMajority: this node of a Galera cluster is cut off from the others, or
@@ -168,6 +208,12 @@ func explain(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoMajority, err)
 	}
 	return err
+}
+
+// refuses implements rows.Dialect.Refuses.
+func refuses(err error) bool {
+	var e *mysql.MySQLError
+	return errors.As(err, &e) && sqlerror.MySQL(e.Number, string(e.SQLState[:]), e.Message)
 }
 
 func hasNumber(err error, number uint16) bool {
@@ -201,7 +247,7 @@ func takesNone(vars map[string]string) error {
 
 // ErrFollows: the server is a replica that still receives what another commits.
 var ErrFollows = errors.New("the database server replicates from another at present, and may lack what that one has committed: " +
-	"name the primary in the DSN; or, if this is to be the primary, let it catch up and then STOP SLAVE")
+	"name the primary in the DSN; or, if this is to be the primary, let it catch up and then stop its replication (STOP SLAVE; MySQL: STOP REPLICA)")
 
 // newest implements rows.Dialect.Newest. Whoever may write on a read-only server
 // is not told that it is one, so it is asked. It is asked last: a replica is made
@@ -209,10 +255,7 @@ var ErrFollows = errors.New("the database server replicates from another at pres
 // after it has stopped, so that who asked in the other order could take a replica
 // for a primary.
 func newest(ctx context.Context, conn *sql.Conn) (others bool, err error) {
-	n, err := following(ctx, conn)
-	if err != nil {
-		return false, err
-	}
+	how, hidden := mysqldb.Following(ctx, conn)
 	vars, err := variables(ctx, conn)
 	if err != nil {
 		return false, err
@@ -220,17 +263,10 @@ func newest(ctx context.Context, conn *sql.Conn) (others bool, err error) {
 	if err := takesNone(vars); err != nil {
 		return false, err
 	}
-	if n != "0" {
-		err = fmt.Errorf("%w (Slaves_running is %s)", ErrFollows, n)
+	if how != "" {
+		return false, fmt.Errorf("%w (%s)", ErrFollows, how)
 	}
-	return on(vars["wsrep_on"]), err
-}
-
-// following is from how many servers this one replicates. MySQL 8 does not say.
-func following(ctx context.Context, db querier) (string, error) {
-	n := "0"
-	err := each(ctx, db, `SHOW GLOBAL STATUS LIKE 'Slaves_running'`, func(_, value string) { n = value })
-	return n, err
+	return on(vars["wsrep_on"]), hidden
 }
 
 // setting is a server variable that weakens what the log promises where it has
@@ -249,12 +285,7 @@ func settings() []setting {
 		{"innodb_doublewrite", func(v string) bool { return on(v) || v == "DETECT_AND_RECOVER" }, "ON", "a power cut can leave half-written pages"},
 		{"read_only", off, "OFF", "nothing can be added"},
 		{"innodb_read_only", off, "OFF", "nothing can be added"},
-		{"sql_mode", strict, "one with STRICT_TRANS_TABLES", "a value that does not fit its column is cut, without an error"},
 	}
-}
-
-func strict(mode string) bool {
-	return strings.Contains(mode, "STRICT_TRANS_TABLES") || strings.Contains(mode, "STRICT_ALL_TABLES")
 }
 
 func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
@@ -274,12 +305,12 @@ func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
 	if on(vars["wsrep_on"]) {
 		w = append(w, splitBrain(vars["wsrep_provider_options"])...)
 	}
-	n, err := following(ctx, db)
+	how, err := mysqldb.Following(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	if n != "0" {
-		w = append(w, fmt.Sprintf("the server replicates from another (Slaves_running is %s): what is added here is not there", n))
+	if how != "" {
+		w = append(w, fmt.Sprintf("the server replicates from another (%s): what is added here is not there", how))
 	}
 	tables, err := foreignEngines(ctx, db)
 	return append(w, tables...), err
@@ -321,7 +352,7 @@ type querier interface {
 func variables(ctx context.Context, db querier) (map[string]string, error) {
 	vars := make(map[string]string)
 	err := each(ctx, db, `SHOW GLOBAL VARIABLES WHERE Variable_name IN
-		('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'read_only', 'innodb_read_only', 'sql_mode', 'log_bin', 'sync_binlog', 'wsrep_on', 'wsrep_provider_options')`,
+		('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'read_only', 'innodb_read_only', 'log_bin', 'sync_binlog', 'wsrep_on', 'wsrep_provider_options')`,
 		func(name, value string) { vars[strings.ToLower(name)] = value })
 	return vars, err
 }

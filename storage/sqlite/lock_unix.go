@@ -12,6 +12,24 @@ import (
 // lockFile takes the lock that keeps a second process away. The system gives
 // it back however the process ends.
 func lockFile(path string) (*os.File, error) {
+	for {
+		f, err := takeLock(path)
+		if err != nil {
+			return nil, err
+		}
+		ours, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		}
+		// A process that failed to make a log may have deleted what we opened.
+		if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
+			return f, nil
+		}
+		f.Close() // it is nobody else's lock
+	}
+}
+
+func takeLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)

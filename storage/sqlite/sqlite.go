@@ -20,13 +20,15 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"indelible/internal/sqlerror"
 	"indelible/storage"
 	"indelible/storage/internal/rows"
 )
 
 // Options are how a file is opened. The zero value is what is wanted.
 type Options struct {
-	// Readers is how many connections read at once; 4.
+	// Readers is how many connections read at once; 12. Clients' reads take up to 9
+	// of them, see package answers, and adds have the others.
 	Readers int
 }
 
@@ -34,6 +36,8 @@ type Options struct {
 type Store struct {
 	*rows.Store
 	lock *os.File
+	path string
+	made bool
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -41,18 +45,49 @@ var _ storage.Store = (*Store)(nil)
 // ErrLocked: another process has the file open.
 var ErrLocked = errors.New("another process uses the database")
 
-// Open opens a file, which it creates and migrates as needed.
+// Open opens a file, which it creates and migrates as needed. When it fails, it
+// leaves no file that was not there before.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	_, locked := os.Lstat(path + ".lock")
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
 		return nil, err
 	}
+	_, stat := os.Lstat(path)
+	made := errors.Is(stat, os.ErrNotExist)
 	s, err := open(ctx, path, o)
 	if err != nil {
+		if made {
+			err = errors.Join(err, removeFiles(path))
+		} else if errors.Is(locked, os.ErrNotExist) {
+			err = errors.Join(err, os.Remove(path+".lock"))
+		}
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, remedy(path, err)), lock.Close())
 	}
-	s.lock = lock
+	s.lock, s.path, s.made = lock, path, made
 	return s, nil
+}
+
+// Made reports whether Open made the file.
+func (s *Store) Made() bool { return s.made }
+
+// Remove closes the file, deletes it and all that SQLite keeps beside it, and
+// lets the next process in. It is for a file that Open made and that nothing
+// was logged in.
+func (s *Store) Remove() error {
+	return errors.Join(s.Store.Close(), removeFiles(s.path), s.lock.Close())
+}
+
+// removeFiles deletes a database, and its lock last: until then no other process
+// opens it.
+func removeFiles(path string) error {
+	var errs []error
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal", ".lock"} {
+		if err := os.Remove(path + suffix); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // remedy adds what to do where SQLite says only that it cannot write.
@@ -79,7 +114,7 @@ func open(ctx context.Context, path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	if o.Readers == 0 {
-		o.Readers = 4
+		o.Readers = 12
 	}
 	read, err := connect(path, "", o.Readers)
 	if err != nil {
@@ -117,6 +152,7 @@ func dialect(path string) rows.Dialect {
 		ShowsDurable: true,
 		NowMillis:    `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
 		Duplicate:    duplicate,
+		Refuses:      refuses,
 		Warnings:     func(ctx context.Context, db *sql.DB) ([]string, error) { return warnings(ctx, db, path) },
 	}
 }
@@ -124,6 +160,11 @@ func dialect(path string) rows.Dialect {
 func duplicate(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
+func refuses(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && sqlerror.SQLite(e.Code())
 }
 
 // warnings checks that the settings took, and where the file lies.

@@ -25,14 +25,14 @@ type replicated struct {
 	args             []string // of a log in it
 }
 
-func newReplicated(t *testing.T, more ...string) *replicated {
+func newReplicated(t *testing.T) *replicated {
 	t.Helper()
 	ctx := context.Background()
 	r := &replicated{
 		primary: newMariaDB(t, "--server-id=1", "--log-bin=bin", "--sync-binlog=1"),
 		replica: newMariaDB(t, "--server-id=2", "--log-bin=bin", "--sync-binlog=1", "--read-only=1"),
 	}
-	if err := r.replica.Follow(ctx, r.primary, more...); err != nil {
+	if err := r.replica.Follow(ctx, r.primary); err != nil {
 		t.Fatal(err)
 	}
 	r.door = newDoor(t, r.primary.Addr())
@@ -148,7 +148,7 @@ func failoverThatLoses(t *testing.T, runs bool) {
 	c, l := s.client(s.vkey()), newLedger(t)
 	l.add(c, "before")
 	r.caughtUp(t, 1)
-	if err := r.replica.Exec(ctx, "STOP SLAVE IO_THREAD"); err != nil {
+	if err := r.replica.StopReceiving(ctx); err != nil {
 		t.Fatal(err)
 	}
 	l.addMany(c, 5)
@@ -196,7 +196,7 @@ func TestFailoverThatLosesNothing(t *testing.T) {
 	ctx := context.Background()
 	r := newReplicated(t)
 	// Root would go on writing to the primary when it is read-only.
-	if err := r.primary.Exec(ctx, "CREATE USER app@'%'", "GRANT ALL ON log.* TO app@'%'"); err != nil {
+	if err := r.primary.Exec(ctx, "CREATE USER app@'%'", "GRANT ALL ON log.* TO app@'%'", "GRANT REPLICATION CLIENT ON *.* TO app@'%'"); err != nil {
 		t.Fatal(err)
 	}
 	args := r.through(r.door.addr())
@@ -250,7 +250,7 @@ func TestServerOnAReplica(t *testing.T) {
 	c, l := s.client(s.vkey()), newLedger(t)
 	l.add(c, "before")
 	r.caughtUp(t, 1)
-	if err := r.replica.Exec(ctx, "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 3600", "START SLAVE"); err != nil {
+	if err := r.replica.Lag(ctx, 3600); err != nil {
 		t.Fatal(err)
 	}
 	l.add(c, "not on the replica")
@@ -271,7 +271,7 @@ func TestServerOnAReplica(t *testing.T) {
 	// It catches up while a server waits for that. At no moment may it be taken for
 	// a primary, which it is not while it does not replicate.
 	wrong.start()
-	if err := r.replica.Exec(ctx, "SET GLOBAL read_only = ON", "STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 0", "START SLAVE"); err != nil {
+	if err := errors.Join(r.replica.Exec(ctx, "SET GLOBAL read_only = ON"), r.replica.Lag(ctx, 0)); err != nil {
 		t.Fatal(err)
 	}
 	wrong.ready()

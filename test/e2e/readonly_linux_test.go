@@ -24,6 +24,7 @@ func TestReadOnlyMariaDB(t *testing.T) {
 	// Users with READ ONLY ADMIN, such as root, write all the same.
 	exec("CREATE USER app@localhost IDENTIFIED BY ''")
 	exec("GRANT ALL ON log.* TO app@localhost")
+	exec("GRANT REPLICATION CLIENT ON *.* TO app@localhost")
 	for i, arg := range args {
 		args[i] = strings.Replace(arg, "root@", "app@", 1)
 	}

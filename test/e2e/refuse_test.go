@@ -151,7 +151,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 	out, _ = run(t, nil, "logserver", "--data-dir", f.dir, "--storage", "mysql", "--mysql-dsn-file", file)
 	check("chmod 600", out)
-	out, _ = run(t, []string{"INDELIBLE_MYSQL_DSN=" + dsn}, "logserver", "config", "check")
+	out, _ = run(t, []string{"INDELIBLE_STORAGE=mysql", "INDELIBLE_MYSQL_DSN=" + dsn}, "logserver", "config", "check")
 	check("app@127.0.0.1:1/db", out)
 }
 

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type remembering struct {
 	logs       []witness.Log
 	heads      map[string]witness.Head
 	registered map[string]witness.Head
+	older      map[int64]witness.Head // of the log under test, by size
 }
 
 func (m *remembering) Logs(context.Context) ([]witness.Log, error) { return m.logs, nil }
@@ -54,7 +56,7 @@ func (m *remembering) Swap(_ context.Context, origin string, from, to witness.He
 	if have := m.heads[origin]; have.Size != from.Size || have.Root != from.Root || have.Time != from.Time {
 		return witness.ErrMoved
 	}
-	m.heads[origin] = to
+	m.heads[origin], m.older[to.Size] = to, to
 	return nil
 }
 
@@ -78,6 +80,7 @@ type watcher struct {
 	name, url string
 	key       checkpoint.Verifier
 	real      http.Handler
+	memory    *remembering
 
 	mu    sync.Mutex
 	spoil func(http.ResponseWriter, *http.Request) (done bool) // before a cosignature; nil for none
@@ -93,12 +96,12 @@ func newWatcher(t *testing.T, n byte, log []checkpoint.Verifier) *watcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &remembering{heads: map[string]witness.Head{}, registered: map[string]witness.Head{}, logs: []witness.Log{{Origin: origin, Keys: log}}}
+	m := &remembering{heads: map[string]witness.Head{}, registered: map[string]witness.Head{}, older: map[int64]witness.Head{}, logs: []witness.Log{{Origin: origin, Keys: log}}}
 	w, err := witness.New(t.Context(), witness.Config{State: m, Register: m, Cosigners: []*checkpoint.Cosigner{key}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wa := &watcher{name: name, key: key.Verifier(), real: w.Handler(func(err error) { t.Errorf("witness %s: %v", name, err) })}
+	wa := &watcher{name: name, key: key.Verifier(), memory: m, real: w.Handler(func(err error) { t.Errorf("witness %s: %v", name, err) })}
 	on, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +131,14 @@ func (w *watcher) is(spoil func(http.ResponseWriter, *http.Request) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.spoil = spoil
+}
+
+// forget restores the witness from an older copy, of when it cosigned a size.
+func (w *watcher) forget(size int64) {
+	m := w.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heads[origin], m.registered[origin] = m.older[size], m.older[size]
 }
 
 // What can be wrong with a witness.
@@ -285,15 +296,41 @@ func TestQuorumWithOneUseless(t *testing.T) {
 			l.promised(text, got)
 		}
 	}
+	more := func(name string, done func() error) {
+		t.Helper()
+		n := 0
+		eventually(t, name, func() error {
+			n++
+			text := fmt.Sprint(name, " ", n)
+			got, err := c.Add(t.Context(), rawEntry(t, text))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			l.promised(text, got)
+			return done()
+		})
+	}
 	for _, wa := range w.witnesses {
 		wa.is(down)
 		three(wa.name + " down")
 		w.counts(t, `indelible_witness_answers_total{result="unreachable",witness="`+wa.name+`"}`)
 		wa.is(garbage)
 		three(wa.name + " garbage")
-		w.counts(t, `indelible_witness_answers_total{result="refused",witness="`+wa.name+`"}`)
+		more(wa.name+" garbage, more", func() error { // it rests before it is asked again
+			if said := `indelible_witness_answers_total{result="refused",witness="` + wa.name + `"}`; !strings.Contains(w.metrics(t), said) {
+				return fmt.Errorf("it does not count %s", said)
+			}
+			return nil
+		})
 		wa.is(nil)
 		three(wa.name + " is well")
+		more(wa.name+" is well, more", func() error {
+			names, _, err := w.cosigners()
+			if err == nil && !slices.Contains(names, wa.name) {
+				err = fmt.Errorf("cosigned by %v", names)
+			}
+			return err
+		})
 		w.counts(t, `indelible_witness_answers_total{result="cosigned",witness="`+wa.name+`"}`, `indelible_witness_seconds_count{witness="`+wa.name+`"}`)
 	}
 	// While one is waited for, the others are enough.
@@ -427,6 +464,7 @@ func TestNoQuorum(t *testing.T) {
 	for _, wa := range w.witnesses {
 		wa.is(nil)
 	}
+	eventually(t, "enough of them are asked again, and cosign", w.readiness)
 	l.add(c, "entry")
 	l.add(c, "after")
 	if l.index["entry"] != 1 || l.index["after"] != 2 {
@@ -505,8 +543,10 @@ func TestFailOpen(t *testing.T) {
 	for _, wa := range w.witnesses {
 		wa.is(nil)
 	}
-	eventually(t, "witnesses cosign again", func() error {
-		if _, err := c.Add(t.Context(), rawEntry(t, "entry 2")); err != nil {
+	n := 0
+	eventually(t, "witnesses cosign again", func() error { // they rest before they are asked
+		n++
+		if _, err := c.Add(t.Context(), rawEntry(t, fmt.Sprint("entry after ", n))); err != nil {
 			return err
 		}
 		_, err := w.demanding().Checkpoint(t.Context())

@@ -593,7 +593,7 @@ func testHashedRekordV1(t *testing.T, all []keyV1) {
 		{"no spec", "", strings.Replace(p, `"spec"`, `"x"`, 1)},
 		{"another version", "", strings.Replace(p, "0.0.1", "0.0.2", 1)},
 		{"not a version", "", strings.Replace(p, "0.0.1", "latest", 1)},
-		{"a version with a build", "served are", strings.Replace(p, "0.0.1", "0.0.1+x", 1)},
+		{"a version with a build", "", strings.Replace(p, "0.0.1", "0.0.1+x", 1)},
 		{"another kind", "", strings.Replace(p, `"hashedrekord"`, `"dsse"`, 1)},
 		{"an unknown kind", "", strings.Replace(p, `"hashedrekord"`, `"nope"`, 1)},
 		{"white space", "", strings.NewReplacer(":", " :\n", ",", ", \t").Replace(p)},

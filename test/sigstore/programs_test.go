@@ -43,7 +43,7 @@ func programs() error {
 		return err
 	}
 	for _, p := range []struct{ name, module, tool string }{
-		{"cosign3", ".", "cosign"},
+		{"cosign3", "cosign3", "cosign"},
 		{"cosign2", "cosign2", "cosign"},
 		{"rekor-cli", ".", "rekor-cli"},
 	} {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+	common "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	"github.com/sigstore/sigstore-go/pkg/sign"
 )
 
 // rekorCLI runs rekor-cli, and trusts the log's key alone.
@@ -110,7 +112,8 @@ func TestRekorCLI(t *testing.T) {
 }
 
 // TestConflict is for those who want Rekor v1 to answer a duplicate with 409.
-// rekor-cli and sigstore-js then use the entry that is there, and cosign fails.
+// rekor-cli, sigstore-js and sigstore-go from 1.4 on then use the entry that is
+// there. cosign 3.1.3, which has sigstore-go 1.2, fails.
 func TestConflict(t *testing.T) {
 	w := newWorld(t, "--rekor-v1-conflict")
 	uploads := w.uploads()
@@ -127,9 +130,14 @@ func TestConflict(t *testing.T) {
 
 	w.keyPair("rsa", must1(rsa.GenerateKey(rand.Reader, 2048)))
 	w.services("plain", nil)
-	sign := []string{"cosign3", "sign-blob", "--yes", "--key", "rsa.key", "--signing-config", "plain-v1.json", "--trusted-root", "trust/trusted_root.json", "--bundle", "b.json", "file"}
-	w.must(sign...)
-	w.refused("409", sign...)
+	cosign := []string{"cosign3", "sign-blob", "--yes", "--key", "rsa.key", "--signing-config", "plain-v1.json", "--trusted-root", "trust/trusted_root.json", "--bundle", "b.json", "file"}
+	w.must(cosign...)
+	w.refused("409", cosign...)
+
+	b := w.sign(contents()["blob"], newKeypair(t, common.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256), sign.BundleOptions{TransparencyLogs: w.rekor(1)})
+	if n := len(must1(b.TlogEntries())); n != 1 {
+		t.Errorf("sigstore-go has %d entries, not the one that is there", n)
+	}
 }
 
 // searches finds the entries by what they say. The index follows the log, so

@@ -24,6 +24,7 @@ package register
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -33,6 +34,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,7 +117,11 @@ func Create(path, id string, each func(add func(origin string, h witness.Head)) 
 		return nil, fmt.Errorf("create register: %w", err)
 	}
 	err = errors.Join(f.Close(), os.Link(next, path))
+	linked := err == nil
 	err = errors.Join(err, os.Remove(next), syncDir(filepath.Dir(path)))
+	if err != nil && linked {
+		err = errors.Join(err, os.Remove(path))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("create register: %w", err)
 	}
@@ -206,6 +212,27 @@ func (r *File) Advance(_ context.Context, origin string, to witness.Head) error 
 	return r.queue.Do(record{sha256.Sum256([]byte(origin)), head{to.Size, to.Root, max(0, to.Time)}})
 }
 
+// TryWrite writes something that means nothing, waits until it is on disk, and
+// takes it back. An error says why the next head could not be registered.
+func (r *File) TryWrite() error { return r.queue.Do(record{head: head{size: trial}}) }
+
+// trial is the size of a record that is none: the file is to be tried.
+const trial = -1
+
+// try is TryWrite for the running group. What a crash leaves of it has no end of a
+// line, and is cut off.
+func (r *File) try() error {
+	if err := isAt(r.file, r.path); err != nil {
+		return fmt.Errorf("register %s is no longer the file that this witness writes: %w", r.path, err)
+	}
+	text := bytes.Repeat([]byte{'.'}, maxLine)
+	if err := r.append(text); err != nil {
+		return err
+	}
+	r.end -= int64(len(text))
+	return r.file.Truncate(r.end)
+}
+
 // read reads the file, and cuts off what a crash left at its end.
 func (r *File) read() error {
 	info, err := r.file.Stat()
@@ -281,8 +308,11 @@ func (r *File) advance(records []record) []error {
 		}
 	}
 	err := r.Err()
-	if err == nil && len(text) > 0 {
+	switch {
+	case err == nil && len(text) > 0:
 		err = r.append(text)
+	case err == nil && slices.ContainsFunc(records, func(rec record) bool { return rec.size == trial }):
+		err = r.try()
 	}
 	if err != nil {
 		for i := range errs {

@@ -385,3 +385,44 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// A trial finds out what would stop the next head, and leaves nothing behind.
+func TestTryWrite(t *testing.T) {
+	r := create(t)
+	advance(t, r, "a", 1)
+	before, err := os.ReadFile(r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := r.TryWrite(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after, err := os.ReadFile(r.path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("%v: %q became %q", err, before, after)
+	}
+	file := r.file.(*os.File)
+	r.file = &faulty{File: file, write: errors.New("no space left")}
+	if err := r.TryWrite(); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("a full disk: %v", err)
+	}
+	r.file = file
+	advance(t, r, "a", 2)
+	// A crash in the middle of a trial.
+	whole, err := os.ReadFile(r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, r.path, append(whole, bytes.Repeat([]byte{'.'}, maxLine)...))
+	r = reopen(t, r)
+	if h, err := r.Newest("a"); err != nil || h.Size != 2 {
+		t.Errorf("%+v %v", h, err)
+	}
+	if err := os.Rename(r.path, r.path+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.TryWrite(); err == nil || !strings.Contains(err.Error(), "no longer the file") {
+		t.Errorf("a register that was moved away: %v", err)
+	}
+}

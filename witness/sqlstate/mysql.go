@@ -1,87 +1,84 @@
 package sqlstate
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
-)
 
-// errDSN does not repeat the DSN, which holds a password.
-var errDSN = errors.New("the DSN is not valid: it must be user:password@tcp(host:3306)/database, with options after a ?")
+	"indelible/internal/mysqldb"
+	"indelible/internal/sqlerror"
+)
 
 // OpenMySQL connects to a database, whose tables it creates if they are not
 // there. The DSN is go-sql-driver's: user:password@tcp(host:3306)/database.
-func OpenMySQL(ctx context.Context, dsn string) (*Store, error) {
-	cfg, err := mysqlConfig(dsn)
+func OpenMySQL(ctx context.Context, dsn string, access mysqldb.Access) (*Store, error) {
+	d, err := mysqldb.New(dsn, mysqldb.Options{Access: access, AnswerWithin: commitTimeout, SyncWait: "1"})
 	if err != nil {
 		return nil, err
 	}
-	read, err := mysqlPool(cfg, 2*readers)
-	if err != nil {
-		return nil, err
-	}
-	write, err := mysqlPool(cfg, 2)
-	if err != nil {
-		return nil, errors.Join(err, read.Close())
-	}
-	s := &Store{read: read, write: write, dialect: dialect{
-		schema: mysqlSchema(), ignore: "INSERT IGNORE", isolation: sql.LevelReadCommitted, warnings: mysqlWarnings,
+	read := d.Open(2*readers, nil)
+	s := &Store{read: read, write: d.Current().Open(2, nil), source: d.CheckSource, dialect: dialect{
+		schema: mysqlSchema(), ignore: "INSERT IGNORE", isolation: sql.LevelReadCommitted, refuses: mysqlRefuses,
+		warnings: func(ctx context.Context, db *sql.DB) ([]string, error) {
+			w, err := mysqlWarnings(ctx, db)
+			if exposed := d.Exposed(); exposed != "" {
+				w = append(w, exposed)
+			}
+			return w, err
+		},
 	}}
+	s.remove = func(ctx context.Context) error { return errors.Join(dropTables(ctx, s.write), s.Close()) }
 	if err = durable(ctx, read); err == nil {
-		err = open(ctx, s)
+		s.made, err = empty(ctx, s.write)
+	}
+	if err == nil {
+		if err = open(ctx, s); err != nil && s.unused(context.WithoutCancel(ctx)) == nil {
+			err = errors.Join(err, dropTables(context.WithoutCancel(ctx), s.write))
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s@%s/%s: %w", cfg.User, cfg.Addr, cfg.DBName, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("database %s: %w", d, err), s.Close())
 	}
 	return s, nil
 }
 
-func mysqlConfig(dsn string) (*mysql.Config, error) {
-	// The driver panics at an option that it once had.
-	if _, options, _ := strings.Cut(dsn, "?"); strings.Contains("&"+options, "&strict=") {
-		return nil, fmt.Errorf("%w: the option strict is gone", errDSN)
-	}
-	cfg, err := mysql.ParseDSN(dsn)
-	switch {
-	case err != nil:
-		return nil, errDSN
-	case cfg.DBName == "":
-		return nil, fmt.Errorf("%w: it names no database", errDSN)
-	case cfg.MultiStatements || cfg.InterpolateParams || cfg.AllowAllFiles || len(cfg.Params) > 0:
-		// A variable such as autocommit=0 would change what the statements mean.
-		return nil, fmt.Errorf("%w: multiStatements, interpolateParams, allowAllFiles and variables of the session must be left out", errDSN)
-	}
-	cfg.ClientFoundRows = true // the rows that an UPDATE matched, whether or not they changed
-	cfg.RejectReadOnly = true  // after a failover, a connection to the old primary is given up
-	cfg.Logger = &mysql.NopLogger{}
-	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
-	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, commitTimeout)
-	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, commitTimeout)
-	return cfg, nil
+// empty reports whether a database has none of a witness's tables.
+func empty(ctx context.Context, db *sql.DB) (bool, error) {
+	var tables int
+	err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN
+		('witness_schema', 'witness_logs', 'witness_heads', 'witness_facts')`).Scan(&tables)
+	return tables == 0, err
 }
 
-func mysqlPool(cfg *mysql.Config, connections int) (*sql.DB, error) {
-	connector, err := mysql.NewConnector(cfg.Clone())
+// dropTables removes tables that were made a moment ago.
+func dropTables(ctx context.Context, db *sql.DB) error {
+	_, err := db.ExecContext(ctx, `DROP TABLE IF EXISTS witness_schema, witness_logs, witness_heads, witness_facts`)
 	if err != nil {
-		return nil, err
+		err = fmt.Errorf("the new tables, which are empty, stay: %w", err)
 	}
-	db := sql.OpenDB(connector)
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	db.SetConnMaxLifetime(30 * time.Minute) // so that a proxy or a failover can move us
-	return db, nil
+	return err
 }
 
-// durable refuses a server that acknowledges commits before they are on disk.
+func mysqlRefuses(err error) bool {
+	var e *mysql.MySQLError
+	return errors.As(err, &e) && sqlerror.MySQL(e.Number, string(e.SQLState[:]), e.Message)
+}
+
+// durable refuses a server that acknowledges commits before they are on disk, and
+// one that takes no writes.
 func durable(ctx context.Context, db *sql.DB) error {
 	var flush int
-	err := db.QueryRowContext(ctx, `SELECT @@GLOBAL.innodb_flush_log_at_trx_commit`).Scan(&flush)
+	var readOnly bool
+	err := db.QueryRowContext(ctx, `SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.read_only OR @@GLOBAL.innodb_read_only`).Scan(&flush, &readOnly)
+	if err == nil {
+		err = mysqldb.CheckPacket(ctx, db)
+	}
+	if err == nil && readOnly {
+		return errors.New("the server is read-only (read_only or innodb_read_only is ON), and nothing could be cosigned: if it is a replica, or was demoted, name the primary in the DSN")
+	}
 	if err == nil && flush != 1 {
 		err = fmt.Errorf("innodb_flush_log_at_trx_commit is %d: a crash of the server could lose what was cosigned. "+
 			"It must be 1: SET GLOBAL innodb_flush_log_at_trx_commit = 1, and the same in the server's configuration", flush)

@@ -11,7 +11,9 @@ import (
 	"os"
 	"syscall"
 
-	_ "modernc.org/sqlite" // the driver called sqlite
+	"modernc.org/sqlite" // also the driver called sqlite
+
+	"indelible/internal/sqlerror"
 )
 
 // ErrLocked: another process has the file open.
@@ -21,18 +23,43 @@ var ErrLocked = errors.New("another process uses the database")
 const readers = 4
 
 // OpenSQLite opens a file, which it creates if it is not there. A commit is on
-// disk when it returns: the file is in WAL mode with synchronous=FULL.
+// disk when it returns: the file is in WAL mode with synchronous=FULL. If it fails,
+// it leaves no file that was not there before.
 func OpenSQLite(ctx context.Context, path string) (*Store, error) {
+	_, locked := os.Lstat(path + ".lock")
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
 		return nil, err
 	}
+	_, stat := os.Lstat(path)
+	made := errors.Is(stat, os.ErrNotExist)
 	s, err := openSQLite(ctx, path)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), lock.Close())
+		err = fmt.Errorf("open %s: %w", path, err)
+		if made {
+			err = errors.Join(err, removeFiles(path))
+		} else if errors.Is(locked, os.ErrNotExist) {
+			err = errors.Join(err, os.Remove(path+".lock"))
+		}
+		return nil, errors.Join(err, lock.Close())
 	}
-	s.lock = lock
+	s.lock, s.made = lock, made
+	s.remove = func(context.Context) error {
+		return errors.Join(s.closePools(), removeFiles(path), lock.Close())
+	}
 	return s, nil
+}
+
+// removeFiles deletes a database, and its lock last: until then no other process
+// opens it.
+func removeFiles(path string) error {
+	var errs []error
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal", ".lock"} {
+		if err := os.Remove(path + suffix); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func openSQLite(ctx context.Context, path string) (*Store, error) {
@@ -53,7 +80,7 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	s := &Store{read: read, write: write, dialect: dialect{schema: sqliteSchema(), ignore: "INSERT OR IGNORE", warnings: sqliteWarnings}}
+	s := &Store{read: read, write: write, dialect: dialect{schema: sqliteSchema(), ignore: "INSERT OR IGNORE", warnings: sqliteWarnings, refuses: sqliteRefuses}}
 	if err := open(ctx, s); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -86,8 +113,31 @@ func sqliteWarnings(ctx context.Context, db *sql.DB) ([]string, error) {
 	return nil, nil
 }
 
+func sqliteRefuses(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && sqlerror.SQLite(e.Code())
+}
+
 // lockFile takes a lock that ends with the process, however it ends.
 func lockFile(path string) (*os.File, error) {
+	for {
+		f, err := takeLock(path)
+		if err != nil {
+			return nil, err
+		}
+		ours, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		}
+		// A process whose first start failed may have deleted what we opened.
+		if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
+			return f, nil
+		}
+		f.Close() // no other process can find it
+	}
+}
+
+func takeLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)

@@ -32,6 +32,9 @@ type Store struct {
 	dialect     dialect
 	swaps       *group.Queue[swap]
 	lock        interface{ Close() error } // keeps other processes away; nil if they are welcome
+	made        bool
+	remove      func(context.Context) error
+	source      func() error // CheckSource; nil: there is no DSN
 
 	selectHead, updateHead *sql.Stmt
 }
@@ -44,6 +47,7 @@ type dialect struct {
 	ignore    string // the verb that inserts a row unless it is there
 	isolation sql.IsolationLevel
 	warnings  func(ctx context.Context, db *sql.DB) ([]string, error)
+	refuses   func(error) bool // the rows are not taken, and will not be the next time
 }
 
 const (
@@ -53,6 +57,10 @@ const (
 	// maxContact is the most bytes of who runs a log.
 	maxContact = 1024
 )
+
+// unlimited is the LIMIT of a query for all rows: the setting sql_select_limit
+// cuts only those without one, and without an error.
+const unlimited = ` LIMIT 9223372036854775807`
 
 // open brings the schema up to date, and prepares what is asked often.
 func open(ctx context.Context, s *Store) error {
@@ -71,17 +79,75 @@ func open(ctx context.Context, s *Store) error {
 
 // Close closes the database. Nothing must be running.
 func (s *Store) Close() error {
-	err := errors.Join(s.read.Close(), s.write.Close())
+	err := s.closePools()
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 	}
 	return err
 }
 
+func (s *Store) closePools() error { return errors.Join(s.read.Close(), s.write.Close()) }
+
+// Made reports whether the file, or the tables, were made when s was opened.
+func (s *Store) Made() bool { return s.made }
+
+// Remove closes a database that was made when s was opened, and removes it: the
+// file, or the tables. It is for a start that failed. What a witness has cosigned
+// in, or has given a register to, stays.
+func (s *Store) Remove(ctx context.Context) error {
+	if err := s.unused(ctx); err != nil {
+		return errors.Join(fmt.Errorf("the new database stays: %w", err), s.Close())
+	}
+	return s.remove(ctx)
+}
+
+// unused reports an error if a witness relies on the database.
+func (s *Store) unused(ctx context.Context) error {
+	id, err := s.RegisterID(ctx)
+	if err != nil {
+		return err
+	}
+	var cosigned int
+	if err := s.write.QueryRowContext(ctx, `SELECT COUNT(*) FROM witness_heads WHERE size > 0`).Scan(&cosigned); err != nil {
+		return err
+	}
+	if !s.made || id != "" || cosigned > 0 {
+		return errors.New("a witness uses it")
+	}
+	return nil
+}
+
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	var n int
 	return s.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM witness_facts`).Scan(&n)
+}
+
+// TryWrite has the database write something, durably, that means nothing: a
+// witness that only pings it does not know whether it can cosign.
+func (s *Store) TryWrite(ctx context.Context) error {
+	const name = "tried"
+	tx, err := s.write.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it is nothing
+	if _, err := tx.ExecContext(ctx, s.dialect.ignore+` INTO witness_facts (name, value) VALUES (?, '')`, name); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE witness_facts SET value = ? WHERE name = ?`, time.Now().UTC().Format(time.RFC3339Nano), name); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// CheckSource reads the DSN again, and returns an error if a restart is needed
+// for it.
+func (s *Store) CheckSource() error {
+	if s.source == nil {
+		return nil
+	}
+	return s.source()
 }
 
 // Warnings says which of the database's settings weaken what a witness promises.
@@ -91,7 +157,7 @@ func (s *Store) Warnings(ctx context.Context) ([]string, error) {
 
 // Logs implements witness.State.
 func (s *Store) Logs(ctx context.Context) ([]witness.Log, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT origin, vkeys, per_day, contact FROM witness_logs ORDER BY origin`)
+	rows, err := s.read.QueryContext(ctx, `SELECT origin, vkeys, per_day, contact FROM witness_logs ORDER BY origin`+unlimited)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +310,7 @@ func setRoot(h *witness.Head, origin string, root []byte) error {
 
 // EachHead calls f with what was cosigned last of every log, without the notes.
 func (s *Store) EachHead(ctx context.Context, f func(origin string, h witness.Head) error) error {
-	rows, err := s.read.QueryContext(ctx, `SELECT origin, size, root, time FROM witness_heads`)
+	rows, err := s.read.QueryContext(ctx, `SELECT origin, size, root, time FROM witness_heads`+unlimited)
 	if err != nil {
 		return err
 	}
@@ -315,12 +381,17 @@ func (s *Store) Swap(_ context.Context, origin string, from, to witness.Head) er
 	return s.swaps.Do(swap{origin, from, to})
 }
 
-// swapAll changes heads in one transaction.
+// swapAll changes heads in one transaction. What the database refuses is halved,
+// so that one head that it does not take is refused alone.
 func (s *Store) swapAll(swaps []swap) []error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	errs := make([]error, len(swaps))
-	if err := s.swapIn(ctx, swaps, errs); err != nil {
+	err := s.swapIn(ctx, swaps, errs)
+	if n := len(swaps); n > 1 && s.dialect.refuses(err) {
+		return append(s.swapAll(swaps[:n/2]), s.swapAll(swaps[n/2:])...)
+	}
+	if err != nil {
 		for i := range errs {
 			errs[i] = err
 		}

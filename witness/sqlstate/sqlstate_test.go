@@ -17,6 +17,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/internal/mariadb"
+	"indelible/internal/mysqldb"
 	"indelible/merkle"
 	"indelible/witness"
 )
@@ -29,7 +30,7 @@ func on(t *testing.T, test func(t *testing.T, open func() *Store)) {
 	})
 	t.Run("MariaDB", func(t *testing.T) {
 		dsn := database(t)
-		test(t, opener(t, func(ctx context.Context) (*Store, error) { return OpenMySQL(ctx, dsn) }))
+		test(t, opener(t, func(ctx context.Context) (*Store, error) { return OpenMySQL(ctx, dsn, mysqldb.Access{}) }))
 	})
 }
 
@@ -52,7 +53,7 @@ var server *mariadb.Server
 
 func TestMain(m *testing.M) {
 	var err error
-	if server, err = mariadb.Start(context.Background()); err != nil {
+	if server, err = mariadb.Start(context.Background(), "--log-bin", "--server-id=1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -76,7 +77,7 @@ func TestNotDurable(t *testing.T) {
 	if err := server.Exec(t.Context(), "SET GLOBAL innodb_flush_log_at_trx_commit = 2"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := OpenMySQL(t.Context(), dsn)
+	_, err := OpenMySQL(t.Context(), dsn, mysqldb.Access{})
 	if err == nil || !strings.Contains(err.Error(), "innodb_flush_log_at_trx_commit is 2") {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestNotDurable(t *testing.T) {
 	if err := server.Exec(t.Context(), mend); err != nil {
 		t.Fatal(mend, err)
 	}
-	s, err := OpenMySQL(t.Context(), dsn)
+	s, err := OpenMySQL(t.Context(), dsn, mysqldb.Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,8 +344,34 @@ func TestDSN(t *testing.T) {
 		"nonsense", "u:geheim@tcp(h)", "u:geheim@tcp(h)/", "u:geheim@tcp(h)/d?strict=true", "u:geheim@tcp(h)/d?autocommit=0",
 		"u:geheim@tcp(h)/d?multiStatements=true", "u:geheim@tcp(127.0.0.1:1)/d?timeout=1s",
 	} {
-		if _, err := OpenMySQL(t.Context(), dsn); err == nil || strings.Contains(err.Error(), "geheim") {
+		if _, err := OpenMySQL(t.Context(), dsn, mysqldb.Access{}); err == nil || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%s: %v", dsn, err)
 		}
 	}
+}
+
+// A trial writes each time, and fails where the database takes no writes.
+func TestTryWrite(t *testing.T) {
+	on(t, func(t *testing.T, open func() *Store) {
+		s := open()
+		tried := func() (value string) {
+			t.Helper()
+			if err := s.TryWrite(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.write.QueryRow(`SELECT value FROM witness_facts WHERE name = 'tried'`).Scan(&value); err != nil {
+				t.Fatal(err)
+			}
+			return value
+		}
+		if first := tried(); tried() == first {
+			t.Errorf("%q was written once", first)
+		}
+		if _, err := s.write.Exec(`DROP TABLE witness_facts`); err != nil {
+			t.Fatal(err)
+		}
+		if s.TryWrite(t.Context()) == nil {
+			t.Error("no error without its table")
+		}
+	})
 }

@@ -28,7 +28,7 @@ func (s *Store) BeginAppend(ctx context.Context, logID int64) (storage.Appender,
 	a := &appender{runner: runner{s, tx}, logID: logID}
 	if a.head, err = a.runner.head(ctx, logID, s.dialect.ForUpdate); err != nil {
 		tx.Rollback() // its error would say the same again
-		return nil, err
+		return nil, a.overtaken(err)
 	}
 	return a, nil
 }
@@ -79,6 +79,13 @@ func (a *appender) Write(ctx context.Context, w storage.Append) error {
 	err := check(a.head, w)
 	if err == nil {
 		err = a.write(ctx, w)
+	}
+	if err != nil && a.s.dialect.Duplicate(err) {
+		// A row is where the tree head says that there is none.
+		err = fmt.Errorf("%w: %w", storage.ErrRefused, err)
+	}
+	if err != nil {
+		a.s.packet.Store(0) // it may be another by now
 	}
 	return a.ends(err)
 }
@@ -155,17 +162,47 @@ func (a *appender) write(ctx context.Context, w storage.Append) error {
 // Those below are so close together that a batch of any length takes three
 // statements at most after those of 256: each is a round trip while the tree
 // head is locked. A statement is kept well under MariaDB's default packet of
-// 16 MiB.
+// 16 MiB, and under the server's own where that is smaller.
 var insertSizes = [...]int{
 	256, 224, 192, 160, 128, 112, 96, 80, 64, 56, 48, 40, 32, 28, 24, 20, 16,
 	14, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1,
 }
 
-const maxStatementBytes = 4 << 20
+const (
+	maxStatementBytes = 4 << 20
+	// statementOverhead is more than a statement has beside its rows, and
+	// rowOverhead more than a row has beside its body: the other values, their
+	// types, and the row's share of the text.
+	statementOverhead, rowOverhead = 512, 128
+)
+
+// statementBytes is how many bytes the rows of a statement may have together.
+func (a *appender) statementBytes(ctx context.Context) (int64, error) {
+	query := a.s.dialect.MaxPacket
+	if query == "" {
+		return maxStatementBytes, nil
+	}
+	packet := a.s.packet.Load()
+	if packet == 0 {
+		if err := a.row(ctx, query, nil, &packet); err != nil {
+			return 0, fmt.Errorf("read how large a statement may be: %w", err)
+		}
+		a.s.packet.Store(packet)
+	}
+	return min(maxStatementBytes, packet-statementOverhead), nil
+}
 
 func (a *appender) insertEntries(ctx context.Context, entries []storage.Entry) error {
+	most, err := a.statementBytes(ctx)
+	if err != nil {
+		return err
+	}
 	for len(entries) > 0 {
-		n := fitting(entries)
+		n := fitting(entries, most)
+		if n == 0 {
+			return fmt.Errorf("%w: entry %d has %d bytes, and a statement of the database may have %d (max_allowed_packet)",
+				storage.ErrRefused, entries[0].Index, len(entries[0].Body), most+statementOverhead)
+		}
 		args := make([]any, 0, 6*n)
 		for i := range n {
 			e := &entries[i]
@@ -181,21 +218,22 @@ func (a *appender) insertEntries(ctx context.Context, entries []storage.Entry) e
 	return nil
 }
 
-// fitting is how many of the entries the next statement takes.
-func fitting(entries []storage.Entry) int {
+// fitting is how many of the entries the next statement takes; 0 where the first
+// is too large.
+func fitting(entries []storage.Entry, most int64) int {
 	for _, n := range insertSizes {
 		if n > len(entries) {
 			continue
 		}
-		bytes := 0
+		bytes := int64(0)
 		for i := range n {
-			bytes += len(entries[i].Body)
+			bytes += rowOverhead + int64(len(entries[i].Body))
 		}
-		if bytes <= maxStatementBytes {
+		if bytes <= most {
 			return n
 		}
 	}
-	return 1
+	return 0
 }
 
 func (a *appender) writeEdge(ctx context.Context, e storage.Edge) error {
@@ -220,7 +258,7 @@ func (a *appender) Commit(context.Context) error {
 		a.tx.Rollback()
 		return fmt.Errorf("not committed, since the transaction failed: %w", a.failed)
 	}
-	return a.overtaken(a.tx.Commit())
+	return a.overtaken(a.s.refused(a.tx.Commit()))
 }
 
 // Rollback implements storage.Appender.

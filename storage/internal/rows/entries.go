@@ -14,6 +14,9 @@ import (
 // may end far beyond the log.
 const maxReserve = 4096
 
+// Every SELECT that can answer with several rows has a LIMIT of its own: the
+// setting sql_select_limit cuts only those without one, and without an error.
+
 const entryColumns = `SELECT idx, leaf_hash, integrated_at, body FROM entries `
 
 // scanEntry reads the row of the entry at an index.
@@ -32,8 +35,8 @@ func (s *Store) Entries(ctx context.Context, logID, start, end int64) ([]storage
 		return nil, fmt.Errorf("entries [%d, %d): not a range", start, end)
 	}
 	entries := make([]storage.Entry, 0, min(end-start, maxReserve))
-	err := s.alone().each(ctx, entryColumns+`WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx`,
-		[]any{logID, start, end}, func(scan func(...any) error) error {
+	err := s.alone().each(ctx, entryColumns+`WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx LIMIT ?`,
+		[]any{logID, start, end, end - start}, func(scan func(...any) error) error {
 			e, err := scanEntry(scan, start+int64(len(entries)))
 			entries = append(entries, e)
 			return err
@@ -52,12 +55,13 @@ func (s *Store) EntriesAt(ctx context.Context, logID int64, indexes []int64) ([]
 	entries := make([]storage.Entry, 0, len(indexes))
 	for chunk := range slices.Chunk(indexes, lookupSizes[0]) {
 		size := chunkSize(lookupSizes[:], len(chunk))
-		args := make([]any, 0, 1+size)
+		args := make([]any, 0, 2+size)
 		args = append(args, logID)
 		for i := range size {
 			args = append(args, chunk[min(i, len(chunk)-1)])
 		}
-		err := s.alone().each(ctx, entryColumns+`WHERE log_id = ? AND idx IN (?`+strings.Repeat(`, ?`, size-1)+`) ORDER BY idx`, args, func(scan func(...any) error) error {
+		args = append(args, size)
+		err := s.alone().each(ctx, entryColumns+`WHERE log_id = ? AND idx IN (?`+strings.Repeat(`, ?`, size-1)+`) ORDER BY idx LIMIT ?`, args, func(scan func(...any) error) error {
 			if len(entries) == len(indexes) {
 				return fmt.Errorf("indexes that do not ascend: %w", storage.ErrCorrupt)
 			}
@@ -85,8 +89,8 @@ func (r runner) leafHashes(ctx context.Context, logID, start, end int64) ([]stor
 		return nil, fmt.Errorf("leaf hashes [%d, %d): not a range", start, end)
 	}
 	hashes := make([]storage.Hash, 0, min(end-start, maxReserve))
-	err := r.each(ctx, `SELECT idx, leaf_hash FROM entries WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx`,
-		[]any{logID, start, end}, func(scan func(...any) error) error {
+	err := r.each(ctx, `SELECT idx, leaf_hash FROM entries WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx LIMIT ?`,
+		[]any{logID, start, end, end - start}, func(scan func(...any) error) error {
 			var index int64
 			var hash []byte
 			if err := scan(&index, &hash); err != nil {
@@ -133,6 +137,10 @@ func (s *Store) FindLeaves(ctx context.Context, logID int64, hashes []storage.Ha
 // few statements. MariaDB turns a list of 1,000 and more into a join.
 var lookupSizes = [...]int{512, 256, 128, 64, 32, 16, 8, 4, 2, 1}
 
+// maxFound is a number of rows that no look-up has: each leaf hash is in the log
+// once, and hardly ever do two hashes have one key.
+const maxFound = 1 << 16
+
 // leafKey is the narrow key that leaf hashes are indexed by.
 func leafKey(h storage.Hash) int64 { return int64(binary.BigEndian.Uint64(h[:8])) }
 
@@ -144,13 +152,18 @@ func (r runner) findLeaves(ctx context.Context, logID int64, hashes []storage.Ha
 	lowest := make(map[storage.Hash]storage.Leaf)
 	for chunk := range slices.Chunk(hashes, lookupSizes[0]) {
 		size := chunkSize(lookupSizes[:], len(chunk))
-		args := make([]any, 0, 1+size)
+		args := make([]any, 0, 2+size)
 		args = append(args, logID)
 		for i := range size {
 			args = append(args, leafKey(chunk[min(i, len(chunk)-1)]))
 		}
-		query := `SELECT leaf_hash, idx, integrated_at FROM entries` + r.s.dialect.LeafIndex + ` WHERE log_id = ? AND leaf_key IN (?` + strings.Repeat(`, ?`, size-1) + `)`
+		args = append(args, maxFound)
+		query := `SELECT leaf_hash, idx, integrated_at FROM entries` + r.s.dialect.LeafIndex + ` WHERE log_id = ? AND leaf_key IN (?` + strings.Repeat(`, ?`, size-1) + `) LIMIT ?`
+		rows := 0
 		err := r.each(ctx, query, args, func(scan func(...any) error) error {
+			if rows++; rows == maxFound {
+				return fmt.Errorf("%d entries or more for %d leaf hashes: %w", maxFound, len(chunk), storage.ErrCorrupt)
+			}
 			var l storage.Leaf
 			var hash []byte
 			if err := scan(&hash, &l.Index, &l.IntegratedAt); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -72,7 +73,7 @@ func scanLog(scan func(...any) error) (l storage.Log, err error) {
 // FindLog implements storage.Store.
 func (s *Store) FindLog(ctx context.Context, origin string) (storage.Log, error) {
 	var logs []storage.Log
-	err := s.logs(ctx, &logs, `WHERE origin = ?`, origin)
+	err := s.logs(ctx, &logs, `WHERE origin = ? LIMIT 1`, origin)
 	if err == nil && len(logs) == 0 {
 		err = storage.ErrNotFound
 	}
@@ -84,7 +85,7 @@ func (s *Store) FindLog(ctx context.Context, origin string) (storage.Log, error)
 
 // Logs implements storage.Store.
 func (s *Store) Logs(ctx context.Context) (all []storage.Log, err error) {
-	err = s.logs(ctx, &all, `ORDER BY id`)
+	err = s.logs(ctx, &all, `ORDER BY id LIMIT ?`, int64(math.MaxInt64))
 	return all, err
 }
 

@@ -195,7 +195,8 @@ func (r runner) insertRuns(ctx context.Context, id int64, all []run) error {
 }
 
 // runsFitting is how many of n runs the next statement takes. A run has 1 KiB at
-// most, so the packet's limit is far.
+// most, so the packet's limit is far; where it is not, the index gives fewer
+// entries at a time.
 func runsFitting(n int) int {
 	for _, size := range insertSizes {
 		if size <= n {
@@ -233,8 +234,8 @@ func (s *Store) findRuns(ctx context.Context, logID, key, after int64, limit int
 		UNION ALL SELECT 1, last_idx, 0, 0, earlier FROM (
 			SELECT last_idx, earlier FROM search_rows
 			WHERE index_id = (SELECT index_id FROM search_indexes WHERE log_id = ?) AND key_hash = ? AND last_idx > ?
-			ORDER BY last_idx LIMIT ?) runs`,
-		[]any{logID, logID, key, after, limit}, func(scan func(...any) error) error {
+			ORDER BY last_idx LIMIT ?) runs LIMIT ?`,
+		[]any{logID, logID, key, after, limit, limit + 1}, func(scan func(...any) error) error {
 			var part, number, format, size int64
 			r := run{key: key}
 			err := scan(&part, &number, &format, &size, &r.earlier)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"indelible/storage"
@@ -45,6 +46,12 @@ type Dialect struct {
 	// Overtaken reports that another transaction came first, and ours was undone.
 	// It may be left out.
 	Overtaken func(error) bool
+	// Refuses reports that the database does not take the rows of a statement, and
+	// will not the next time.
+	Refuses func(error) bool
+	// MaxPacket is a query for the most bytes that a statement with its values may
+	// have. Empty: no limit is near.
+	MaxPacket string
 	// Elsewhere reports that this server takes nothing at present, while another
 	// behind the same address may. It may be left out.
 	Elsewhere func(error) bool
@@ -65,6 +72,8 @@ type Store struct {
 	mu       sync.Mutex
 	prepared map[stmtKey]*sql.Stmt
 	wanted   map[string]bool // statements that a transaction had to prepare for itself
+
+	packet atomic.Int64 // what MaxPacket returned last; 0: it is to be asked
 }
 
 type stmtKey struct {
@@ -181,6 +190,7 @@ func (s *Store) explain(ctx context.Context, err error) error {
 	if err != nil && s.dialect.Explain != nil {
 		err = s.dialect.Explain(err)
 	}
+	err = s.refused(err)
 	if err != nil && s.dialect.Elsewhere != nil && s.dialect.Elsewhere(err) {
 		s.leave()
 	}
@@ -193,6 +203,15 @@ func (s *Store) explain(ctx context.Context, err error) error {
 		return why
 	}
 	return err
+}
+
+// refused makes storage.ErrRefused of an error that says that the rows are not
+// taken.
+func (s *Store) refused(err error) error {
+	if err == nil || errors.Is(err, storage.ErrRefused) || !s.dialect.Refuses(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", storage.ErrRefused, err)
 }
 
 func (r runner) row(ctx context.Context, query string, args []any, into ...any) error {
@@ -238,7 +257,7 @@ func (s *Store) finish(tx *sql.Tx, f func(runner) error) error {
 		tx.Rollback() // its error would say the same again
 		return err
 	}
-	return tx.Commit()
+	return s.refused(tx.Commit())
 }
 
 // found turns the absence of a row into ErrNotFound.

@@ -1,6 +1,8 @@
 module indelible/test/sigstore/cosign2
 
-go 1.26.0
+go 1.27.0
+
+toolchain go1.27.3
 
 tool github.com/sigstore/cosign/v2/cmd/cosign
 

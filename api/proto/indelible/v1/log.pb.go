@@ -1233,13 +1233,14 @@ type SearchEntriesRequest struct {
 	Artifact string `protobuf:"bytes,1,opt,name=artifact,proto3" json:"artifact,omitempty"`
 	// SHA-256 of the signing key's SubjectPublicKeyInfo in DER, 64 hex digits; the key may be bare or in a certificate.
 	PublicKey string `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
-	// E-mail address, DNS name or URI in the signer's certificate. Capitals make no difference.
+	// E-mail address, DNS name or URI in the signer's certificate. Capitals make no difference. The log does not check who
+	// issued the certificate, and anyone can issue one: validate the certificates of the entries that are found.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// OIDC issuer in the signer's certificate, as it is written there.
 	Issuer string `protobuf:"bytes,4,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	// Digest of a DSSE envelope's payload: "sha256:" and hex digits.
 	Payload string `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
-	// Digest of a DSSE envelope's JSON, the same. Only entries of Rekor v1's kinds have it.
+	// Digest of a DSSE envelope's JSON as it was sent, the same. Only dsse entries of Rekor v1 have it.
 	Envelope string `protobuf:"bytes,6,opt,name=envelope,proto3" json:"envelope,omitempty"`
 	// The most entries to return, 1 to 256; 0 means 100. The answer may hold fewer.
 	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`

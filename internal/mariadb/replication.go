@@ -1,0 +1,52 @@
+//go:build unix
+
+package mariadb
+
+import (
+	"context"
+	"strconv"
+	"strings"
+)
+
+// Follow has the server replicate all that another commits, as it commits it:
+// asynchronously. Both need a --server-id of their own, and the other --log-bin
+// since its first start.
+func (s *Server) Follow(ctx context.Context, other *Server) error {
+	return s.change(ctx, "MASTER_HOST = '127.0.0.1', MASTER_PORT = "+strconv.Itoa(other.port)+", MASTER_USER = 'root', MASTER_USE_GTID = slave_pos")
+}
+
+// Lag has a server that replicates apply what the other commits so many seconds
+// later.
+func (s *Server) Lag(ctx context.Context, seconds int) error {
+	if err := s.Exec(ctx, s.words("STOP SLAVE")); err != nil {
+		return err
+	}
+	return s.change(ctx, "MASTER_DELAY = "+strconv.Itoa(seconds))
+}
+
+// StopReceiving has a server that replicates get nothing more from the other.
+func (s *Server) StopReceiving(ctx context.Context) error {
+	return s.Exec(ctx, s.words("STOP SLAVE IO_THREAD"))
+}
+
+// Promote has a server that replicates stop that, and take writes.
+func (s *Server) Promote(ctx context.Context) error {
+	return s.Exec(ctx, s.words("STOP SLAVE"), s.words("RESET SLAVE ALL"), "SET GLOBAL read_only = OFF")
+}
+
+// change sets options of replication, and starts it.
+func (s *Server) change(ctx context.Context, options string) error {
+	return s.Exec(ctx, s.words("CHANGE MASTER TO "+options), s.words("START SLAVE"))
+}
+
+// words are a statement about replication in the words of the make.
+func (s *Server) words(statement string) string {
+	if !s.make.MySQL() {
+		return statement
+	}
+	return strings.NewReplacer(
+		"CHANGE MASTER TO", "CHANGE REPLICATION SOURCE TO",
+		"MASTER_USE_GTID = slave_pos", "SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1",
+		"MASTER_", "SOURCE_", "SLAVE", "REPLICA",
+	).Replace(statement)
+}

@@ -1,0 +1,62 @@
+// Package progress draws a bar on a terminal, on one line that it clears in the
+// end:
+//
+//	auditing  45% |██████████████████                      | (450/1000, 123/s) [4s:5s]
+package progress
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	width = 40                     // of the bar
+	every = 100 * time.Millisecond // how often it is drawn at most
+)
+
+// Bar is a bar. Any number of goroutines may use it.
+type Bar struct {
+	out  io.Writer
+	what string
+	now  func() time.Time
+
+	mu           sync.Mutex
+	began, drawn time.Time
+	start        int64 // what was done when it began
+}
+
+// New makes a bar. It draws nothing before Set.
+func New(out io.Writer, what string) *Bar { return &Bar{out: out, what: what, now: time.Now} }
+
+// Set draws how much is done. When all is, the line is cleared.
+func (b *Bar) Set(done, of int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	switch {
+	case done >= of:
+		fmt.Fprint(b.out, "\r\x1b[K")
+		return
+	case b.began.IsZero():
+		b.began, b.start = now, done
+	case now.Sub(b.drawn) < every:
+		return
+	}
+	b.drawn = now
+	fmt.Fprintf(b.out, "\r%s\x1b[K", b.line(done, of, now.Sub(b.began)))
+}
+
+func (b *Bar) line(done, of int64, took time.Duration) string {
+	share := float64(max(done, 0)) / float64(of)
+	full := int(share * width)
+	line := fmt.Sprintf("%s %3.0f%% |%s%s| (%d/%d", b.what, 100*share, strings.Repeat("█", full), strings.Repeat(" ", width-full), done, of)
+	rate := float64(done-b.start) / max(took.Seconds(), 1e-9)
+	if took < every || rate <= 0 {
+		return line + ")"
+	}
+	left := time.Duration(float64(of-done) / rate * float64(time.Second))
+	return line + fmt.Sprintf(", %.0f/s) [%s:%s]", rate, took.Round(time.Second), left.Round(time.Second))
+}

@@ -1,0 +1,216 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// certificateAge is how long a certificate is used before its files are looked
+	// at again.
+	certificateAge = time.Minute
+	// expiresSoon is how long before its end a certificate is warned of; one that
+	// is valid for a short time only, in the last quarter of that time.
+	expiresSoon = 14 * 24 * time.Hour
+)
+
+// Certificates is a TLS certificate and its key, in two files. Changed files are
+// read again within a minute. Files that cannot be used change nothing: the
+// certificate from before stays in use, the log says so once, and Warnings says
+// so until it is mended.
+type Certificates struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu      sync.Mutex
+	cert    *tls.Certificate
+	checked time.Time    // when the files were looked at
+	changed [2]time.Time // when the files in use were written
+	broken  string       // why the newest files are not used; empty if they are
+	expiry  string       // what the log was told of the end of the certificate
+}
+
+// LoadCertificates reads a certificate and its key. It returns nil where no file
+// is given: no TLS.
+func LoadCertificates(certFile, keyFile string, log *slog.Logger) (*Certificates, error) {
+	if certFile == "" {
+		return nil, nil
+	}
+	c := &Certificates{certFile: certFile, keyFile: keyFile, log: log}
+	if _, err := c.get(nil); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Follow looks for newer files until ctx ends, so that an operator is told of
+// broken ones even if no client comes.
+func (c *Certificates) Follow(ctx context.Context) {
+	if c == nil {
+		return
+	}
+	tick := time.NewTicker(certificateAge)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.Reload()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Reload looks for newer files now. An error says why they are not used; the
+// certificate from before stays in use.
+func (c *Certificates) Reload() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.look(time.Now())
+}
+
+// Warnings says what an operator should do about the certificate.
+func (c *Certificates) Warnings() []string {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []string
+	if c.broken != "" {
+		list = append(list, c.broken)
+	}
+	if text := c.ends(time.Now()); text != "" {
+		list = append(list, text)
+	}
+	return list
+}
+
+// Register registers the metric of the certificate's end.
+func (c *Certificates) Register(reg *prometheus.Registry) {
+	if c == nil {
+		return
+	}
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "indelible_tls_expiry_timestamp_seconds", Help: "When the TLS certificate in use expires, in POSIX seconds.",
+	}, func() float64 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return float64(c.cert.Leaf.NotAfter.Unix())
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "indelible_tls_reload_failed", Help: "1 while the newest files of the TLS certificate cannot be used, and an older certificate is.",
+	}, func() float64 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.broken != "" {
+			return 1
+		}
+		return 0
+	}))
+}
+
+func (c *Certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); c.cert == nil || now.Sub(c.checked) >= certificateAge {
+		if err := c.look(now); err != nil && c.cert == nil {
+			return nil, err
+		}
+	}
+	return c.cert, nil
+}
+
+// look reads the files if they changed, and has the log say what is new about
+// them. The caller holds the lock.
+func (c *Certificates) look(now time.Time) error {
+	c.checked = now
+	loaded, err := c.load(now)
+	switch {
+	case err != nil:
+		c.complain(err)
+	case loaded:
+		if c.broken != "" {
+			c.log.Info("the TLS certificate was read again", "file", c.certFile, "ends", c.cert.Leaf.NotAfter)
+		}
+		c.broken, c.expiry = "", ""
+	}
+	if text := c.ends(now); text != c.expiry && c.cert != nil {
+		c.expiry = text
+		if text != "" {
+			c.log.Warn(text)
+		}
+	}
+	return err
+}
+
+// complain notes why the newest files are not used, and says so in the log, once
+// for each reason.
+func (c *Certificates) complain(err error) {
+	if c.cert == nil {
+		return // the server does not start, and says why
+	}
+	text := fmt.Sprintf("%v; the certificate from before stays in use until %s: mend the files", err, day(c.cert.Leaf.NotAfter))
+	if text != c.broken {
+		c.broken = text
+		c.log.Error(text)
+	}
+}
+
+// load reads the files if they are others than those in use.
+func (c *Certificates) load(now time.Time) (loaded bool, err error) {
+	changed, err := c.written()
+	if err != nil {
+		return false, fmt.Errorf("load the TLS certificate: %w", err)
+	}
+	if c.cert != nil && changed == c.changed && c.broken == "" {
+		return false, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return false, fmt.Errorf("load the TLS certificate %s with the key %s: %w", c.certFile, c.keyFile, err)
+	}
+	if c.cert != nil && now.After(cert.Leaf.NotAfter) && c.cert.Leaf.NotAfter.After(cert.Leaf.NotAfter) {
+		return false, fmt.Errorf("load the TLS certificate: the one in %s expired at %s", c.certFile, day(cert.Leaf.NotAfter))
+	}
+	c.cert, c.changed = &cert, changed
+	return true, nil
+}
+
+// written is when the files were written.
+func (c *Certificates) written() (at [2]time.Time, err error) {
+	for i, file := range []string{c.certFile, c.keyFile} {
+		info, err := os.Stat(file)
+		if err != nil {
+			return at, err
+		}
+		at[i] = info.ModTime()
+	}
+	return at, nil
+}
+
+// ends says that the certificate in use ends soon, or has ended.
+func (c *Certificates) ends(now time.Time) string {
+	if c.cert == nil {
+		return ""
+	}
+	leaf := c.cert.Leaf
+	switch left := leaf.NotAfter.Sub(now); {
+	case left <= 0:
+		return fmt.Sprintf("the TLS certificate in %s expired at %s: clients refuse it; renew it", c.certFile, day(leaf.NotAfter))
+	case left < min(expiresSoon, leaf.NotAfter.Sub(leaf.NotBefore)/4):
+		return fmt.Sprintf("the TLS certificate in %s expires at %s: renew it", c.certFile, day(leaf.NotAfter))
+	}
+	return ""
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.RFC3339) }

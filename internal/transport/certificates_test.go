@@ -1,0 +1,129 @@
+package transport
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A certificate that was renewed wrongly is told of at once, though no client
+// comes: in the log once, at /readyz and in the metrics for as long as it lasts.
+func TestABrokenRenewalIsToldOf(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, certFile, keyFile string){
+		"half a file": func(t *testing.T, certFile, _ string) { write(t, certFile, []byte("half")) },
+		"gone":        func(_ *testing.T, certFile, _ string) { os.Remove(certFile) },
+		"another key": func(t *testing.T, certFile, keyFile string) {
+			certificate(t, filepath.Join(t.TempDir(), "c"), keyFile, 9)
+		},
+		"key is empty": func(t *testing.T, _, keyFile string) { write(t, keyFile, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+			certificate(t, certFile, keyFile, 1)
+			said := new(lines)
+			synctest.Test(t, func(t *testing.T) {
+				c := &Certificates{certFile: certFile, keyFile: keyFile, log: slog.New(slog.NewTextHandler(said, nil))}
+				if err := c.Reload(); err != nil {
+					t.Fatal(err)
+				}
+				reg := prometheus.NewRegistry()
+				c.Register(reg)
+				admin := AdminHandler(func() error { return nil }, reg, c.Warnings)
+				shows := func(path, text string, want bool) {
+					t.Helper()
+					w := httptest.NewRecorder()
+					admin.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+					if strings.Contains(w.Body.String(), text) != want || w.Code != 200 {
+						t.Errorf("%s says %q: %v is wrong\n%d %s", path, text, !want, w.Code, w.Body)
+					}
+				}
+				go c.Follow(t.Context())
+				synctest.Wait()
+				spoil(t, certFile, keyFile)
+				time.Sleep(5*certificateAge + time.Second)
+				synctest.Wait()
+				if n := strings.Count(said.String(), "level=ERROR"); n != 1 {
+					t.Errorf("%d errors in the log:\n%s", n, said)
+				}
+				shows("/readyz", "ok\nwarning: load the TLS certificate", true)
+				shows("/metrics", "indelible_tls_reload_failed 1", true)
+				certificate(t, certFile, keyFile, 2)
+				time.Sleep(certificateAge)
+				synctest.Wait()
+				shows("/readyz", "warning", false)
+				shows("/metrics", "indelible_tls_reload_failed 0", true)
+				if cert, _ := c.get(nil); cert.Leaf.SerialNumber.Int64() != 2 || strings.Count(said.String(), "read again") != 1 {
+					t.Errorf("serial %d\n%s", cert.Leaf.SerialNumber, said)
+				}
+			})
+		})
+	}
+}
+
+// An operator is warned before the certificate ends, and told when it has.
+func TestTheEndOfACertificateIsToldOf(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	said := new(lines)
+	synctest.Test(t, func(t *testing.T) {
+		certificate(t, certFile, keyFile, 1) // good for an hour before and after now
+		c := &Certificates{certFile: certFile, keyFile: keyFile, log: slog.New(slog.NewTextHandler(said, nil))}
+		if err := c.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		reg := prometheus.NewRegistry()
+		c.Register(reg)
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := float64(time.Now().Add(time.Hour).Unix())
+		for _, f := range families {
+			if f.GetName() == "indelible_tls_expiry_timestamp_seconds" && f.GetMetric()[0].GetGauge().GetValue() != want {
+				t.Errorf("%v, not %v", f, want)
+			}
+		}
+		go c.Follow(t.Context())
+		for _, step := range []struct {
+			after time.Duration
+			says  string
+		}{{time.Second, ""}, {35 * time.Minute, "expires at"}, {30 * time.Minute, "expired at"}} {
+			time.Sleep(step.after)
+			synctest.Wait()
+			if got := strings.Join(c.Warnings(), "\n"); (got == "") != (step.says == "") || !strings.Contains(got, step.says) || !strings.Contains(said.String(), step.says) {
+				t.Errorf("%q, not %q\n%s", got, step.says, said)
+			}
+		}
+		if n := strings.Count(said.String(), "level=WARN"); n != 2 {
+			t.Errorf("%d warnings:\n%s", n, said)
+		}
+	})
+}
+
+// lines are what a log says, for several goroutines.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,138 @@
+// Package admission says which client a request is of, and shares the processors
+// among clients when entries are verified, over all APIs.
+//
+//	a := admission.New(admission.Config{TrustedProxies: proxies})
+//	handler = a.HTTP(handler)
+//	…
+//	entry.NewDSSE(entry.DSSE{…, Work: a.Work(ctx)})
+//
+// # Clients
+//
+// A client is the address that a request came from; an IPv6 address counts as its
+// /64, which one host can have all of. Where the address is that of a trusted
+// proxy, the header X-Forwarded-For says whom the proxy forwards: the client is
+// its last address that is not a trusted proxy's. From all others the header means
+// nothing, since anybody can write one. [As] puts another name in the place of the
+// address, for requests whose writer is known.
+//
+// # Turns
+//
+// Half of the processors verify at a time, one at least: the rest is for all else
+// that an answer takes. Package fair says how clients share them. Each verification
+// is a turn of its own, so that an entry with many signatures, or a batch of many
+// entries, holds up others for the length of one.
+package admission
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"indelible/entry"
+	"indelible/internal/fair"
+)
+
+// DefaultPlaces is how many steps of all clients wait for a turn.
+const DefaultPlaces = 8192
+
+// Config is what an Admission is made from.
+type Config struct {
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	Workers        int            // how many verify at a time; 0: half of the processors
+	Places         int            // how many steps wait for a turn; 0: DefaultPlaces
+}
+
+// Admission is what the APIs of one server share.
+type Admission struct {
+	trusted []netip.Prefix
+	pool    *fair.Pool
+}
+
+// New makes an Admission.
+func New(cfg Config) *Admission {
+	if cfg.Workers == 0 {
+		cfg.Workers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if cfg.Places == 0 {
+		cfg.Places = DefaultPlaces
+	}
+	return &Admission{cfg.TrustedProxies, fair.New(cfg.Workers, cfg.Places)}
+}
+
+// Work has the steps of admitting an entry wait for their client's turn. They end
+// when ctx does.
+func (a *Admission) Work(ctx context.Context) entry.Work {
+	client := a.Client(ctx)
+	return func(cost int, do func()) error { return a.pool.Do(ctx, client, cost, do) }
+}
+
+type clientKey struct{}
+
+// As says which client a request is of, whatever its address is.
+func As(ctx context.Context, client string) context.Context {
+	return context.WithValue(ctx, clientKey{}, client)
+}
+
+// HTTP says which client each request of next is of.
+func (a *Admission) HTTP(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client := a.clientAt(r.RemoteAddr, r.Header["X-Forwarded-For"])
+		next.ServeHTTP(w, r.WithContext(As(r.Context(), client)))
+	})
+}
+
+// Client is the client that a request is of: as As said, or else the one that
+// calls over gRPC.
+func (a *Admission) Client(ctx context.Context) string {
+	if client, ok := ctx.Value(clientKey{}).(string); ok {
+		return client
+	}
+	p, ok := peer.FromContext(ctx)
+	if !ok || p.Addr == nil {
+		return ""
+	}
+	return a.clientAt(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
+}
+
+// clientAt names the client at the other end of a connection, or behind it.
+func (a *Admission) clientAt(remote string, forwarded []string) string {
+	at, ok := parseAddr(remote)
+	if !ok {
+		return ""
+	}
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
+	for len(hops) > 0 && a.trusts(at) {
+		hop, ok := parseAddr(hops[len(hops)-1])
+		if !ok { // nothing is known beyond this proxy
+			break
+		}
+		at, hops = hop, hops[:len(hops)-1]
+	}
+	if at.Is6() {
+		return netip.PrefixFrom(at, 64).Masked().String()
+	}
+	return at.String()
+}
+
+func (a *Admission) trusts(at netip.Addr) bool {
+	return slices.ContainsFunc(a.trusted, func(p netip.Prefix) bool { return p.Contains(at) })
+}
+
+// parseAddr reads an address with or without a port.
+func parseAddr(s string) (netip.Addr, bool) {
+	s = strings.TrimSpace(s)
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return plain(ap.Addr()), true
+	}
+	at, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	return plain(at), err == nil
+}
+
+// plain leaves out the zone, and what makes an IPv4 address one of IPv6.
+func plain(at netip.Addr) netip.Addr { return at.Unmap().WithZone("") }
