@@ -13,29 +13,28 @@ import (
 	"testing"
 )
 
-// guideSection is a part of docs/restore.md, with its commands.
+// guideSection is a part of a guide, with its commands.
 type guideSection struct {
 	title string
 	sh    []string
 }
 
-func restoreGuide(t *testing.T) (intro string, list []guideSection) {
+// guide returns the sections of a guide; the first is what comes before any title.
+func guide(t *testing.T, file string) []guideSection {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/restore.md")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	list := []guideSection{{title: "introduction"}}
 	for _, m := range regexp.MustCompile("(?ms)^## ([^\n]*)$|^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
-		switch {
-		case m[1] != "":
+		if m[1] != "" {
 			list = append(list, guideSection{title: m[1]})
-		case len(list) == 0:
-			intro += m[2]
-		default:
-			list[len(list)-1].sh = append(list[len(list)-1].sh, m[2])
+			continue
 		}
+		list[len(list)-1].sh = append(list[len(list)-1].sh, m[2])
 	}
-	return intro, list
+	return list
 }
 
 // room is a folder with two logs as the guide speaks of them, of five entries
@@ -139,7 +138,9 @@ func guideStates() map[string]guideState {
 // readers.
 func TestRestoreGuide(t *testing.T) {
 	states := guideStates()
-	intro, sections := restoreGuide(t)
+	sections := guide(t, "../../docs/restore.md")
+	intro := strings.Join(sections[0].sh, "")
+	sections = sections[1:]
 	found := 0
 	for _, s := range sections {
 		if len(s.sh) == 0 {
