@@ -21,8 +21,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"indelible/internal/dbtest"
 	"indelible/internal/freeport"
-	"indelible/internal/mariadb"
 )
 
 // readClients is how many clients read tiles.
@@ -33,7 +33,7 @@ type bench struct {
 	o      options
 	dir    string
 	table  table
-	db     *mariadb.Server // nil for SQLite
+	db     *dbtest.Server // nil for SQLite
 	stderr io.Writer
 	logs   int
 }
@@ -64,7 +64,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.o.binlog {
 		args = append(args, "--log-bin=bin", "--sync-binlog=1", "--server-id=1")
 	}
-	b.db, err = mariadb.Start(ctx, args...)
+	b.db, err = dbtest.Start(ctx, args...)
 	return err
 }
 

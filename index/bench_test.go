@@ -10,7 +10,7 @@ import (
 
 	_ "github.com/go-sql-driver/mysql"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/storage"
 	"indelible/storage/mysql"
 	"indelible/storage/sqlite"
@@ -42,7 +42,7 @@ func BenchmarkFollower(b *testing.B) {
 		})
 	})
 	b.Run("mariadb", func(b *testing.B) {
-		server, err := mariadb.Start(context.Background())
+		server, err := dbtest.Start(context.Background())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 	_ "github.com/go-sql-driver/mysql"
 
 	"indelible/guard"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/keys"
 )
 
@@ -191,7 +191,7 @@ func args(list ...string) func(*testing.T) []string {
 
 // So it is on MySQL, where tables are what could be left.
 func TestFailedInitLeavesNoTable(t *testing.T) {
-	server, err := mariadb.Start(context.Background())
+	server, err := dbtest.Start(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // A witness that is killed again and again, while logs that fork at every step
@@ -64,9 +64,9 @@ func TestDatabaseGone(t *testing.T) {
 	s.stop()
 }
 
-func startMariaDB(t *testing.T) *mariadb.Server {
+func startMariaDB(t *testing.T) *dbtest.Server {
 	t.Helper()
-	db, err := mariadb.Start(context.Background())
+	db, err := dbtest.Start(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func startMariaDB(t *testing.T) *mariadb.Server {
 	return db
 }
 
-func onMariaDB(t *testing.T, logs []*tree, db *mariadb.Server) *server {
+func onMariaDB(t *testing.T, logs []*tree, db *dbtest.Server) *server {
 	t.Helper()
 	return newServer(t, logs, "--storage", "mysql", "--mysql-dsn-file", writeSecret(t, db.DSN("w")))
 }

@@ -12,13 +12,13 @@ import (
 
 	"indelible/guard"
 	"indelible/guard/guardtest"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/internal/mysqldb"
 )
 
-func start(t *testing.T, args ...string) *mariadb.Server {
+func start(t *testing.T, args ...string) *dbtest.Server {
 	t.Helper()
-	server, err := mariadb.Start(context.Background(), args...)
+	server, err := dbtest.Start(context.Background(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func start(t *testing.T, args ...string) *mariadb.Server {
 	return server
 }
 
-func newDatabase(t *testing.T, server *mariadb.Server, name string) string {
+func newDatabase(t *testing.T, server *dbtest.Server, name string) string {
 	t.Helper()
 	if err := server.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 	"indelible/guard"
 	"indelible/guard/guardtest"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/internal/mysqldb"
 )
 
@@ -88,7 +88,7 @@ func (w *wins) confirmed(ctx context.Context, writer int, r *guard.Shared, sure 
 // than what was won before, and all go on when their nodes are back.
 func TestWritersOnGalera(t *testing.T) {
 	ctx := context.Background()
-	cluster, err := mariadb.StartCluster(ctx, 3)
+	cluster, err := dbtest.StartCluster(ctx, 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,11 +7,11 @@ import (
 
 	"indelible/guard"
 	"indelible/guard/guardtest"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/internal/mysqldb"
 )
 
-func set(t *testing.T, server *mariadb.Server, setting string) {
+func set(t *testing.T, server *dbtest.Server, setting string) {
 	t.Helper()
 	back, err := server.Set(t.Context(), setting)
 	if err != nil {
@@ -25,7 +25,7 @@ func set(t *testing.T, server *mariadb.Server, setting string) {
 }
 
 // user is how an ordinary user connects to an empty database.
-func user(t *testing.T, server *mariadb.Server) string {
+func user(t *testing.T, server *dbtest.Server) string {
 	t.Helper()
 	if err := server.Exec(t.Context(), "DROP DATABASE IF EXISTS registers", "CREATE DATABASE registers"); err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func user(t *testing.T, server *mariadb.Server) string {
 
 // kept is what the database holds, by a connection that has nothing to do with
 // the register's.
-func kept(t *testing.T, server *mariadb.Server) (size int64, err error) {
+func kept(t *testing.T, server *dbtest.Server) (size int64, err error) {
 	t.Helper()
 	err = direct(t, server.DSN("registers")+"?sql_big_selects=1").QueryRowContext(t.Context(), `SELECT size FROM indelible_registers`).Scan(&size)
 	return size, err

@@ -10,7 +10,7 @@ import (
 
 	"indelible/guard"
 	"indelible/guard/guardtest"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/internal/mysqldb"
 )
 
@@ -49,7 +49,7 @@ func TestReplicaThatTakesWrites(t *testing.T) {
 // Sessions that do not wait for other nodes stand for a node that wrongly thinks
 // that it has seen everything.
 func TestConfirmedOnGalera(t *testing.T) {
-	cluster, err := mariadb.StartCluster(context.Background(), 2)
+	cluster, err := dbtest.StartCluster(context.Background(), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func advance(t *testing.T, r *guard.Shared, from, to guard.Head) {
 }
 
 // burden gives the other nodes so much to apply that they fall behind.
-func burden(t *testing.T, node *mariadb.Server) {
+func burden(t *testing.T, node *dbtest.Server) {
 	t.Helper()
 	db := direct(t, newDatabase(t, node, "burden"))
 	if _, err := db.ExecContext(t.Context(), "CREATE TABLE ballast (id BIGINT AUTO_INCREMENT PRIMARY KEY, x CHAR(200))"); err != nil {

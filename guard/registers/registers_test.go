@@ -13,7 +13,7 @@ import (
 
 	"indelible/guard"
 	"indelible/guard/guardtest"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/internal/mysqldb"
 )
 
@@ -80,7 +80,7 @@ func life(t *testing.T, where string) {
 func TestFile(t *testing.T) { life(t, filepath.Join(t.TempDir(), "register")) }
 
 func TestDatabase(t *testing.T) {
-	server, err := mariadb.Start(context.Background())
+	server, err := dbtest.Start(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,11 +137,11 @@ func TestPlacesThatAreNotRight(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
-	files, err := mariadb.NewCertificates(dir)
+	files, err := dbtest.NewCertificates(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := mariadb.Start(context.Background(), files.Options()...)
+	server, err := dbtest.Start(context.Background(), files.Options()...)
 	if err != nil {
 		t.Fatal(err)
 	}

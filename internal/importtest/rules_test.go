@@ -72,7 +72,7 @@ func rules() map[string]rule {
 		"internal/filename":      {nil, "a file or a URI, in any setting"},
 		"internal/fair":          {nil, "processors shared among clients"},
 		"internal/freeport":      {nil, "ports for processes"},
-		"internal/mariadb":       {[]string{"internal/freeport"}, "runs a database"},
+		"internal/dbtest":        {[]string{"internal/freeport"}, "runs databases"},
 		"internal/mysqldb":       {nil, "connections to MySQL and MariaDB, of the log, of its register and of the witness"},
 		"internal/sqlerror":      {nil, "which errors of a database are about its rows"},
 		"internal/answers":       {nil, "bounds what reads cost, over any protocol"},
@@ -80,7 +80,7 @@ func rules() map[string]rule {
 		"internal/outage":        {nil, "few lines about what fails again and again"},
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
-		"bench":                  {[]string{"merkle", "checkpoint", "entry", "guard", "guard/database", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/freeport", "internal/mariadb", "internal/mysqldb", api}, "measures the program from outside, and the log with and without its guard"},
+		"bench":                  {[]string{"merkle", "checkpoint", "entry", "guard", "guard/database", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/freeport", "internal/dbtest", "internal/mysqldb", api}, "measures the program from outside, and the log with and without its guard"},
 		"cmd/logcli":             {[]string{"internal/notices", "internal/progress", "internal/redact", "internal/web", "internal/filename", "client", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logwitness":         {[]string{"internal/notices", "internal/redact", "internal/filename", "feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/mysqldb", "internal/transport", "internal/outage"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
@@ -103,8 +103,8 @@ func onlyInTests() map[string][]string {
 		"indelible/storage/storagetest":         nil,
 		"indelible/guard/guardtest":             nil,
 		"indelible/keys/kms/kmstest":            {"keys/kms/kmstest/vault"},
-		"indelible/internal/freeport":           {"bench", "internal/mariadb"},
-		"indelible/internal/mariadb":            {"bench"},
+		"indelible/internal/freeport":           {"bench", "internal/dbtest"},
+		"indelible/internal/dbtest":             {"bench"},
 		"indelible/internal/importtest":         nil,
 		"indelible/test/e2e":                    nil,
 	}

@@ -11,15 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // server is what TestMain started.
-var server *mariadb.Server
+var server *dbtest.Server
 
 func TestMain(m *testing.M) {
 	var err error
-	if server, err = mariadb.Start(context.Background(), "--log-bin", "--server-id=1"); err != nil {
+	if server, err = dbtest.Start(context.Background(), "--log-bin", "--server-id=1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

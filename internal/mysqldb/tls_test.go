@@ -10,13 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // certificates makes an authority of its own.
-func certificates(t *testing.T) mariadb.Certificates {
+func certificates(t *testing.T) dbtest.Certificates {
 	t.Helper()
-	c, err := mariadb.NewCertificates(t.TempDir())
+	c, err := dbtest.NewCertificates(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func connects(t *testing.T, dsn string, files TLS) error {
 
 func TestTLS(t *testing.T) {
 	right, wrong := certificates(t), certificates(t)
-	server, err := mariadb.Start(context.Background(), right.Options()...)
+	server, err := dbtest.Start(context.Background(), right.Options()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestKeyThatOthersCanRead(t *testing.T) {
 // Files that are renewed are used for the next connection.
 func TestRenewedFiles(t *testing.T) {
 	right, wrong := certificates(t), certificates(t)
-	server, err := mariadb.Start(context.Background(), right.Options()...)
+	server, err := dbtest.Start(context.Background(), right.Options()...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/storage"
 	"indelible/storage/storagetest"
 )
@@ -17,7 +17,7 @@ import (
 // TestGalera is on two nodes that refuse what does not replicate, tables without
 // a primary key among it.
 func TestGalera(t *testing.T) {
-	cluster, err := mariadb.StartCluster(context.Background(), 2, "--wsrep-mode=STRICT_REPLICATION,REQUIRED_PRIMARY_KEY")
+	cluster, err := dbtest.StartCluster(context.Background(), 2, "--wsrep-mode=STRICT_REPLICATION,REQUIRED_PRIMARY_KEY")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func oneOfTwo(t *testing.T, logID int64, a, b *Store) {
 	}
 }
 
-func warnsOfSplitBrain(t *testing.T, node *mariadb.Server, s *Store) {
+func warnsOfSplitBrain(t *testing.T, node *dbtest.Server, s *Store) {
 	if w, err := s.Warnings(t.Context()); err != nil || len(w) > 0 {
 		t.Fatalf("a cluster as it should be: %v, %v", w, err)
 	}
@@ -128,7 +128,7 @@ func warnsOfSplitBrain(t *testing.T, node *mariadb.Server, s *Store) {
 }
 
 // cutOff divides the cluster. Neither half is a majority.
-func cutOff(t *testing.T, logID int64, cluster *mariadb.Cluster, s *Store) {
+func cutOff(t *testing.T, logID int64, cluster *dbtest.Cluster, s *Store) {
 	ctx := t.Context()
 	// Reads from a node that is cut off are not taken, even where the server
 	// would give them.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/storage"
 )
 
@@ -115,9 +115,9 @@ func TestConflictsOnGroup(t *testing.T) {
 	}
 }
 
-func startGroup(t *testing.T) *mariadb.Group {
+func startGroup(t *testing.T) *dbtest.Group {
 	t.Helper()
-	g, err := mariadb.StartGroup(context.Background(), 3, false)
+	g, err := dbtest.StartGroup(context.Background(), 3, false)
 	if err != nil {
 		t.Fatal(err)
 	}

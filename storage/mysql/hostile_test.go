@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/internal/mysqldb"
 	"indelible/storage"
 	"indelible/storage/internal/rows"
@@ -107,7 +107,7 @@ func complete(t *testing.T, s *Store, logID int64) {
 	}
 }
 
-func set(t *testing.T, server *mariadb.Server, setting string) {
+func set(t *testing.T, server *dbtest.Server, setting string) {
 	t.Helper()
 	back, err := server.Set(t.Context(), setting)
 	if err != nil {
@@ -121,7 +121,7 @@ func set(t *testing.T, server *mariadb.Server, setting string) {
 }
 
 // user is how an ordinary user connects to an empty database.
-func user(t *testing.T, server *mariadb.Server) string {
+func user(t *testing.T, server *dbtest.Server) string {
 	t.Helper()
 	if err := server.Exec(t.Context(), "DROP DATABASE IF EXISTS test", "CREATE DATABASE test"); err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestHostileSettings(t *testing.T) {
 	try("max_allowed_packet = 65536", "max_allowed_packet is 65536")
 }
 
-func count(t *testing.T, server *mariadb.Server) (tables int) {
+func count(t *testing.T, server *dbtest.Server) (tables int) {
 	t.Helper()
 	db, err := sql.Open("mysql", server.DSN("")+"?sql_big_selects=1")
 	if err != nil {

@@ -10,16 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/internal/mysqldb"
 	"indelible/storage"
 	"indelible/storage/internal/rows"
 	"indelible/storage/storagetest"
 )
 
-func start(t *testing.T, args ...string) *mariadb.Server {
+func start(t *testing.T, args ...string) *dbtest.Server {
 	t.Helper()
-	server, err := mariadb.Start(context.Background(), args...)
+	server, err := dbtest.Start(context.Background(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func start(t *testing.T, args ...string) *mariadb.Server {
 	return server
 }
 
-func database(t *testing.T, server *mariadb.Server, name string) string {
+func database(t *testing.T, server *dbtest.Server, name string) string {
 	t.Helper()
 	if err := server.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)

@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // replicated is a database with an asynchronous replica, and an address that
 // leads to one of the two, as an operator's proxy does.
 type replicated struct {
-	primary, replica *mariadb.Server
+	primary, replica *dbtest.Server
 	door             *door
 	args             []string // of a log in it
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"indelible/client"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/merkle"
 )
 
@@ -51,7 +51,7 @@ func (l limit) set(t *testing.T, soft string) {
 // not grow beyond so many MiB. More is given to it by an operator, who restarts
 // the database.
 type tablespace struct {
-	db *mariadb.Server
+	db *dbtest.Server
 }
 
 const tablespaceMiB = 18
@@ -75,7 +75,7 @@ func (s tablespace) free(t *testing.T) {
 
 func (tablespace) readable() bool { return true }
 
-func startAgain(t *testing.T, db *mariadb.Server) {
+func startAgain(t *testing.T, db *dbtest.Server) {
 	t.Helper()
 	if err := db.Stop(); err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func (disk) readable() bool { return true }
 // then, and is started again once there is room.
 type mariadbDisk struct {
 	disk
-	db *mariadb.Server
+	db *dbtest.Server
 }
 
 func (d mariadbDisk) free(t *testing.T) {
@@ -164,7 +164,7 @@ func TestDiskFullSQLite(t *testing.T) {
 }
 
 func TestDiskFullMariaDB(t *testing.T) {
-	on := func(t *testing.T, db *mariadb.Server) *server {
+	on := func(t *testing.T, db *dbtest.Server) *server {
 		return newServer(t, append(mysqlArgs(t, db, "log"), patience...)...)
 	}
 	t.Run("a tablespace cannot grow", func(t *testing.T) {

@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"indelible/client"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // galera is a log that three servers write to, each through its own node of a
 // Galera cluster.
 type galera struct {
 	*testing.T
-	nodes   *mariadb.Cluster
+	nodes   *dbtest.Cluster
 	doors   []*door // before each node, as a balancer is
 	servers []*server
 	clients []*client.Client
@@ -27,7 +27,7 @@ type galera struct {
 
 func newGalera(t *testing.T) *galera {
 	t.Helper()
-	nodes, err := mariadb.StartCluster(context.Background(), 3)
+	nodes, err := dbtest.StartCluster(context.Background(), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func (g *galera) goOn(what string, nodes ...int) {
 
 // whole waits until all nodes of a cluster are part of it again. Servers go on before
 // that, and if one more node went then, those that are left would be no majority.
-func whole(t testing.TB, nodes *mariadb.Cluster) {
+func whole(t testing.TB, nodes *dbtest.Cluster) {
 	t.Helper()
 	for i := range nodes.Nodes {
 		if err := errors.Join(nodes.AwaitSize(t.Context(), i, len(nodes.Nodes)), nodes.Await(t.Context(), i)); err != nil {

@@ -22,8 +22,8 @@ import (
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
+	"indelible/internal/dbtest"
 	"indelible/internal/freeport"
-	"indelible/internal/mariadb"
 	"indelible/merkle"
 )
 
@@ -208,9 +208,9 @@ func newSQLite(t testing.TB) *server {
 }
 
 // newMariaDB starts a database server.
-func newMariaDB(t testing.TB, args ...string) *mariadb.Server {
+func newMariaDB(t testing.TB, args ...string) *dbtest.Server {
 	t.Helper()
-	db, err := mariadb.Start(context.Background(), args...)
+	db, err := dbtest.Start(context.Background(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func newMariaDB(t testing.TB, args ...string) *mariadb.Server {
 
 // mysqlArgs makes a fresh log in a database and returns the arguments that
 // name it, and more if there are more.
-func mysqlArgs(t testing.TB, db *mariadb.Server, name string, more ...string) []string {
+func mysqlArgs(t testing.TB, db *dbtest.Server, name string, more ...string) []string {
 	t.Helper()
 	if err := db.Exec(context.Background(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)

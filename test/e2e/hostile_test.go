@@ -13,13 +13,13 @@ import (
 	"strings"
 	"testing"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // hostile makes a database on a server that gives its users every session that
 // they should not rely on, and returns a file with an ordinary user's DSN, and
 // what makes the server an ordinary one.
-func hostile(t *testing.T, db *mariadb.Server, name string) (file string, mend func()) {
+func hostile(t *testing.T, db *dbtest.Server, name string) (file string, mend func()) {
 	t.Helper()
 	if err := db.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestHostileServers(t *testing.T) {
 }
 
 // registered is the size that a register's row has for who asks the server.
-func registered(t *testing.T, db *mariadb.Server) (size int64) {
+func registered(t *testing.T, db *dbtest.Server) (size int64) {
 	t.Helper()
 	pool, err := sql.Open("mysql", db.DSN("registers"))
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"syscall"
 	"testing"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // Log, register and witness reach a server that demands a certificate of its
 // clients, and none of them reaches it without.
 func TestMySQLOverTLS(t *testing.T) {
-	files, err := mariadb.NewCertificates(t.TempDir())
+	files, err := dbtest.NewCertificates(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

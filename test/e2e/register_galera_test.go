@@ -12,14 +12,14 @@ import (
 	"time"
 
 	"indelible/client"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // registerOnGalera is a log of two servers whose register is in a Galera
 // cluster, each server with a node of its own for it, and a third node.
 type registerOnGalera struct {
 	*testing.T
-	nodes   *mariadb.Cluster
+	nodes   *dbtest.Cluster
 	servers []*server
 	clients []*client.Client
 	ledgers []*ledger
@@ -27,7 +27,7 @@ type registerOnGalera struct {
 
 func newRegisterOnGalera(t *testing.T) *registerOnGalera {
 	t.Helper()
-	nodes, err := mariadb.StartCluster(context.Background(), 3)
+	nodes, err := dbtest.StartCluster(context.Background(), 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"indelible/client"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // store is an object store, which is a program of its own, and a wire to it that
@@ -151,7 +151,7 @@ func TestRestoredUnderASharedRegister(t *testing.T) {
 	}
 }
 
-func restoredUnder(t *testing.T, db *mariadb.Server, k kept, name string, runs bool) {
+func restoredUnder(t *testing.T, db *dbtest.Server, k kept, name string, runs bool) {
 	s := newSharing(t, mysqlArgs(t, db, name, "--register", k.where)...)
 	l := newLedger(t)
 	l.add(s.clients[0], "before")

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"indelible/client"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // kept is a register that tests can put back to how it was, and take away.
@@ -53,7 +53,7 @@ func keptInDatabase(t *testing.T) kept {
 	return keptIn(t, db)
 }
 
-func keptIn(t *testing.T, db *mariadb.Server) kept {
+func keptIn(t *testing.T, db *dbtest.Server) kept {
 	t.Helper()
 	ctx := context.Background()
 	if err := db.Exec(ctx, "CREATE DATABASE registers"); err != nil {

@@ -14,7 +14,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/client"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // TestRestoredMariaDB has operators load a backup, after which entries were
@@ -31,7 +31,7 @@ func TestRestoredMariaDB(t *testing.T) {
 	}
 }
 
-func restored(t *testing.T, db *mariadb.Server, name string, behind int, runs bool) {
+func restored(t *testing.T, db *dbtest.Server, name string, behind int, runs bool) {
 	ctx := context.Background()
 	s := newServer(t, mysqlArgs(t, db, name)...)
 	s.start()
@@ -85,7 +85,7 @@ func restored(t *testing.T, db *mariadb.Server, name string, behind int, runs bo
 	s.stop()
 }
 
-func dump(t *testing.T, db *mariadb.Server, name string) []byte {
+func dump(t *testing.T, db *dbtest.Server, name string) []byte {
 	t.Helper()
 	d, err := db.Dump(context.Background(), name)
 	if err != nil {
@@ -175,7 +175,7 @@ func (l *ledger) saw(o checkpoint.Opened) {
 
 // sizes are how many entries a log in a database of its own has, and the size
 // that its tree head says.
-func sizes(t *testing.T, db *mariadb.Server, name string) (entries, head int64) {
+func sizes(t *testing.T, db *dbtest.Server, name string) (entries, head int64) {
 	t.Helper()
 	conn, err := sql.Open("mysql", db.DSN(name))
 	if err != nil {

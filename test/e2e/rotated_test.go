@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // The passwords of a log's database and of its register's change while the log
@@ -78,12 +78,12 @@ func TestRotatedPasswordOfWitness(t *testing.T) {
 // account is a user of a database, and the file with its DSN.
 type account struct {
 	t              *testing.T
-	db             *mariadb.Server
+	db             *dbtest.Server
 	database, file string
 	dsn            string // what the server takes
 }
 
-func newAccount(t *testing.T, db *mariadb.Server, database string) *account {
+func newAccount(t *testing.T, db *dbtest.Server, database string) *account {
 	t.Helper()
 	a := &account{t: t, db: db, database: database, file: filepath.Join(t.TempDir(), "dsn")}
 	a.password("old-secret")

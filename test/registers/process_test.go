@@ -13,7 +13,7 @@ import (
 	"indelible/guard"
 	"indelible/guard/guardtest"
 	"indelible/guard/registers"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 )
 
 // A process of the race finds the register's place in the environment.
@@ -104,7 +104,7 @@ func TestProcessesRaceOnAFile(t *testing.T) { race(t, filepath.Join(t.TempDir(),
 func TestProcessesRaceOnAnObject(t *testing.T) { race(t, newStore(t).where()) }
 
 func TestProcessesRaceOnARow(t *testing.T) {
-	server, err := mariadb.Start(context.Background())
+	server, err := dbtest.Start(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"indelible/checkpoint"
-	"indelible/internal/mariadb"
+	"indelible/internal/dbtest"
 	"indelible/internal/mysqldb"
 	"indelible/merkle"
 	"indelible/witness"
@@ -49,11 +49,11 @@ func opener(t *testing.T, open func(context.Context) (*Store, error)) func() *St
 }
 
 // server is what TestMain started.
-var server *mariadb.Server
+var server *dbtest.Server
 
 func TestMain(m *testing.M) {
 	var err error
-	if server, err = mariadb.Start(context.Background(), "--log-bin", "--server-id=1"); err != nil {
+	if server, err = dbtest.Start(context.Background(), "--log-bin", "--server-id=1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -1,4 +1,4 @@
-package mariadb
+package dbtest
 
 import (
 	"bufio"

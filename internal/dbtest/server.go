@@ -1,9 +1,10 @@
 //go:build unix
 
-// Package mariadb runs a private MariaDB server, for tests and benchmarks: in a
-// temporary folder, on a free port of the loopback interface, durable as the
-// log asks for. Package testing is not needed.
-package mariadb
+// Package dbtest runs private servers of MariaDB and MySQL, alone, as a Galera
+// cluster or as a MySQL group, for tests and benchmarks: each in a temporary
+// folder, on a free port of the loopback interface, durable as the log asks for.
+// TEST_DATABASE chooses the make. Package testing is not needed.
+package dbtest
 
 import (
 	"bytes"
