@@ -2,6 +2,7 @@ package merkle
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"github.com/transparency-dev/merkle/compact"
@@ -14,6 +15,9 @@ type Plan struct {
 	nodes proof.Nodes
 	// whole: the answer is the nodes themselves, without an ephemeral one.
 	whole bool
+	// joins says of a subtree's proof from how many nodes each of its hashes is
+	// joined.
+	joins []int
 }
 
 // PlanInclusion plans the proof that the leaf at index is in the tree of size.
@@ -43,6 +47,49 @@ func PlanRange(size int64) (Plan, error) {
 	}
 	ids := compact.RangeNodes(0, uint64(size), nil)
 	return Plan{size: size, nodes: proof.Nodes{IDs: ids}, whole: true}, nil
+}
+
+// PlanSubtree plans the proof that the entries [start, end) are part of the tree
+// of size, for VerifySubtree.
+// SPEC: draft-ietf-plants-merkle-tree-certs, section 4.4.
+func PlanSubtree(start, end, size int64) (Plan, error) {
+	if !ValidSubtree(start, end) || end > size {
+		return Plan{}, fmt.Errorf("[%d, %d) is not a subtree of a tree of size %d", start, end, size)
+	}
+	p := Plan{size: size}
+	p.subtree(start, end, 0, size, true)
+	return p, nil
+}
+
+// subtree adds the proof of the subtree [start, end) among the entries [lo, hi),
+// as the draft's recursion orders it. whole says that the subtree was not cut on
+// the way here.
+func (p *Plan) subtree(start, end, lo, hi int64, whole bool) {
+	if start == lo && end == hi {
+		if !whole {
+			p.join(lo, hi)
+		}
+		return
+	}
+	mid := lo + int64(1)<<(bits.Len64(uint64(hi-lo-1))-1) // the largest power of two below their number
+	switch {
+	case end <= mid:
+		p.subtree(start, end, lo, mid, whole)
+		p.join(mid, hi)
+	case mid <= start:
+		p.subtree(start, end, mid, hi, whole)
+		p.join(lo, mid)
+	default: // and start is lo, or it would be no subtree
+		p.subtree(mid, end, mid, hi, false)
+		p.join(lo, mid)
+	}
+}
+
+// join adds the root of the entries [lo, hi), which are a subtree, to the proof.
+func (p *Plan) join(lo, hi int64) {
+	ids := compact.RangeNodes(uint64(lo), uint64(hi), nil)
+	p.nodes.IDs = append(p.nodes.IDs, ids...)
+	p.joins = append(p.joins, len(ids))
 }
 
 // place is where a node stands: in which tile, at which height, at which index.
@@ -123,6 +170,9 @@ func (p Plan) rehash(hashes []Hash) []Hash {
 	if p.whole {
 		return hashes
 	}
+	if p.joins != nil {
+		return joinEach(hashes, p.joins)
+	}
 	_, begin, end := p.nodes.Ephem()
 	if end-begin < 2 {
 		return hashes
@@ -132,4 +182,13 @@ func (p Plan) rehash(hashes []Hash) []Hash {
 		joined = NodeHash(h, joined)
 	}
 	return append(append(hashes[:begin:begin], joined), hashes[end:]...)
+}
+
+// joinEach joins consecutive nodes, the largest first, to one root each.
+func joinEach(hashes []Hash, joins []int) []Hash {
+	roots := make([]Hash, 0, len(joins))
+	for _, n := range joins {
+		roots, hashes = append(roots, joinRange(hashes[:n])), hashes[n:]
+	}
+	return roots
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -111,6 +112,49 @@ func TestSubtreeVectors(t *testing.T) {
 	const want = "c586ebbb73a5621baf2140095d87dde934e3b6503a562a1a5215b8209edd083d"
 	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
 		t.Errorf("the proofs hash to %s; want %s", got, want)
+	}
+}
+
+// Proofs made from tiles are those of the draft's recursion.
+func TestPlanSubtree(t *testing.T) {
+	leaves := make([]Hash, 700)
+	for i := range leaves {
+		leaves[i] = LeafHash([]byte{byte(i), byte(i >> 8)})
+	}
+	for _, n := range []int{1, 2, 3, 13, 255, 256, 257, 300, 511, 512, 513, 700} {
+		e, full := Edge{}.Append(leaves[:n])
+		get := func(tile Tile) (*Nodes, error) {
+			for _, f := range full {
+				if f.Level == tile.Level && f.Index == tile.Index {
+					return Expand(f.Hashes)
+				}
+			}
+			return Expand(e.Partial(tile.Level))
+		}
+		for start := 0; start < n; start += 1 + start%7*9 {
+			for _, end := range []int{start + 1, start + 2, start + 13, start + 256, n, n - 1} {
+				if end > n || !ValidSubtree(int64(start), int64(end)) {
+					continue
+				}
+				plan, err := PlanSubtree(int64(start), int64(end), int64(n))
+				if err != nil {
+					t.Fatal(err)
+				}
+				proof, err := plan.Compute(get)
+				if err != nil {
+					t.Fatalf("[%d, %d) of %d: %v", start, end, n, err)
+				}
+				if want := subtreeProofOf(start, end, leaves[:n], true); !slices.Equal(proof, want) {
+					t.Errorf("[%d, %d) of %d: a proof of %d hashes is another than the draft's of %d", start, end, n, len(proof), len(want))
+				}
+			}
+		}
+	}
+	if _, err := PlanSubtree(3, 5, 8); err == nil {
+		t.Error("[3, 5) is no subtree, and a proof was planned")
+	}
+	if _, err := PlanSubtree(0, 9, 8); err == nil {
+		t.Error("[0, 9) is not in a tree of 8, and a proof was planned")
 	}
 }
 

@@ -50,6 +50,7 @@ func rules() map[string]rule {
 		"conformance":            {[]string{"internal/redact", "merkle", "checkpoint"}, "tries any witness from outside: it knows none, ours included"},
 		"client":                 {[]string{"internal/web", "internal/redact", "merkle", "checkpoint", api}, "embeddable: no server comes with it"},
 		"mirror/source":          {[]string{"merkle"}, "reads any log: it knows neither copy nor monitor nor server"},
+		"mirror/push":            {[]string{"merkle", "checkpoint"}, "entries to mirrors and from clients: any log's"},
 		"server":                 {[]string{"log", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
 		"server/rest":            {[]string{"server/failure", "internal/transport"}, "bodies and JSON of any REST API"},
 		"server/admission":       {[]string{"entry", "internal/fair"}, "which client a request is of, and when its turn is, for every API"},
