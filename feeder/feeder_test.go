@@ -20,6 +20,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/evidence"
+	"indelible/evidence/folder"
 	"indelible/merkle"
 	"indelible/witness"
 )
@@ -287,7 +288,7 @@ func TestOncePerContradiction(t *testing.T) {
 	a, b := newHistory("a", 100, 0), newHistory("b", 101, 0)
 	written := 0
 	feed := w.feeder(Events{Contradicted: func(string, evidence.Kind, string) { written++ }}).feeds[0]
-	for size := 1; size < 2*maxFiles; size++ {
+	for size := 1; size < 2*folder.MaxFiles; size++ {
 		log.show(a[:size])
 		if err := feed.look(t.Context()); err != nil {
 			t.Fatal(err)
@@ -298,30 +299,9 @@ func TestOncePerContradiction(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if files, err := os.ReadDir(w.evidence); err != nil || len(files) != min(size, maxFiles) || written != len(files) {
+		if files, err := os.ReadDir(w.evidence); err != nil || len(files) != min(size, folder.MaxFiles) || written != len(files) {
 			t.Fatalf("%d contradictions: %d files, %d were told of, %v", size, len(files), written, err)
 		}
-	}
-}
-
-func TestNeverOverwritten(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.evidence")
-	for range 2 {
-		if err := create(path, []byte("first")); err != nil {
-			t.Fatal(err)
-		}
-		if err := create(path, []byte("second")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if data, err := os.ReadFile(path); err != nil || string(data) != "first" {
-		t.Errorf("%q, %v", data, err)
-	}
-	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
-		t.Errorf("%v, %v", left, err)
-	}
-	if err := create(filepath.Join(filepath.Dir(path), "not there", "x"), nil); err == nil {
-		t.Error("a folder that is not there")
 	}
 }
 
