@@ -82,6 +82,8 @@ var (
 	ErrNotFound = errors.New("not in the log")
 	// ErrRefused: the log does not take what was sent.
 	ErrRefused = errors.New("the log refused it")
+	// ErrTooBig: the answer has more bytes than any right one can have.
+	ErrTooBig = errors.New("the answer is too big")
 )
 
 // Config is what a Client is made from.
@@ -111,6 +113,11 @@ type Config struct {
 	Retrying func(err error, wait time.Duration)
 	// UserAgent names the program.
 	UserAgent string
+	// Before, if set, is called before each request, repeated ones too: a limit of
+	// requests waits there.
+	Before func(context.Context) error
+	// MaxWait is how long an answer's Retry-After can make the next try wait; 30 s.
+	MaxWait time.Duration
 }
 
 // Client talks to one log.
@@ -129,6 +136,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Tries == 0 {
 		cfg.Tries = 5
 	}
+	cfg.MaxWait = cmp.Or(cfg.MaxWait, 30*time.Second)
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "indelible-client"
 	}
@@ -212,7 +220,7 @@ func (e *StatusError) Is(target error) bool {
 func passing(err error) (wait time.Duration, ok bool) {
 	var s *StatusError
 	if !errors.As(err, &s) {
-		return 0, !errors.Is(err, context.Canceled) && !errors.Is(err, errTooBig)
+		return 0, !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooBig)
 	}
 	if s.code == codes.FailedPrecondition { // the log is poisoned: only its operator helps
 		return 0, false
@@ -223,9 +231,6 @@ func passing(err error) (wait time.Duration, ok bool) {
 	}
 	return 0, false
 }
-
-// maxWait bounds what a server can make us wait between two tries.
-const maxWait = 30 * time.Second
 
 // do asks until there is an answer, or no hope of one.
 func (c *Client) do(ctx context.Context, r request) ([]byte, error) {
@@ -252,7 +257,7 @@ func (c *Client) patiently(ctx context.Context, r request) ([]byte, error) {
 			return nil, err
 		}
 		before = err
-		wait = min(max(wait, backoff+rand.N(backoff)), maxWait)
+		wait = min(max(wait, backoff+rand.N(backoff)), c.cfg.MaxWait)
 		backoff *= 2
 		if c.cfg.Retrying != nil {
 			c.cfg.Retrying(err, wait)
@@ -277,6 +282,11 @@ func ended(err, before error) error {
 }
 
 func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
+	if c.cfg.Before != nil {
+		if err := c.cfg.Before(ctx); err != nil {
+			return nil, err
+		}
+	}
 	req, err := http.NewRequestWithContext(ctx, r.method, c.url+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, err
@@ -301,9 +311,6 @@ func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
 	return body(res, r.limit)
 }
 
-// errTooBig: the answer has more bytes than any right one could have.
-var errTooBig = errors.New("the answer is too big")
-
 // body reads an answer. SPEC: tlog-tiles: entry bundles may come compressed
 // without having been asked for so; the limit is on what comes out.
 func body(res *http.Response, limit int64) ([]byte, error) {
@@ -321,7 +328,7 @@ func body(res *http.Response, limit int64) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%w: over %d bytes", errTooBig, limit)
+		err = fmt.Errorf("%w: over %d bytes", ErrTooBig, limit)
 	}
 	return data, err
 }

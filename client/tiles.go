@@ -12,6 +12,15 @@ import (
 	"indelible/merkle"
 )
 
+// Fetch fetches any resource below the log's URL, such as "checkpoint". Nothing
+// vouches for what it returns, which has at most limit bytes uncompressed.
+func (c *Client) Fetch(ctx context.Context, path string, limit int64) ([]byte, error) {
+	return c.do(ctx, request{method: http.MethodGet, path: "/" + path, limit: limit})
+}
+
+// URL is where Fetch fetches a path from, without what may be secret.
+func (c *Client) URL(path string) string { return c.shown + "/" + path }
+
 // Checkpoint fetches the newest checkpoint, and opens it with the log's keys.
 func (c *Client) Checkpoint(ctx context.Context) (checkpoint.Opened, error) {
 	note, err := c.do(ctx, request{method: http.MethodGet, path: "/checkpoint", limit: maxCheckpoint})
