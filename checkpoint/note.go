@@ -83,10 +83,17 @@ func parseSignatures(block string) ([]Signature, error) {
 		return nil, malformed("note: %d signature lines; at most %d are accepted", n, maxSignatures)
 	}
 	var signatures []Signature
+	seen := make(map[keyName]bool)
 	for line := range strings.Lines(block) {
 		s, ok := parseSignature(strings.TrimSuffix(line, "\n"))
 		if !ok {
 			return nil, malformed("note: signature line %d is not \"— name base64(key id, signature)\"", len(signatures)+1)
+		}
+		// SPEC: signed-note: no two lines of one name and key id, known or not.
+		if by := (keyName{s.Name, s.KeyID}); seen[by] {
+			return nil, malformed("note: two signature lines by %s", by)
+		} else {
+			seen[by] = true
 		}
 		signatures = append(signatures, s)
 	}

@@ -36,17 +36,30 @@ func TestSpecNote(t *testing.T) {
 	}
 }
 
+// manyLines are signature lines of different keys.
+func manyLines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "— key%d %s\n", i, base64.StdEncoding.EncodeToString([]byte{1, 2, 3, 4, 5}))
+	}
+	return b.String()
+}
+
 func TestParseNote(t *testing.T) {
 	for _, good := range []string{
 		specNote,
 		"\n\n" + line,
 		"a\n\nb\n\n" + line,
 		"a\n\n\n" + line,
-		"a\n\n" + line + line,
 		"\u00a0\x7f\ufffd\n\n" + line,
-		"a\n\n" + strings.Repeat(line, 100),
+		"a\n\n" + manyLines(100),
 	} {
 		checkNote(t, []byte(good))
+	}
+	for _, twice := range []string{line + line, line + manyLines(50) + line} {
+		if _, err := ParseNote([]byte("a\n\n" + twice)); err == nil || !strings.Contains(err.Error(), "two signature lines by ") {
+			t.Errorf("%q: %v", twice, err)
+		}
 	}
 }
 
@@ -114,7 +127,7 @@ func TestParseNoteRefuses(t *testing.T) {
 		"unused bits":        "a\n\n— a AAAAAAB=\n",
 		"url alphabet":       "a\n\n— a ____AAA=\n",
 		"empty line between": "a\n\n" + line + "\n" + line + "\n",
-		"101 signatures":     "a\n\n" + strings.Repeat(line, 101),
+		"101 signatures":     "a\n\n" + manyLines(101),
 		"too large":          strings.Repeat("a", MaxNoteSize) + "\n\n" + line,
 	} {
 		if _, err := ParseNote([]byte(bad)); !errors.Is(err, ErrMalformed) {

@@ -140,7 +140,6 @@ func newKeyring(keys []Verifier) (keyring, error) {
 func (ring keyring) verify(n Note) ([]Verifier, []Signature, error) {
 	var verified []Verifier
 	var signatures []Signature
-	seen := make(map[keyName]bool)
 	for _, s := range n.Signatures {
 		k := keyName{s.Name, s.KeyID}
 		// SPEC: signed-note: ignore signatures by unknown keys, even if they
@@ -149,10 +148,6 @@ func (ring keyring) verify(n Note) ([]Verifier, []Signature, error) {
 		if !known {
 			continue
 		}
-		if seen[k] {
-			return nil, nil, malformed("note: two signature lines by %s", k)
-		}
-		seen[k] = true
 		// SPEC: signed-note: a known key that does not verify rejects the whole note.
 		if !v.Verify(n.Text, s.Blob) {
 			return nil, nil, unverified("the signature by %s is wrong", k)

@@ -33,7 +33,6 @@ func TestOpen(t *testing.T) {
 		"cosigner absent":      {string(mustSign(t, c, log)), []Verifier{log.Verifier()}, []Verifier{w1.v, w2.v}, 1},
 		"cosigner given twice": {string(signed), []Verifier{log.Verifier()}, []Verifier{w1.v, w1.v}, 2},
 		"one of two log keys":  {string(mustSign(t, c, old)), []Verifier{log.Verifier(), old.Verifier()}, nil, 1},
-		"unknown, twice":       {string(signed) + lines(mustSign(t, c, log, w1))[len(lines(mustSign(t, c, log))):], []Verifier{log.Verifier()}, nil, 1},
 	} {
 		o, err := Open([]byte(test.note), test.log, test.cosigners...)
 		if err != nil || o.Checkpoint != c || len(o.Verified) != test.verified {

@@ -245,7 +245,7 @@ func brokenRefusals() map[string]answers {
 		"signature-wrong": when(func(c *call) bool {
 			return c.add() && c.good().Code == 403 && c.says("is wrong") && bytes.Count(c.body, []byte("—")) == 1
 		}, 500),
-		"signature-beside": signs(403, func(c *call) bool { return bytes.Count(c.body, []byte("—")) == 2 && c.says("is wrong") }),
+		"signature-beside": signs(400, func(c *call) bool { return c.says("two signature lines") }),
 		"old-larger":       when(func(c *call) bool { return c.add() && c.old() > c.size() && c.size() > 0 }, 409),
 		"old-behind": when(conflict(func(c *call) bool {
 			return c.old() == c.told()-1 && c.size() == c.old()+3 && behind.CompareAndSwap(false, true)

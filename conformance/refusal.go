@@ -18,7 +18,7 @@ func refusalRules() []rule {
 		{"unknown-origin", Must, inAdd, "404 for a log that the witness does not know", unknownOrigin},
 		{"unsigned", Must, inAdd, "403 without a signature by a key of the log", unsigned},
 		{"signature-wrong", Must, inAdd, "403 for a signature by the log's key that does not verify", signatureWrong},
-		{"signature-beside", Must, inAdd, "403 for such a signature beside one that verifies", signatureBeside},
+		{"signature-beside", Must, inAdd, "403 for such a signature beside one that verifies, or 400 as two lines of one key are malformed", signatureBeside},
 		{"old-larger", Must, inAdd, "400 for an old size that is larger than the checkpoint's", oldLarger},
 		{"old-behind", Must, inAdd, "409 for an old size that is smaller than what was cosigned last", oldBehind},
 		{"old-ahead", Must, inAdd, "409 for an old size that is larger than what was cosigned last", oldAhead},
@@ -65,12 +65,12 @@ func unknownOrigin(ctx context.Context, s *session) verdict {
 }
 
 // signedBy sends the newest checkpoint again, with these lines alone.
-func (s *session) signedBy(ctx context.Context, what string, lines ...checkpoint.Signature) verdict {
+func (s *session) signedBy(ctx context.Context, what string, lines ...checkpoint.Signature) answer {
 	r := s.log.extend(s.size, s.size)
 	note := checkpoint.Note{Text: r.signed(), Signatures: lines}.Marshal()
 	got := s.try(ctx, r, join(r.head(), note))
 	s.settle(ctx, what, got)
-	return expect(got, http.StatusForbidden)
+	return got
 }
 
 // unsigned has lines that share the name or the id with the log's key, not both.
@@ -78,11 +78,11 @@ func unsigned(ctx context.Context, s *session) verdict {
 	otherID, otherName := s.signature(), s.signature()
 	otherID.KeyID ^= 1
 	otherName.Name += "/other"
-	return s.signedBy(ctx, "a checkpoint without a signature by the log", otherID, otherName)
+	return expect(s.signedBy(ctx, "a checkpoint without a signature by the log", otherID, otherName), http.StatusForbidden)
 }
 
 func signatureWrong(ctx context.Context, s *session) verdict {
-	return s.signedBy(ctx, "a checkpoint with a wrong signature", s.wrongSignature())
+	return expect(s.signedBy(ctx, "a checkpoint with a wrong signature", s.wrongSignature()), http.StatusForbidden)
 }
 
 func signatureBeside(ctx context.Context, s *session) verdict {
@@ -94,7 +94,8 @@ func signatureBeside(ctx context.Context, s *session) verdict {
 		{"the wrong one first", []checkpoint.Signature{s.wrongSignature(), s.signature()}},
 		{"the wrong one last", []checkpoint.Signature{s.signature(), s.wrongSignature()}},
 	} {
-		if v := s.signedBy(ctx, "a checkpoint with a wrong signature beside a right one", way.lines...); v.state == Failed {
+		got := s.signedBy(ctx, "a checkpoint with a wrong signature beside a right one", way.lines...)
+		if v := expect(got, http.StatusForbidden); v.state == Failed && got.status != http.StatusBadRequest {
 			wrong = append(wrong, way.what+": "+v.detail)
 		}
 	}

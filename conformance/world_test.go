@@ -74,7 +74,7 @@ func newWorld(t testing.TB) *world {
 	if w.cosigners, err = cosignersOf("witness.example/w1", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{5}, 32)), ml); err != nil {
 		t.Fatal(err)
 	}
-	logs, err := witness.ParseLogList([]byte("logs/v0\n" + w.log.LogList()))
+	logs, _, err := witness.ParseLogList([]byte("logs/v0\n" + w.log.LogList()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.handler = own.Handler(func(err error) { t.Errorf("the witness: %v", err) })
+	w.handler = own.Handler("https://witness.example", func(err error) { t.Errorf("the witness: %v", err) })
 	w.serve(t, w.handler)
 	return w
 }

@@ -116,20 +116,16 @@ func (w *Witness) refused(origin string, err error) {
 }
 
 // logSignatures returns the signatures by the log's keys. A line that names one
-// and does not verify condemns the note, and so does a second line by one key,
-// with which the stored note would not open again; a line by any other key is
-// ignored, one that claims to be ours included.
+// and does not verify condemns the note; a line by any other key is ignored, one
+// that claims to be ours included.
 func logSignatures(n checkpoint.Note, keys []checkpoint.Verifier) ([]checkpoint.Signature, error) {
 	var verified []checkpoint.Signature
 	for _, s := range n.Signatures {
 		mine := func(k checkpoint.Verifier) bool { return s.Name == k.Name() && s.KeyID == k.KeyHash() }
-		same := func(v checkpoint.Signature) bool { return s.Name == v.Name && s.KeyID == v.KeyID }
 		at := slices.IndexFunc(keys, mine)
 		switch {
 		case at < 0:
 			continue
-		case slices.ContainsFunc(verified, same):
-			return nil, fmt.Errorf("%w: two lines by the key %s+%08x", ErrNotSigned, s.Name, s.KeyID)
 		case !keys[at].Verify(n.Text, s.Blob):
 			return nil, fmt.Errorf("%w: the signature by %s+%08x is wrong", ErrNotSigned, s.Name, s.KeyID)
 		}

@@ -139,7 +139,7 @@ func TestTwoLinesByOneKey(t *testing.T) {
 		"one key twice, and another": append(bytes.Clone(other), line...),
 		"both keys twice":            append(append(bytes.Clone(other), line...), other...),
 	} {
-		if _, err := w.AddCheckpoint(t.Context(), Request{0, nil, append(bytes.Clone(note), lines...)}); !errors.Is(err, ErrNotSigned) {
+		if _, err := w.AddCheckpoint(t.Context(), Request{0, nil, append(bytes.Clone(note), lines...)}); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if mem.snapshot(testOrigin).Note != nil {
@@ -191,7 +191,7 @@ func TestRefusals(t *testing.T) {
 		"unknown log":             {Request{7, nil, unknown}, ErrUnknownLog},
 		"by another key":          {Request{7, good.Proof, unsigned}, ErrNotSigned},
 		"damaged":                 {damaged, ErrNotSigned},
-		"two lines by one key":    {Request{7, good.Proof, twice}, ErrNotSigned},
+		"two lines by one key":    {Request{7, good.Proof, twice}, ErrMalformed},
 		"an empty extension line": {Request{7, good.Proof, extension}, ErrMalformed},
 		"old beyond":              {Request{10, nil, good.Note}, ErrMalformed},
 		"negative":                {Request{-1, nil, good.Note}, ErrMalformed},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,14 +26,16 @@ func OriginHash(origin string) string {
 }
 
 // Handler answers requests at the submission and the monitoring prefix, which
-// are one.
-func (w *Witness) Handler(fault func(error)) http.Handler {
-	return &handler{w: w, fault: fault, bodies: newPlaces(maxBodies), large: newPlaces(maxLarge), shown: newPlaces(maxShown)}
+// are one: url, as others reach it. fault is told of errors that clients are not
+// shown.
+func (w *Witness) Handler(url string, fault func(error)) http.Handler {
+	return &handler{w: w, about: w.about(url), fault: fault, bodies: newPlaces(maxBodies), large: newPlaces(maxLarge), shown: newPlaces(maxShown)}
 }
 
 type handler struct {
 	w             *Witness
-	fault         func(error) // told of what clients are not shown
+	about         []byte // what the witness says of itself
+	fault         func(error)
 	bodies, large *places     // of requests with a body, and those of them that are large
 	shown         *places     // of checkpoints that are being sent
 }
@@ -66,9 +69,16 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case path == "/sign-subtree":
 		h.post(rw, r, h.subtree)
 	case isCheckpoint && len(hash) == 2*sha256.Size:
-		h.checkpoint(rw, r, hash)
+		h.show(rw, r, "text/plain; charset=utf-8", func(ctx context.Context) ([]byte, error) {
+			head, err := h.w.Cosigned(ctx, hash)
+			return head.Note, err
+		})
+	case path == "/witness.v0.json":
+		h.show(rw, r, "application/json", func(context.Context) ([]byte, error) { return h.about, nil })
+	case path == "/logs.v0":
+		h.show(rw, r, "text/plain; charset=utf-8", func(context.Context) ([]byte, error) { return h.w.LogList(), nil })
 	default:
-		refuse(rw, http.StatusNotFound, fmt.Sprintf("there is nothing at %.100q; this witness answers add-checkpoint, sign-subtree and <SHA-256 of an origin>/checkpoint", path))
+		refuse(rw, http.StatusNotFound, fmt.Sprintf("there is nothing at %.100q; this witness answers add-checkpoint, sign-subtree, <SHA-256 of an origin>/checkpoint, witness.v0.json and logs.v0", path))
 	}
 }
 
@@ -200,8 +210,8 @@ func (h *handler) failed(rw http.ResponseWriter, err error) {
 	refuse(rw, http.StatusInternalServerError, "a fault of the witness, whose log says more; ask again")
 }
 
-// checkpoint serves what was cosigned last.
-func (h *handler) checkpoint(rw http.ResponseWriter, r *http.Request, hash string) {
+// show serves what anybody may read and what may change.
+func (h *handler) show(rw http.ResponseWriter, r *http.Request, kind string, read func(context.Context) ([]byte, error)) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		rw.Header().Set("Allow", "GET, HEAD")
 		refuse(rw, http.StatusMethodNotAllowed, "this takes GET and HEAD")
@@ -213,16 +223,28 @@ func (h *handler) checkpoint(rw http.ResponseWriter, r *http.Request, hash strin
 		return
 	}
 	defer l.leave()
-	head, err := h.w.Cosigned(r.Context(), hash)
+	answer, err := read(r.Context())
 	if err != nil {
 		h.failed(rw, err)
 		return
 	}
-	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	rw.Header().Set("Content-Type", kind)
 	rw.Header().Set("Cache-Control", "no-cache")
 	rw.Header().Set("Access-Control-Allow-Origin", "*")
-	rw.Header().Set("Content-Length", strconv.Itoa(len(head.Note)))
-	send(rw, head.Note, l)
+	rw.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	send(rw, answer, l)
+}
+
+// about is what the witness says of itself, as other witnesses do.
+func (w *Witness) about(url string) []byte {
+	keys := make([]string, len(w.cfg.Cosigners))
+	for i, k := range w.Verifiers() {
+		keys[i] = k.String()
+	}
+	text, _ := json.MarshalIndent(map[string]any{ // strings alone: it cannot fail
+		"name": w.Verifiers()[0].Name(), "submission_url": url + "/", "monitoring_url": url + "/", "verifier_keys": keys, "log_list_url": url + "/logs.v0",
+	}, "", "  ")
+	return append(text, '\n')
 }
 
 // send sends an answer to a client until it has it, or the place is wanted by

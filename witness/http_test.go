@@ -3,6 +3,7 @@ package witness
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -27,8 +28,46 @@ func body(r Request) []byte {
 func ask(t testing.TB, w *world, method, path string, data []byte) *httptest.ResponseRecorder {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	w.Handler(func(err error) { t.Errorf("a fault: %v", err) }).ServeHTTP(rec, httptest.NewRequest(method, path, bytes.NewReader(data)))
+	w.Handler("https://witness.example", func(err error) { t.Errorf("a fault: %v", err) }).ServeHTTP(rec, httptest.NewRequest(method, path, bytes.NewReader(data)))
 	return rec
+}
+
+// TestPublished: what the witness says of itself, and for which logs it cosigns.
+func TestPublished(t *testing.T) {
+	w := newWorld(t)
+	rec := ask(t, w, "GET", "/witness.v0.json", nil)
+	var about struct {
+		Name          string   `json:"name"`
+		SubmissionURL string   `json:"submission_url"`
+		MonitoringURL string   `json:"monitoring_url"`
+		VerifierKeys  []string `json:"verifier_keys"`
+		LogListURL    string   `json:"log_list_url"`
+	}
+	if err := json.Unmarshal(rec.Body.Bytes(), &about); err != nil || rec.Code != 200 {
+		t.Fatal(rec.Code, err)
+	}
+	if about.SubmissionURL != "https://witness.example/" || about.MonitoringURL != about.SubmissionURL || len(about.VerifierKeys) != len(w.Verifiers()) ||
+		about.VerifierKeys[0] != w.Verifiers()[0].String() || about.Name != w.Verifiers()[0].Name() {
+		t.Errorf("%+v", about)
+	}
+	path := strings.TrimPrefix(about.LogListURL, "https://witness.example")
+	logs, skipped, err := ParseLogList(ask(t, w, "GET", path, nil).Body.Bytes())
+	if err != nil || len(skipped) > 0 || len(logs) != 1 || logs[0].Origin != testOrigin {
+		t.Fatalf("%+v, %v, %v", logs, skipped, err)
+	}
+	key, err := checkpoint.ParseVerifier(mldsaVKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.AddLogs(t.Context(), []Log{{Origin: "another", Keys: []checkpoint.Verifier{key}, PerDay: 5, Contact: "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	if logs, _, _ = ParseLogList(ask(t, w, "GET", path, nil).Body.Bytes()); len(logs) != 2 {
+		t.Errorf("after a log was added: %+v", logs)
+	}
+	if rec := ask(t, w, "POST", "/logs.v0", nil); rec.Code != 405 {
+		t.Error(rec.Code)
+	}
 }
 
 func TestHTTP(t *testing.T) {

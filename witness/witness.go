@@ -127,6 +127,7 @@ type Witness struct {
 	mu     sync.RWMutex
 	logs   map[string]*known // by origin
 	hashes map[string]string // origin by the hex of its SHA-256
+	list   []byte            // of the logs, as it is served
 }
 
 // known is a log with what is kept of it in memory.
@@ -191,8 +192,10 @@ func (w *Witness) reload(ctx context.Context) error {
 			return err
 		}
 	}
+	list := logList(logs)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.list = list
 	for _, l := range logs {
 		if w.logs[l.Origin] == nil {
 			w.logs[l.Origin] = &known{Log: l, turn: make(chan struct{}, 1)}

@@ -52,7 +52,7 @@ func TestConformanceNewLog(t *testing.T) {
 	out, said := w.run(exitDone, "conformance", "witness", "--new-log", file)
 	says(t, said, "vkey    conformance.invalid/", "logcli conformance witness --log-key "+file)
 	// What is printed is appended to a list as it is.
-	if logs, err := witness.ParseLogList([]byte("logs/v0\n\nvkey " + logKey(t) + "\n" + out)); err != nil || len(logs) != 2 || !strings.HasPrefix(logs[1].Origin, "conformance.invalid/") {
+	if logs, _, err := witness.ParseLogList([]byte("logs/v0\n\nvkey " + logKey(t) + "\n" + out)); err != nil || len(logs) != 2 || !strings.HasPrefix(logs[1].Origin, "conformance.invalid/") {
 		t.Errorf("%v, of\n%s", err, out)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {

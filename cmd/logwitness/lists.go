@@ -16,12 +16,15 @@ import (
 // listInterval is how often the list's file is looked at.
 const listInterval = 2 * time.Second
 
+// maxTold is of how many lines that were skipped each is told of.
+const maxTold = 20
+
 // list is the file with the logs to cosign for.
 type list struct {
 	path    string
 	witness *witness.Witness
 	logger  *slog.Logger
-	added   func() // is called when logs may have been added
+	read    func(skipped int) // is called when the list was read
 
 	size int64
 	at   time.Time
@@ -37,9 +40,12 @@ func (l *list) load(ctx context.Context) error {
 	if info.Size() == l.size && info.ModTime().Equal(l.at) {
 		return nil
 	}
-	logs, err := readLogs(l.path)
+	logs, skipped, err := readLogs(l.path)
 	if err != nil {
 		return err
+	}
+	for _, s := range skipped[:min(len(skipped), maxTold)] {
+		l.logger.Warn("skipped in the list of logs", "list", l.path, "line", s.Line, "why", s.Why)
 	}
 	before := l.witness.Logs()
 	err = l.witness.AddLogs(ctx, logs)
@@ -49,25 +55,25 @@ func (l *list) load(ctx context.Context) error {
 		return err
 	}
 	l.size, l.at = info.Size(), info.ModTime()
-	l.logger.Info("read the list of logs", "list", l.path, "in it", len(logs), "known", l.witness.Logs(), "new", l.witness.Logs()-before)
-	l.added()
+	l.logger.Info("read the list of logs", "list", l.path, "in it", len(logs), "skipped", len(skipped), "known", l.witness.Logs(), "new", l.witness.Logs()-before)
+	l.read(len(skipped))
 	return nil
 }
 
 // readLogs reads a list of logs; an empty path has none.
-func readLogs(path string) ([]witness.Log, error) {
+func readLogs(path string) ([]witness.Log, []witness.Skipped, error) {
 	if path == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("the list of logs: %w", err)
+		return nil, nil, fmt.Errorf("the list of logs: %w", err)
 	}
-	logs, err := witness.ParseLogList(data)
+	logs, skipped, err := witness.ParseLogList(data)
 	if err != nil {
-		return nil, fmt.Errorf("the list of logs %s: %w", path, err)
+		return nil, nil, fmt.Errorf("the list of logs %s: %w", path, err)
 	}
-	return logs, nil
+	return logs, skipped, nil
 }
 
 // follow loads the list again when it changes, until ctx ends. A list that

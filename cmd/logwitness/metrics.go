@@ -22,6 +22,7 @@ type metrics struct {
 	cosigned prometheus.Counter
 	refused  *prometheus.CounterVec
 	logs     prometheus.Gauge
+	skipped  prometheus.Gauge
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 
@@ -36,6 +37,7 @@ func newMetrics() *metrics {
 			Name: "indelible_witness_refused_total", Help: "Requests for a known log that were not answered with a cosignature.",
 		}, []string{"reason"}),
 		logs: prometheus.NewGauge(prometheus.GaugeOpts{Name: "indelible_witness_logs", Help: "Logs known."}),
+		skipped: prometheus.NewGauge(prometheus.GaugeOpts{Name: "indelible_witness_list_skipped", Help: "Logs and lines of the list of logs that cannot be used."}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "indelible_witness_requests_total", Help: "Requests answered.",
 		}, []string{"what", "status"}),
@@ -52,7 +54,7 @@ func newMetrics() *metrics {
 	for _, why := range []string{"conflict", "too_many", "inconsistent", "not_signed", "malformed", "fault"} {
 		m.refused.WithLabelValues(why) // 0 from the start, and not missing
 	}
-	m.registry.MustRegister(m.cosigned, m.refused, m.logs, m.requests, m.seconds, m.looks, m.contradictions,
+	m.registry.MustRegister(m.cosigned, m.refused, m.logs, m.skipped, m.requests, m.seconds, m.looks, m.contradictions,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

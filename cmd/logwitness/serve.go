@@ -88,7 +88,7 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	}
 	serving, end := transport.Delayed(ctx, v.Duration("shutdown-delay"), r.logger)
 	defer end()
-	r.handle(&servers, certs, r.readiness(ctx))
+	r.handle(&servers, publicURL(v, servers.HTTPOn.Addr()), certs, r.readiness(ctx))
 	r.made.keep()
 	io.WriteString(p.stdout, banner(v, r, servers))
 	var beside errgroup.Group
@@ -202,7 +202,10 @@ func (r *running) list(ctx context.Context, path string) (follow func(context.Co
 	if path == "" {
 		return func(context.Context) {}, nil
 	}
-	l := &list{path: path, witness: r.witness, logger: r.logger, added: func() { r.metrics.logs.Set(float64(r.witness.Logs())) }}
+	l := &list{path: path, witness: r.witness, logger: r.logger, read: func(skipped int) {
+		r.metrics.logs.Set(float64(r.witness.Logs()))
+		r.metrics.skipped.Set(float64(skipped))
+	}}
 	return l.follow, l.load(ctx)
 }
 
@@ -211,7 +214,7 @@ func (r *running) list(ctx context.Context, path string) (follow func(context.Co
 // servers run.
 func (r *running) prepare(v config.Values) (certs *transport.Certificates, s transport.Servers, err error) {
 	s.Grace = v.Duration("shutdown-timeout")
-	if _, err = readLogs(v.Text("logs")); err != nil {
+	if _, _, err = readLogs(v.Text("logs")); err != nil {
 		return nil, s, err
 	}
 	if _, err = readFeed(v.Text("feed")); err != nil {
@@ -242,8 +245,8 @@ func (r *running) listenOn(v config.Values, setting string, most int, certs *tra
 }
 
 // handle makes the two servers that answer on the ports.
-func (r *running) handle(s *transport.Servers, certs *transport.Certificates, ready func() error) {
-	handler := r.witness.Handler(r.failed)
+func (r *running) handle(s *transport.Servers, url string, certs *transport.Certificates, ready func() error) {
+	handler := r.witness.Handler(url, r.failed)
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, r.metrics.request), longest, r.logger)
 	limit(s.HTTP)
 	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, r.metrics.registry, certs.Warnings), 0, r.logger)
