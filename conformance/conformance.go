@@ -55,6 +55,9 @@ type Level string
 const (
 	Must   Level = "MUST"
 	Should Level = "SHOULD"
+	// Client is a MUST whose subject is the client. A witness that takes another
+	// form is lenient: that is counted apart and breaks nothing.
+	Client Level = "CLIENT"
 )
 
 // Result is what was found out about one rule.

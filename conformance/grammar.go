@@ -27,8 +27,8 @@ func nameless() []string { return []string{"two empty lines before the checkpoin
 // a request must have; that it is refused with 400 is inferred from the rest.
 func grammarRules() []rule {
 	return []rule{
-		{"form-old", Must, inAdd, "an old size line in another form is not taken", malformed(oldForms)},
-		{"form-proof", Must, inAdd, "a consistency proof line in another form is not taken", malformed(proofForms)},
+		{"form-old", Client, inAdd, "an old size line in another form is not taken", malformed(oldForms)},
+		{"form-proof", Client, inAdd, "a consistency proof line in another form is not taken", malformed(proofForms)},
 		{"form-body", Must, inAdd, "a body of other parts is not taken", malformed(bodyForms)},
 		{"form-checkpoint", Must, "tlog-checkpoint, Note text", "a checkpoint in another form is not taken", malformed(checkpointForms)},
 		{"form-note", Must, inNoteFormat, "a note in another form is not taken", malformed(noteForms)},

@@ -36,8 +36,8 @@ type handler struct {
 	w             *Witness
 	about         []byte // what the witness says of itself
 	fault         func(error)
-	bodies, large *places     // of requests with a body, and those of them that are large
-	shown         *places     // of checkpoints that are being sent
+	bodies, large *places // of requests with a body, and those of them that are large
+	shown         *places // of checkpoints that are being sent
 }
 
 // Many clients together cannot use up the memory: this is what is held of their

@@ -142,7 +142,7 @@ func (p *program) printRule(r conformance.Result) {
 
 // conformity sums up. The error is why the run was not finished.
 func (p *program) conformity(r conformance.Report, err error) error {
-	must, should := r.Count(conformance.Must, conformance.Failed), r.Count(conformance.Should, conformance.Failed)
+	must, should, lenient := r.Count(conformance.Must, conformance.Failed), r.Count(conformance.Should, conformance.Failed), r.Count(conformance.Client, conformance.Failed)
 	if err == nil && must > 0 {
 		err = unverified(fmt.Errorf("%s broken", count(must, "MUST")))
 	}
@@ -151,8 +151,9 @@ func (p *program) conformity(r conformance.Report, err error) error {
 			conformance.Report
 			BrokenMust   int `json:"brokenMust"`
 			BrokenShould int `json:"brokenShould"`
+			Lenient      int `json:"lenient"` // rules for clients that it does not enforce
 			Exit         int `json:"exit"`
-		}{r, must, should, code(err)}, ""); printed != nil {
+		}{r, must, should, lenient, code(err)}, ""); printed != nil {
 			return printed
 		}
 		return quietly(err)
@@ -160,12 +161,15 @@ func (p *program) conformity(r conformance.Report, err error) error {
 	if err != nil && code(err) != exitUnverified {
 		return err
 	}
-	untested := r.Count(conformance.Must, conformance.NotTested) + r.Count(conformance.Should, conformance.NotTested)
+	untested := 0
+	for _, level := range []conformance.Level{conformance.Must, conformance.Should, conformance.Client} {
+		untested += r.Count(level, conformance.NotTested)
+	}
 	word := p.colour("1;32", "Conforms:")
 	if must > 0 {
 		word = p.colour("1;31", "DOES NOT CONFORM:")
 	}
-	fmt.Fprintf(p.stdout, "\n%s %d MUST and %d SHOULD broken, %d not tested, of %s; the log went from size %d to %d.\n",
-		word, must, should, untested, count(len(r.Results), "rule"), r.Before, r.After)
+	fmt.Fprintf(p.stdout, "\n%s %d MUST and %d SHOULD broken, %d for clients not enforced, %d not tested, of %s; the log went from size %d to %d.\n",
+		word, must, should, lenient, untested, count(len(r.Results), "rule"), r.Before, r.After)
 	return quietly(err)
 }

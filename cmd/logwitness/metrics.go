@@ -36,7 +36,7 @@ func newMetrics() *metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "indelible_witness_refused_total", Help: "Requests for a known log that were not answered with a cosignature.",
 		}, []string{"reason"}),
-		logs: prometheus.NewGauge(prometheus.GaugeOpts{Name: "indelible_witness_logs", Help: "Logs known."}),
+		logs:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "indelible_witness_logs", Help: "Logs known."}),
 		skipped: prometheus.NewGauge(prometheus.GaugeOpts{Name: "indelible_witness_list_skipped", Help: "Logs and lines of the list of logs that cannot be used."}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "indelible_witness_requests_total", Help: "Requests answered.",
