@@ -118,14 +118,71 @@ func checkDigest(value string) error {
 // bytes that stand in a log: of a hashedrekord or dsse that was admitted once it
 // does not check again that its keys are such as are allowed.
 func IndexKeys(canonical []byte) ([]IndexKey, error) {
-	if keys, ok := scanKeys(canonical); ok {
-		return sortKeys(keys), nil
+	if c, ok := scan(canonical); ok {
+		if keys, ok := c.indexKeys(); ok {
+			return sortKeys(keys), nil
+		}
 	}
 	p, err := Parse(canonical)
 	if err != nil {
 		return nil, err
 	}
 	return sortKeys(p.indexKeys()), nil
+}
+
+// Claims are what an entry proves, with its keys and certificates as they stand
+// in it.
+type Claims struct {
+	Digests []IndexKey // by artifact, payload or envelope, as IndexKeys has them
+	Signers []Claimant
+}
+
+// Claimant is a signer of an entry: a key or a certificate, in DER.
+type Claimant struct {
+	SPKI        []byte // nil beside a certificate
+	Certificate []byte
+}
+
+// ScanClaims returns what IndexKeys is made from. It does not parse certificates:
+// one that crypto/x509 refuses is returned as it is, where Parse does not need it.
+func ScanClaims(canonical []byte) (Claims, error) {
+	if c, ok := scan(canonical); ok {
+		return c, nil
+	}
+	p, err := Parse(canonical)
+	if err != nil {
+		return Claims{}, err
+	}
+	c := Claims{Digests: p.digestKeys()}
+	for _, s := range p.Signers() {
+		if s.Certificate != nil {
+			c.Signers = append(c.Signers, Claimant{Certificate: s.Certificate.Raw})
+		} else {
+			c.Signers = append(c.Signers, Claimant{SPKI: s.SPKI})
+		}
+	}
+	return c, nil
+}
+
+// indexKeys is false for a certificate that cannot be read.
+func (c Claims) indexKeys() ([]IndexKey, bool) {
+	keys := c.Digests
+	for _, s := range c.Signers {
+		if s.Certificate == nil {
+			keys = append(keys, keyOf(s.SPKI))
+			continue
+		}
+		cert, err := x509.ParseCertificate(s.Certificate)
+		if err != nil {
+			return nil, false
+		}
+		spki, err := x509.MarshalPKIXPublicKey(cert.PublicKey)
+		if err != nil {
+			return nil, false
+		}
+		keys = appendCertificate(append(keys, keyOf(spki)), cert)
+	}
+	return keys, true
 }
 
 func sortKeys(keys []IndexKey) []IndexKey {
@@ -138,7 +195,7 @@ func sortKeys(keys []IndexKey) []IndexKey {
 	return slices.Compact(keys)
 }
 
-func (p Parsed) indexKeys() (keys []IndexKey) {
+func (p Parsed) digestKeys() (keys []IndexKey) {
 	if h := p.HashedRekord; h != nil {
 		keys = append(keys, IndexKey{ByArtifact, digestValue(h.Algorithm, h.Digest)})
 	}
@@ -154,6 +211,11 @@ func (p Parsed) indexKeys() (keys []IndexKey) {
 	if i := p.Intoto; i != nil { // its EnvelopeDigest is the client's word
 		keys = append(keys, IndexKey{ByPayload, digestValue(i.PayloadAlgorithm, i.PayloadDigest)})
 	}
+	return keys
+}
+
+func (p Parsed) indexKeys() []IndexKey {
+	keys := p.digestKeys()
 	for _, s := range p.Signers() {
 		keys = append(keys, keyOf(s.SPKI))
 		if s.Certificate != nil {
@@ -216,10 +278,10 @@ func issuers(c *x509.Certificate) (names []string) {
 	return names
 }
 
-// scanKeys reads the kinds that a log has most of, without the work of Parse:
+// scan reads the kinds that a log has most of, without the work of Parse:
 // what was logged has one form, to the byte. It takes everything of these kinds
 // that Parse takes, and reports false for whatever looks otherwise.
-func scanKeys(canonical []byte) ([]IndexKey, bool) {
+func scan(canonical []byte) (Claims, bool) {
 	s := scanner{rest: canonical, ok: true}
 	switch {
 	case bytes.HasPrefix(canonical, []byte(hashedRekordPrefix)):
@@ -238,18 +300,18 @@ func scanKeys(canonical []byte) ([]IndexKey, bool) {
 	case bytes.HasPrefix(canonical, []byte(hashedRekordV1Prefix)):
 		s.hashedRekordV1()
 	default:
-		return nil, false
+		return Claims{}, false
 	}
 	s.skip(`}}}`)
-	return s.keys, s.ok && len(s.rest) == 0
+	return s.claims, s.ok && len(s.rest) == 0
 }
 
-// scanner reads canonical bytes from the front, and collects keys. After the
+// scanner reads canonical bytes from the front, and collects claims. After the
 // first thing that is not as it should be it is not ok.
 type scanner struct {
-	rest []byte
-	keys []IndexKey
-	ok   bool
+	rest   []byte
+	claims Claims
+	ok     bool
 }
 
 func (s *scanner) skip(literal string) {
@@ -286,7 +348,7 @@ func (s *scanner) digest(by IndexBy) {
 	s.skip(`"}`)
 	hash, known := hashByName(algorithm)
 	if s.ok = s.ok && known && len(digest) == hash.Size(); s.ok {
-		s.keys = append(s.keys, IndexKey{by, digestValue(algorithm, digest)})
+		s.claims.Digests = append(s.claims.Digests, IndexKey{by, digestValue(algorithm, digest)})
 	}
 }
 
@@ -297,10 +359,10 @@ func (s *scanner) signature() {
 	s.text()
 	if s.ok && bytes.HasPrefix(s.rest, []byte(`","publicKey":`)) {
 		s.skip(`","publicKey":{"rawBytes":"`)
-		s.keys = append(s.keys, keyOf(s.bytes()))
+		s.signer(Claimant{SPKI: s.bytes()})
 	} else {
 		s.skip(`","x509Certificate":{"rawBytes":"`)
-		s.certificate(s.bytes())
+		s.signer(Claimant{Certificate: s.bytes()})
 	}
 	s.skip(`"}}}`)
 	s.ok = s.ok && len(s.rest) > 0
@@ -312,7 +374,7 @@ func (s *scanner) hashedRekordV1() {
 	s.skip(hashedRekordV1Prefix + `"data":{"hash":{"algorithm":"`)
 	algorithm := string(s.text())
 	s.skip(`","value":"`)
-	s.keys = append(s.keys, IndexKey{ByArtifact, algorithm + ":" + string(s.text())})
+	s.claims.Digests = append(s.claims.Digests, IndexKey{ByArtifact, algorithm + ":" + string(s.text())})
 	s.skip(`"}},"signature":{"content":"`)
 	s.text()
 	s.skip(`","publicKey":{"content":"`)
@@ -321,26 +383,13 @@ func (s *scanner) hashedRekordV1() {
 	case block == nil || len(rest) > 0:
 		s.ok = false
 	case block.Type == labelKey:
-		s.keys = append(s.keys, keyOf(block.Bytes))
+		s.signer(Claimant{SPKI: block.Bytes})
 	case block.Type == labelCertificate:
-		s.certificate(block.Bytes)
+		s.signer(Claimant{Certificate: block.Bytes})
 	default:
 		s.ok = false
 	}
 	s.skip(`"}`)
 }
 
-func (s *scanner) certificate(der []byte) {
-	if !s.ok {
-		return
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		s.ok = false
-		return
-	}
-	spki, err := x509.MarshalPKIXPublicKey(c.PublicKey)
-	if s.ok = err == nil; s.ok {
-		s.keys = appendCertificate(append(s.keys, keyOf(spki)), c)
-	}
-}
+func (s *scanner) signer(c Claimant) { s.claims.Signers = append(s.claims.Signers, c) }

@@ -111,8 +111,8 @@ func TestIndexKeysOfEveryAlgorithm(t *testing.T) {
 				appendBase64(nil, sigstoreSign(t, key, k, PAE("t", []byte("a")))))
 			entries = append(entries, must(NewDSSE(DSSE{Envelope: env, Verifiers: []Verifier{v}}))(t))
 			for _, e := range entries {
-				if keys, ok := scanKeys(e.Canonical()); !ok {
-					t.Errorf("%s, %s, %s: left to Parse: %v", e.Kind(), k, how, keys)
+				if c, ok := scan(e.Canonical()); !ok {
+					t.Errorf("%s, %s, %s: left to Parse: %v", e.Kind(), k, how, c)
 				}
 				sameAsParse(t, e.Canonical())
 			}
@@ -157,7 +157,7 @@ func TestIndexKeysOfRekorV1(t *testing.T) {
 			}
 			checkKeys(t, e.Canonical(), want...)
 			sameAsParse(t, e.Canonical())
-			if _, ok := scanKeys(e.Canonical()); ok != (c.kind == KindHashedRekord && how != "chain") {
+			if _, ok := scan(e.Canonical()); ok != (c.kind == KindHashedRekord && how != "chain") {
 				t.Errorf("%s by a %s: scanned %v", c.kind, how, ok)
 			}
 		}
@@ -165,7 +165,7 @@ func TestIndexKeysOfRekorV1(t *testing.T) {
 	for _, k := range allDetails[:6] {
 		key := keyFor(t, k)
 		e := must(NewRekorV1(proposalOf(t, KindHashedRekord, "0.0.1", hashedRekordV1(t, key, k, keyPEM(t, key), "x"))))(t)
-		if _, ok := scanKeys(e.Canonical()); !ok {
+		if _, ok := scan(e.Canonical()); !ok {
 			t.Errorf("%s: left to Parse", k)
 		}
 		sameAsParse(t, e.Canonical())

@@ -53,6 +53,7 @@ func rules() map[string]rule {
 		"mirror/source":          {[]string{"client", "evidence", "checkpoint", "merkle", "internal/bytecache"}, "reads any log: it knows neither copy nor monitor nor server"},
 		"mirror/push":            {[]string{"merkle", "checkpoint"}, "entries to mirrors and from clients: any log's"},
 		"mirror/sourcetest":      {[]string{"checkpoint", "merkle"}, "a log for tests"},
+		"monitor":                {[]string{"mirror/source", "entry", "evidence", "evidence/folder", "checkpoint", "merkle", "internal/redact", "internal/web"}, "watches any log: it knows neither copy nor server"},
 		"server":                 {[]string{"log", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
 		"server/rest":            {[]string{"server/failure", "internal/transport"}, "bodies and JSON of any REST API"},
 		"server/admission":       {[]string{"entry", "internal/fair"}, "which client a request is of, and when its turn is, for every API"},
