@@ -22,10 +22,13 @@
 //	0x02  ECDSA P-256/384/521,     ASN.1, over SHA-256(text) for every curve     SHA-256(SPKI)[:4]
 //	      SPKI DER
 //	0x04  Ed25519, 32 bytes        u64 seconds, then over "cosignature/v1" text  SHA-256(name \n type key)[:4]
+//	0x05  ECDSA, SPKI DER          u64 milliseconds, TLS header, then over        SHA-256(name \n type SHA-256(SPKI))[:4]
+//	                               RFC 6962's tree head, without the origin
 //	0x06  ML-DSA-44, 1312 bytes    u64 seconds, then over "subtree/v1" struct    SHA-256(name \n type key)[:4]
 //
 // For 0x02 the spec says only "as implemented by transparency-dev": that is
-// SHA-256 whatever the curve, which Rekor follows too.
+// SHA-256 whatever the curve, which Rekor follows too. The spec of 0x05 has no vkey;
+// this is that of transparency-dev.
 //
 // # Checkpoints (c2sp.org/tlog-checkpoint)
 //

@@ -84,14 +84,18 @@ func (o Opened) VerifiedBy(v Verifier) bool {
 	return slices.ContainsFunc(o.Verified, v.Equal)
 }
 
-// Timestamp returns when the cosigner v says it saw the checkpoint, in POSIX
-// seconds; false if v did not sign it or its signatures carry no time.
+// Timestamp returns when the cosigner or Certificate Transparency log v says that
+// the checkpoint was the newest, in POSIX seconds; false if v did not sign it or its
+// signatures carry no time.
 func (o Opened) Timestamp(v Verifier) (seconds int64, ok bool) {
-	if !v.IsCosigner() || !o.VerifiedBy(v) {
+	if !v.IsCosigner() && v.alg != RFC6962 || !o.VerifiedBy(v) {
 		return 0, false
 	}
 	for _, s := range o.signatures {
 		if s.Name == v.name && s.KeyID == v.id {
+			if v.alg == RFC6962 {
+				return treeHeadTime(s.Blob)
+			}
 			return cosignatureTime(s.Blob)
 		}
 	}

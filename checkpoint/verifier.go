@@ -21,6 +21,7 @@ const (
 	Ed25519              byte = 0x01
 	ECDSA                byte = 0x02
 	CosignatureV1Ed25519 byte = 0x04
+	RFC6962              byte = 0x05
 	CosignatureV1MLDSA44 byte = 0x06
 )
 
@@ -31,7 +32,7 @@ type Verifier struct {
 	alg   byte
 	id    uint32
 	key   []byte           // as in the vkey, after the type
-	ecdsa *ecdsa.PublicKey // type 0x02 only
+	ecdsa *ecdsa.PublicKey // types 0x02 and 0x05 only
 	mldsa *mldsa.PublicKey // type 0x06 only
 }
 
@@ -89,12 +90,12 @@ func newVerifier(name string, alg byte, key []byte) (Verifier, error) {
 		if len(key) != ed25519.PublicKeySize {
 			err = malformed("key of %q: %d bytes; an Ed25519 key has %d", name, len(key), ed25519.PublicKeySize)
 		}
-	case ECDSA:
+	case ECDSA, RFC6962:
 		v.ecdsa, err = parseECDSA(name, key)
 	case CosignatureV1MLDSA44:
 		v.mldsa, err = parseMLDSA(name, key)
 	default:
-		err = malformed("key of %q: signature type 0x%02x is unknown; 0x01, 0x02, 0x04 and 0x06 are known", name, alg)
+		err = malformed("key of %q: signature type 0x%02x is unknown; 0x01, 0x02, 0x04, 0x05 and 0x06 are known", name, alg)
 	}
 	if err != nil {
 		return Verifier{}, err
@@ -109,7 +110,7 @@ func parseECDSA(name string, spki []byte) (*ecdsa.PublicKey, error) {
 	}
 	key, ok := pub.(*ecdsa.PublicKey)
 	if !ok {
-		return nil, malformed("key of %q: type 0x02 holds a %T; it must be ECDSA", name, pub)
+		return nil, malformed("key of %q: types 0x02 and 0x05 hold a %T; it must be ECDSA", name, pub)
 	}
 	// SPEC: signed-note: P-256, P-384 or P-521.
 	switch key.Curve {
@@ -137,11 +138,17 @@ func parseMLDSA(name string, key []byte) (*mldsa.PublicKey, error) {
 // keyID identifies a key together with its name.
 //
 // SPEC: signed-note: SHA-256(name, newline, type, key)[:4]; for ECDSA SHA-256(SPKI)[:4].
+// SPEC: static-ct-api: for RFC 6962 the key is the log's id, SHA-256(SPKI).
 func keyID(name string, alg byte, key []byte) uint32 {
 	message := append([]byte(name+"\n"), alg)
-	message = append(message, key...)
-	if alg == ECDSA {
+	switch alg {
+	case ECDSA:
 		message = key
+	case RFC6962:
+		id := sha256.Sum256(key)
+		message = append(message, id[:]...)
+	default:
+		message = append(message, key...)
 	}
 	sum := sha256.Sum256(message)
 	return binary.BigEndian.Uint32(sum[:])
@@ -173,7 +180,7 @@ func (v Verifier) PublicKey() crypto.PublicKey {
 	switch v.alg {
 	case Ed25519, CosignatureV1Ed25519:
 		return ed25519.PublicKey(bytes.Clone(v.key))
-	case ECDSA:
+	case ECDSA, RFC6962:
 		return v.ecdsa
 	case CosignatureV1MLDSA44:
 		return v.mldsa
@@ -197,6 +204,8 @@ func (v Verifier) Verify(text, sig []byte) bool {
 		return ecdsa.VerifyASN1(v.ecdsa, digest[:], sig)
 	case CosignatureV1Ed25519, CosignatureV1MLDSA44:
 		return v.verifyCosignature(text, sig)
+	case RFC6962:
+		return v.verifyTreeHead(text, sig)
 	default:
 		return false
 	}
