@@ -18,6 +18,12 @@ func (c *Client) Fetch(ctx context.Context, path string, limit int64) ([]byte, e
 	return c.do(ctx, request{method: http.MethodGet, path: "/" + path, limit: limit})
 }
 
+// Post is Fetch by a POST with a JSON body, which must be a question: like every
+// request, it may be made twice.
+func (c *Client) Post(ctx context.Context, path string, body []byte, limit int64) ([]byte, error) {
+	return c.do(ctx, request{method: http.MethodPost, path: "/" + path, body: body, limit: limit})
+}
+
 // URL is where Fetch fetches a path from, without what may be secret.
 func (c *Client) URL(path string) string { return c.shown + "/" + path }
 

@@ -47,11 +47,22 @@ func newPrefixes(cfg Config) (*prefixes, error) {
 // served is false; index is the first entry that it is about. What may have changed
 // on its way is fetched once more.
 func (p *prefixes) fetch(ctx context.Context, what, path string, limit, index int64, check func([]byte) error) ([]byte, error) {
+	get := func(c *client.Client) ([]byte, error) { return c.Fetch(ctx, path, limit) }
+	return p.ask(ctx, get, what, path, index, check)
+}
+
+// post is fetch by a POST with a body, of a question that changes nothing.
+func (p *prefixes) post(ctx context.Context, what, path string, body []byte, limit, index int64, check func([]byte) error) ([]byte, error) {
+	get := func(c *client.Client) ([]byte, error) { return c.Post(ctx, path, body, limit) }
+	return p.ask(ctx, get, what, path, index, check)
+}
+
+func (p *prefixes) ask(ctx context.Context, get func(*client.Client) ([]byte, error), what, path string, index int64, check func([]byte) error) ([]byte, error) {
 	tries := max(2, len(p.clients))
 	var first error
 	for range tries {
 		c := p.clients[p.next.Add(1)%uint64(len(p.clients))]
-		data, err := c.Fetch(ctx, path, limit)
+		data, err := get(c)
 		if err == nil && check != nil {
 			var u *unchecked
 			var w *wrongEntryError

@@ -35,6 +35,28 @@ func (cfg *Config) origin() string {
 // No tile of level 0 is fetched for a full block: the entries give it, and the tile
 // above, which is authenticated against the head, has its root.
 func NewTiles(cfg Config) (Log, error) {
+	return newTiles(cfg, layout{
+		format: Tiles, checkpoint: "checkpoint", tile: merkle.Tile.Path,
+		framing: framing{path: merkle.Bundle.Path, limit: maxBundle, parse: parseBundle},
+	})
+}
+
+// layout is where a log has what, and how.
+type layout struct {
+	format     Format
+	checkpoint string
+	tile       func(merkle.Tile) string
+	framing    framing
+}
+
+type tiles struct {
+	layout
+	origin string
+	from   *prefixes
+	tree   *tree
+}
+
+func newTiles(cfg Config, where layout) (*tiles, error) {
 	cfg.Origin = cfg.origin()
 	if cfg.Origin == "" {
 		return nil, errors.New("the log's keys are required, or its origin and a policy")
@@ -44,35 +66,46 @@ func NewTiles(cfg Config) (Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tiles{origin: cfg.Origin, from: from, tree: newTree(from, merkle.Tile.Path)}, nil
-}
-
-type tiles struct {
-	origin string
-	from   *prefixes
-	tree   *tree
+	return &tiles{layout: where, origin: cfg.Origin, from: from, tree: newTree(from, where)}, nil
 }
 
 func (l *tiles) Origin() string { return l.origin }
 
-func (l *tiles) Format() Format { return Tiles }
+func (l *tiles) Format() Format { return l.format }
 
-func (l *tiles) Head(ctx context.Context) (Head, error) { return l.from.head(ctx, l.origin) }
-
-// head fetches the newest checkpoint that one of the prefixes has.
-func (p *prefixes) head(ctx context.Context, origin string) (head Head, err error) {
-	_, err = p.fetch(ctx, "checkpoint", "checkpoint", checkpoint.MaxNoteSize, -1, func(note []byte) error {
-		o, err := p.clients[0].Open(note)
-		if err != nil {
+// Head fetches the checkpoints of all prefixes, of which one may be behind, and
+// returns the largest.
+func (l *tiles) Head(ctx context.Context) (newest Head, err error) {
+	found := false
+	for range l.from.clients {
+		var head Head
+		_, failed := l.from.fetch(ctx, "checkpoint", l.checkpoint, checkpoint.MaxNoteSize, -1, func(note []byte) (err error) {
+			head, err = l.from.open(note, l.origin)
 			return err
+		})
+		switch {
+		case failed != nil:
+			err = failed
+		case !found || head.Size > newest.Size:
+			newest, found = head, true
 		}
-		if o.Origin != origin {
-			return fmt.Errorf("it is of the log %q, and not of %q", o.Origin, origin)
-		}
-		head = Head{Size: o.Size, Root: o.Root, Note: note, Time: newestTime(o)}
-		return nil
-	})
-	return head, err
+	}
+	if found {
+		return newest, nil
+	}
+	return Head{}, err
+}
+
+// open verifies a checkpoint.
+func (p *prefixes) open(note []byte, origin string) (Head, error) {
+	o, err := p.clients[0].Open(note)
+	if err != nil {
+		return Head{}, err
+	}
+	if o.Origin != origin {
+		return Head{}, fmt.Errorf("it is of the log %q, and not of %q", o.Origin, origin)
+	}
+	return Head{Size: o.Size, Root: o.Root, Note: note, Time: newestTime(o)}, nil
 }
 
 // newestTime is the newest time that a verified signature states.
@@ -94,11 +127,7 @@ func (l *tiles) Consistent(ctx context.Context, older, newer Head) ([]merkle.Has
 }
 
 func (l *tiles) Block(ctx context.Context, head Head, n int64) (Block, error) {
-	return readBlock(ctx, l.tree, head, n, framing{
-		path:  func(b merkle.Bundle) string { return b.Path() },
-		limit: maxBundle,
-		parse: parseBundle,
-	})
+	return readBlock(ctx, l.tree, head, n, l.framing)
 }
 
 func parseBundle(data []byte, has, want int) (Block, error) {

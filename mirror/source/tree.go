@@ -20,6 +20,8 @@ const (
 type tree struct {
 	from *prefixes
 	path func(merkle.Tile) string
+	// checkpoint is the path of the checkpoint.
+	checkpoint string
 
 	edges *bytecache.Cache[treeHead, merkle.Edge]
 	// full has the full tiles by their roots: a tile is the same below every head.
@@ -31,9 +33,9 @@ type treeHead struct {
 	root merkle.Hash
 }
 
-func newTree(from *prefixes, path func(merkle.Tile) string) *tree {
+func newTree(from *prefixes, where layout) *tree {
 	return &tree{
-		from: from, path: path,
+		from: from, path: where.tile, checkpoint: where.checkpoint,
 		edges: bytecache.New(maxKeptEdges, func(treeHead, merkle.Edge) int64 { return 32 << 10 }),
 		full:  bytecache.New(maxKeptTiles, func(_ merkle.Hash, n *merkle.Nodes) int64 { return int64(n.Bytes()) }),
 	}
@@ -87,7 +89,7 @@ func (t *tree) wrongEdge(ctx context.Context, head Head, edge merkle.Edge, serve
 		return t.from.fault("tile", t.path(name), (name.Index*merkle.TileWidth+int64(at))<<(level*merkle.TileHeight),
 			fmt.Errorf("its hash %d is not that of the tile below it", at), merkle.EncodeTile(edge.Partial(level)))
 	}
-	path := "checkpoint"
+	path := t.checkpoint
 	if width := merkle.PartialWidth(0, head.Size); width > 0 {
 		path = t.path(merkle.Tile{Index: merkle.TilesAt(0, head.Size), Width: width})
 	}
@@ -201,7 +203,7 @@ func (t *tree) consistent(ctx context.Context, older, newer Head) ([]merkle.Hash
 	case older.Size > newer.Size:
 		return nil, fmt.Errorf("the older tree has %d entries, and the newer one %d", older.Size, newer.Size)
 	case older.Size == newer.Size && older.Root != newer.Root:
-		return nil, t.from.fault("checkpoint", "checkpoint", -1, fork, newer.Note)
+		return nil, t.from.fault("checkpoint", t.checkpoint, -1, fork, newer.Note)
 	case older.Size == 0 || older.Size == newer.Size:
 		return nil, nil
 	}
@@ -227,7 +229,7 @@ func (t *tree) consistent(ctx context.Context, older, newer Head) ([]merkle.Hash
 	if err != nil {
 		return nil, err
 	}
-	return nil, t.from.fault("consistency", "checkpoint", -1, fork, newer.Note)
+	return nil, t.from.fault("consistency", t.checkpoint, -1, fork, newer.Note)
 }
 
 // check holds the leaf hashes of block n, as its entries give them, against the
