@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/places"
 )
 
 // OriginHash is how a log is named in a path.
@@ -29,15 +30,15 @@ func OriginHash(origin string) string {
 // are one: url, as others reach it. fault is told of errors that clients are not
 // shown.
 func (w *Witness) Handler(url string, fault func(error)) http.Handler {
-	return &handler{w: w, about: w.about(url), fault: fault, bodies: newPlaces(maxBodies), large: newPlaces(maxLarge), shown: newPlaces(maxShown)}
+	return &handler{w: w, about: w.about(url), fault: fault, bodies: places.New(maxBodies), large: places.New(maxLarge), shown: places.New(maxShown)}
 }
 
 type handler struct {
 	w             *Witness
 	about         []byte // what the witness says of itself
 	fault         func(error)
-	bodies, large *places // of requests with a body, and those of them that are large
-	shown         *places // of checkpoints that are being sent
+	bodies, large *places.Places // of requests with a body, and those of them that are large
+	shown         *places.Places // of checkpoints that are being sent
 }
 
 // Many clients together cannot use up the memory: this is what is held of their
@@ -114,7 +115,7 @@ func (h *handler) unread(rw http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &tooLarge):
 		refuse(rw, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody))
-	case errors.Is(err, errBusy), errors.Is(err, errSlow):
+	case errors.Is(err, places.ErrBusy), errors.Is(err, errSlow):
 		h.failed(rw, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		refuse(rw, http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %s", bodyTimeout))
@@ -125,30 +126,30 @@ func (h *handler) unread(rw http.ResponseWriter, err error) {
 
 // read reads a body. leave ends its use.
 func (h *handler) read(rw http.ResponseWriter, r *http.Request, client *http.ResponseController) (body []byte, leave func(), err error) {
-	small, err := h.bodies.take(r.Context())
+	small, err := h.bodies.Take(r.Context())
 	if err != nil {
 		return nil, func() {}, err
 	}
 	all := http.MaxBytesReader(rw, r.Body, maxBody)
 	b := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(r.ContentLength, 0), smallBody)))
 	if err := readFrom(b, io.LimitReader(all, smallBody), client, small); err != nil || b.Len() < smallBody {
-		return b.Bytes(), small.leave, err
+		return b.Bytes(), small.Leave, err
 	}
-	large, err := h.large.take(r.Context())
+	large, err := h.large.Take(r.Context())
 	if err != nil {
-		return nil, small.leave, err
+		return nil, small.Leave, err
 	}
 	b.Grow(int(min(max(r.ContentLength-smallBody, 0), maxBody)) + bytes.MinRead)
 	err = readFrom(b, all, client, large)
-	return b.Bytes(), func() { large.leave(); small.leave() }, err
+	return b.Bytes(), func() { large.Leave(); small.Leave() }, err
 }
 
 // readFrom reads what a client sends, until it is there or the place is wanted
 // by somebody else.
-func readFrom(b *bytes.Buffer, from io.Reader, client *http.ResponseController, l *place) error {
-	l.waits(func() { client.SetReadDeadline(time.Now()) })
+func readFrom(b *bytes.Buffer, from io.Reader, client *http.ResponseController, l *places.Place) error {
+	l.Waits(func() { client.SetReadDeadline(time.Now()) })
 	_, err := b.ReadFrom(from)
-	if l.settled() && errors.Is(err, os.ErrDeadlineExceeded) {
+	if l.Settled() && errors.Is(err, os.ErrDeadlineExceeded) {
 		return errSlow
 	}
 	return err
@@ -184,7 +185,7 @@ func (h *handler) failed(rw http.ResponseWriter, err error) {
 		refuse(rw, http.StatusTooManyRequests, err.Error())
 		return
 	}
-	if errors.Is(err, errBusy) || errors.Is(err, errSlow) {
+	if errors.Is(err, places.ErrBusy) || errors.Is(err, errSlow) {
 		rw.Header().Set("Retry-After", "1")
 		refuse(rw, http.StatusServiceUnavailable, err.Error())
 		return
@@ -217,12 +218,12 @@ func (h *handler) show(rw http.ResponseWriter, r *http.Request, kind string, rea
 		refuse(rw, http.StatusMethodNotAllowed, "this takes GET and HEAD")
 		return
 	}
-	l, err := h.shown.take(r.Context())
+	l, err := h.shown.Take(r.Context())
 	if err != nil {
 		h.failed(rw, err)
 		return
 	}
-	defer l.leave()
+	defer l.Leave()
 	answer, err := read(r.Context())
 	if err != nil {
 		h.failed(rw, err)
@@ -249,15 +250,15 @@ func (w *Witness) about(url string) []byte {
 
 // send sends an answer to a client until it has it, or the place is wanted by
 // somebody else.
-func send(rw http.ResponseWriter, answer []byte, l *place) {
+func send(rw http.ResponseWriter, answer []byte, l *places.Place) {
 	client := http.NewResponseController(rw)
 	client.SetWriteDeadline(time.Now().Add(sendTimeout))
-	l.waits(func() { client.SetWriteDeadline(time.Now()) })
+	l.Waits(func() { client.SetWriteDeadline(time.Now()) })
 	_, err := rw.Write(answer)
 	if err == nil {
 		err = client.Flush()
 	}
-	if !l.settled() && err == nil {
+	if !l.Settled() && err == nil {
 		client.SetWriteDeadline(time.Time{})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/places"
 	"indelible/merkle"
 )
 
@@ -73,7 +74,7 @@ func (w *Witness) subtreeTurn(ctx context.Context) (done func(), err error) {
 	case w.subtrees <- struct{}{}:
 		return func() { <-w.subtrees }, nil
 	case <-end.C:
-		return nil, errBusy
+		return nil, places.ErrBusy
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -101,10 +101,12 @@ type Register interface {
 
 // Config is what a Witness is made from.
 type Config struct {
-	State     State                  // required
-	Register  Register               // required
-	Cosigners []*checkpoint.Cosigner // required: at least one
-	Now       func() time.Time       // time.Now
+	State    State    // required
+	Register Register // required
+	// Cosigners sign what is accepted. Without any, the newest checkpoint of each
+	// log is kept with the log's signatures alone: the pending one of a mirror.
+	Cosigners []*checkpoint.Cosigner
+	Now       func() time.Time // time.Now
 	// Cosigned is called after each cosignature; it may be nil.
 	Cosigned func(origin string, size int64)
 	// Refused is called with each request that was well-formed and refused, for
@@ -151,8 +153,8 @@ func (k *known) lock(ctx context.Context) (unlock func(), err error) {
 
 // New makes a Witness of the logs that its state knows.
 func New(ctx context.Context, cfg Config) (*Witness, error) {
-	if cfg.State == nil || cfg.Register == nil || len(cfg.Cosigners) == 0 {
-		return nil, errors.New("witness: State, Register and at least one of Cosigners are required")
+	if cfg.State == nil || cfg.Register == nil {
+		return nil, errors.New("witness: State and Register are required")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

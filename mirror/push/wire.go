@@ -23,8 +23,8 @@ type Header struct {
 
 // Append encodes the header.
 func (h Header) Append(dst []byte) ([]byte, error) {
-	if len(h.Origin) > math.MaxUint16 || len(h.Ticket) > math.MaxUint16 || h.Start < 0 || h.Start > h.End {
-		return dst, fmt.Errorf("%w: an upload of [%d, %d) with an origin of %d bytes and a ticket of %d; both may have 65535", ErrMalformed, h.Start, h.End, len(h.Origin), len(h.Ticket))
+	if h.Origin == "" || len(h.Origin) > math.MaxUint16 || len(h.Ticket) > math.MaxUint16 || h.Start < 0 || h.Start > h.End {
+		return dst, fmt.Errorf("%w: an upload of [%d, %d) with an origin of %d bytes and a ticket of %d; an origin has 1 to 65535, a ticket up to 65535", ErrMalformed, h.Start, h.End, len(h.Origin), len(h.Ticket))
 	}
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(h.Origin)))
 	dst = append(dst, h.Origin...)
@@ -34,8 +34,7 @@ func (h Header) Append(dst []byte) ([]byte, error) {
 	return append(dst, h.Ticket...), nil
 }
 
-// ReadHeader reads a header. A bound beyond the largest int64, which no tree
-// reaches, is that.
+// ReadHeader reads a header.
 func ReadHeader(r io.Reader) (Header, error) {
 	origin, err := readSized(r)
 	if err != nil {
@@ -46,14 +45,19 @@ func ReadHeader(r io.Reader) (Header, error) {
 		return Header{}, fmt.Errorf("%w: upload_start and upload_end: %w", ErrMalformed, err)
 	}
 	start, end := binary.BigEndian.Uint64(bounds[:8]), binary.BigEndian.Uint64(bounds[8:])
-	if start > end {
+	switch {
+	case len(origin) == 0:
+		return Header{}, fmt.Errorf("%w: the origin is empty", ErrMalformed)
+	case end > math.MaxInt64:
+		return Header{}, fmt.Errorf("%w: upload_end %d; a tree has fewer than 2^63 entries", ErrMalformed, end)
+	case start > end:
 		return Header{}, fmt.Errorf("%w: upload_start %d is beyond upload_end %d", ErrMalformed, start, end)
 	}
 	ticket, err := readSized(r)
 	if err != nil {
 		return Header{}, fmt.Errorf("%w: the ticket: %w", ErrMalformed, err)
 	}
-	return Header{Origin: string(origin), Start: int64(min(start, math.MaxInt64)), End: int64(min(end, math.MaxInt64)), Ticket: ticket}, nil
+	return Header{Origin: string(origin), Start: int64(start), End: int64(end), Ticket: ticket}, nil
 }
 
 // readSized reads bytes after their length in two bytes.
@@ -109,7 +113,12 @@ type Packages struct {
 	r    *bufio.Reader
 	next int64 // the next package
 	buf  []byte
+	// room, if set, is asked before the buffer grows beyond smallPackage.
+	room func() error
 }
+
+// smallPackage is what most packages fit into, in bytes.
+const smallPackage = 512 << 10
 
 // NewPackages reads the packages that follow a header.
 func NewPackages(h Header, r *bufio.Reader) *Packages { return &Packages{h: h, r: r} }
@@ -148,6 +157,11 @@ func (p *Packages) entry() error {
 		return err
 	}
 	n := int(binary.BigEndian.Uint16(p.buf[at:]))
+	if at+2+n > smallPackage && p.room != nil {
+		if err := p.room(); err != nil {
+			return err
+		}
+	}
 	p.buf = append(p.buf, make([]byte, n)...)
 	_, err := io.ReadFull(p.r, p.buf[at+2:])
 	return err

@@ -3,7 +3,6 @@ package witness
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,61 +15,8 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/places"
 )
-
-func TestPlaces(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlaces(2)
-		take := func(ctx context.Context) (*place, time.Duration, error) {
-			begin := time.Now()
-			l, err := p.take(ctx)
-			return l, time.Since(begin), err
-		}
-		var held []*place
-		cut := make([]chan struct{}, 2)
-		for i := range 2 {
-			l, took, err := take(t.Context())
-			if err != nil || took != 0 {
-				t.Fatal(took, err)
-			}
-			held = append(held, l)
-			cut[i] = make(chan struct{})
-		}
-		// Nobody waits for a client, so that nobody gives up its place.
-		if _, took, err := take(t.Context()); !errors.Is(err, errBusy) || took != maxWait {
-			t.Errorf("after %s: %v", took, err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, _, err := take(ctx); !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-		// Who waits the longest gives it up, once that lasts too long.
-		for i, l := range held {
-			l.waits(func() { close(cut[i]) })
-			time.Sleep(time.Millisecond)
-		}
-		go func() {
-			<-cut[0]
-			if !held[0].settled() {
-				t.Error("it does not know that it was cut")
-			}
-			held[0].leave()
-		}()
-		third, took, err := take(t.Context())
-		if err != nil || took < patience-time.Second/4 || took > 2*patience {
-			t.Fatalf("after %s: %v", took, err)
-		}
-		if held[1].settled() {
-			t.Error("both were cut")
-		}
-		third.leave()
-		held[1].leave()
-		if len(p.taken) != 0 || p.waiting.Len() != 0 {
-			t.Errorf("%d places are taken, %d wait", len(p.taken), p.waiting.Len())
-		}
-	})
-}
 
 // pipes is a listener without a network, for the tests that stop the clock.
 type pipes struct {
@@ -158,7 +104,7 @@ func TestSlowBodies(t *testing.T) {
 			}
 			synctest.Wait()
 			start := time.Now()
-			if got := <-begin(t, dial(), kind.body, len(kind.body)); !strings.HasPrefix(got, "200") || time.Since(start) > 2*patience {
+			if got := <-begin(t, dial(), kind.body, len(kind.body)); !strings.HasPrefix(got, "200") || time.Since(start) > 2*places.Patience {
 				t.Errorf("%d slow bodies: one that is not slow: %s after %s", kind.n, got, time.Since(start))
 			}
 			if got := <-slow[0]; !strings.HasPrefix(got, "503 1the body came too slowly") {
@@ -189,7 +135,7 @@ func TestTooManyLargeBodies(t *testing.T) {
 		}
 		synctest.Wait()
 		start := time.Now()
-		if got := <-begin(t, dial(), all, len(all)); !strings.HasPrefix(got, "503 1") || time.Since(start) != maxWait {
+		if got := <-begin(t, dial(), all, len(all)); !strings.HasPrefix(got, "503 1") || time.Since(start) != places.MaxWait {
 			t.Errorf("%s after %s", got, time.Since(start))
 		}
 		time.Sleep(2 * bodyTimeout) // which is for bodies alone
@@ -219,7 +165,7 @@ func TestSlowReaders(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		res, err := http.ReadResponse(bufio.NewReader(ask()), nil)
-		if err != nil || time.Since(start) > 2*patience {
+		if err != nil || time.Since(start) > 2*places.Patience {
 			t.Fatalf("after %s: %v", time.Since(start), err)
 		}
 		if got, err := io.ReadAll(res.Body); err != nil || !bytes.Equal(got, w.mem.snapshot(testOrigin).Note) {
@@ -238,7 +184,7 @@ func TestSubtreesInTurn(t *testing.T) {
 			w.subtrees <- struct{}{}
 		}
 		start := time.Now()
-		if _, err := w.SignSubtree(t.Context(), r); !errors.Is(err, errBusy) || time.Since(start) != subtreeWait {
+		if _, err := w.SignSubtree(t.Context(), r); !errors.Is(err, places.ErrBusy) || time.Since(start) != subtreeWait {
 			t.Errorf("after %s: %v", time.Since(start), err)
 		}
 		time.AfterFunc(subtreeWait/2, func() { <-w.subtrees })
