@@ -238,6 +238,9 @@ func (h *handler) show(rw http.ResponseWriter, r *http.Request, kind string, rea
 
 // about is what the witness says of itself, as other witnesses do.
 func (w *Witness) about(url string) []byte {
+	if len(w.cfg.Cosigners) == 0 { // it is no witness
+		return nil
+	}
 	keys := make([]string, len(w.cfg.Cosigners))
 	for i, k := range w.Verifiers() {
 		keys[i] = k.String()

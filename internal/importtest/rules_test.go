@@ -51,7 +51,7 @@ func rules() map[string]rule {
 		"conformance":            {[]string{"internal/redact", "merkle", "checkpoint"}, "tries any witness from outside: it knows none, ours included"},
 		"client":                 {[]string{"internal/web", "internal/redact", "merkle", "checkpoint", api}, "embeddable: no server comes with it"},
 		"mirror/source":          {[]string{"client", "evidence", "checkpoint", "merkle", "internal/bytecache"}, "reads any log: it knows neither copy nor monitor nor server"},
-		"mirror/push":            {[]string{"merkle", "checkpoint"}, "entries to mirrors and from clients: any log's"},
+		"mirror/push":            {[]string{"merkle", "checkpoint", "mirror/source", "witness", "internal/places", "internal/redact", "internal/web"}, "entries to mirrors and from clients, of any log; add-checkpoint is a witness's without signatures"},
 		"mirror/sourcetest":      {[]string{"checkpoint", "merkle"}, "a log for tests"},
 		"monitor":                {[]string{"mirror/source", "entry", "evidence", "evidence/folder", "checkpoint", "merkle", "internal/redact", "internal/web"}, "watches any log: it knows neither copy nor server"},
 		"server":                 {[]string{"log", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},

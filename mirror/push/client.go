@@ -171,7 +171,8 @@ func (c *Client) AddEntries(ctx context.Context, origin string, next, size int64
 		if err != nil {
 			return nil, err
 		}
-		if conflicts++; info.Next > h.Start && a.status == http.StatusAccepted {
+		next := min(info.Next, size)
+		if conflicts++; next > h.Start && a.status == http.StatusAccepted {
 			conflicts = 0
 		}
 		switch {
@@ -180,8 +181,8 @@ func (c *Client) AddEntries(ctx context.Context, origin string, next, size int64
 		case conflicts > 5:
 			return nil, fmt.Errorf("the mirror answers %d again and again, and wants entries from %d on, while those from %d on were sent", a.status, info.Next, h.Start)
 		}
-		c.progress(min(info.Next, size), size)
-		h.Start, h.Ticket = min(info.Next, size), info.Ticket
+		c.progress(next, size)
+		h.Start, h.Ticket = next, info.Ticket
 	}
 }
 

@@ -3,6 +3,7 @@ package push
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/ed25519"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -81,8 +82,12 @@ func TestAddCheckpoint(t *testing.T) {
 	}
 	forked := newLog(t, "log.example")
 	forked.fork = 2
-	stranger := newLog(t, "log.example2")
-	stranger.origin = "log.example"
+	stranger := newLog(t, "log.example")
+	other, err := checkpoint.NewSigner(l.origin, ed25519.NewKeyFromSeed(make([]byte, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger.signer = other
 	for name, c := range map[string]struct {
 		body   []byte
 		status int
@@ -127,11 +132,12 @@ func TestBadProof(t *testing.T) {
 // it store what was not logged.
 func TestEveryByteMatters(t *testing.T) {
 	l := newLog(t, "log.example")
-	tr := l.at(270)
-	body := tr.body(t, 0, nil, -1)
+	tr := l.at(260)
+	body := tr.body(t, 250, nil, -1)
+	w := newWorld(t, l)
+	w.pending(0, tr)
 	for at := range body {
-		w := newWorld(t, l)
-		w.pending(0, tr)
+		w.holds(tr, 250)
 		flipped := bytes.Clone(body)
 		flipped[at] ^= 1 << (at % 8)
 		if rec := w.post("add-entries", flipped); rec.Code == http.StatusOK {
@@ -168,10 +174,11 @@ func TestPrefix(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	l := newLog(t, "log.example")
 	tr := l.at(260)
-	body, first := tr.body(t, 0, nil, -1), len(tr.body(t, 0, nil, 1))
+	body, first := tr.body(t, 250, nil, -1), len(tr.body(t, 250, nil, 1))
+	w := newWorld(t, l)
+	w.pending(0, tr)
 	for n := range body {
-		w := newWorld(t, l)
-		w.pending(0, tr)
+		w.holds(tr, 250)
 		status := http.StatusBadRequest
 		if n >= first {
 			status = http.StatusAccepted

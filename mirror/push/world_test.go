@@ -273,6 +273,11 @@ func (w *world) start() {
 	}
 }
 
+// holds has the copy of a log begin with its first entries, and no more.
+func (w *world) holds(tr *tree, n int64) {
+	w.copies[tr.origin].entries, _ = tr.Entries(w.t.Context(), 0, n)
+}
+
 // restart is a power cut.
 func (w *world) restart() {
 	for o, c := range w.copies {
