@@ -286,7 +286,7 @@ func (v *bundled) openEither() error {
 		})
 	}
 	if err != nil {
-		return v.fail("checkpoint", fmt.Errorf("no log that you trust signed the checkpoint: %w", err))
+		return v.fail("checkpoint", v.noLog(v.logged.note, err))
 	}
 	for _, k := range v.opened.Verified {
 		if logID(k) != nil { // which witnesses' keys have not
@@ -367,13 +367,7 @@ func (v *bundled) kept() bool {
 // matchSignerThen compares who signed, now that it is known by when.
 func (v *bundled) matchSignerThen() error {
 	v.then = &moment{v.proven(), v.bundle.above, v.untimed()}
-	if err := v.matchSigner(); err != nil {
-		return err
-	}
-	if v.bundle.certificate != nil {
-		v.note("sct", NotChecked, "whether a CT log has the certificate: SCTs are not read")
-	}
-	return nil
+	return v.matchSigner()
 }
 
 // untimed says what is missing where no time is proven.

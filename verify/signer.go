@@ -30,15 +30,28 @@ type Signer struct {
 	Intermediates *x509.CertPool
 	// Valid is when the authorities are trusted, as a trusted root has it.
 	Valid Period
+	// CTLogs are the CT logs one of which must have promised to publish the
+	// certificate, by an SCT in it. Without any, SCTs are not asked for.
+	CTLogs []CTLog
+}
+
+// matched is who a signer is, and of a certificate whether a CT log has it.
+type matched struct {
+	who string
+	sct Check // without a name of a bare key
 }
 
 // match says who a signer is, or why it is not the one that is trusted.
-func (s Signer) match(have entry.Signer, then *moment) (string, error) {
+func (s Signer) match(have entry.Signer, then *moment) (m matched, err error) {
 	if s.Fingerprint != "" {
-		return s.matchKey(have)
+		if have.Certificate != nil {
+			m.sct = Check{"sct", NotChecked, "the signer is known by its key, and not by the certificate"}
+		}
+		m.who, err = s.matchKey(have)
+		return m, err
 	}
 	if have.Certificate == nil {
-		return "", fmt.Errorf("it is signed by a bare key, %s, and a certificate of %s is asked for", fingerprint(have), s.Identity)
+		return m, fmt.Errorf("it is signed by a bare key, %s, and a certificate of %s is asked for", fingerprint(have), s.Identity)
 	}
 	return s.matchCertificate(have.Certificate, then)
 }
@@ -56,27 +69,30 @@ func (s Signer) matchKey(have entry.Signer) (string, error) {
 
 // matchCertificate checks whose certificate it is, and that it comes from one of
 // the roots.
-func (s Signer) matchCertificate(c *x509.Certificate, then *moment) (string, error) {
+func (s Signer) matchCertificate(c *x509.Certificate, then *moment) (m matched, err error) {
 	if s.Roots == nil {
-		return "", errors.New("no certificate authority is trusted")
+		return m, errors.New("no certificate authority is trusted")
 	}
 	if names := identities(c); !slices.Contains(names, s.Identity) {
-		return "", fmt.Errorf("its certificate is of %s, not %s", strings.Join(names, ", "), s.Identity)
+		return m, fmt.Errorf("its certificate is of %s, not %s", strings.Join(names, ", "), s.Identity)
 	}
 	if err := s.matchIssuer(issuer(c)); err != nil {
-		return "", err
+		return m, err
 	}
 	chains, err := s.chains(c, then)
 	if err != nil {
-		return "", fmt.Errorf("its certificate does not come from a trusted authority: %w", err)
+		return m, fmt.Errorf("its certificate does not come from a trusted authority: %w", err)
 	}
+	m.sct = s.promised(c, chains)
 	if then == nil {
-		return "certificate of " + s.Identity + " (that it was valid when it signed is not proven)", nil
+		m.who = "certificate of " + s.Identity + " (that it was valid when it signed is not proven)"
+		return m, nil
 	}
 	if err := then.within(c, chains, s.Valid); err != nil {
-		return "", err
+		return m, err
 	}
-	return fmt.Sprintf("certificate of %s, valid at that time, %d (in seconds since 1970, UTC)", s.Identity, then.seconds[0]), nil
+	m.who = fmt.Sprintf("certificate of %s, valid at that time, %d (in seconds since 1970, UTC)", s.Identity, then.seconds[0])
+	return m, nil
 }
 
 // chains leads from a certificate to the roots, at the moment that it begins to

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"indelible/checkpoint"
 )
 
 // clock is a timestamp authority whose timestamps are its name, a time, and what it
@@ -118,17 +120,6 @@ func TestTimestampsAndKeys(t *testing.T) {
 	env.verifies()
 }
 
-// SCTs are not read, and that is said.
-func TestSCTsAreNotRead(t *testing.T) {
-	from := time.Unix(1_700_000_000, 0)
-	ca, key := newAuthority(t, from.Add(-time.Hour), from.Add(time.Hour)), newKey(t)
-	s := newRekorV1(t, key, ca.shortLived(key, 2, from).Raw, from.Unix())
-	s.trust.Signers = []Signer{{Identity: "dev@example.com", Roots: ca.pool()}}
-	if r := s.verifies(); !strings.HasSuffix(states(r), "signer passed, sct not checked") {
-		t.Error(states(r))
-	}
-}
-
 // An authority is trusted for a time where a trusted root says so.
 func TestAuthoritysPeriod(t *testing.T) {
 	from := time.Unix(1_700_000_000, 0)
@@ -169,7 +160,7 @@ func TestListedLogs(t *testing.T) {
 		s.verifies()
 		for _, id := range [][]byte{nil, good.ID[:3], []byte("else"), append(slices.Clone(good.ID), 0)} {
 			s.trust.Listed[0].ID = id
-			s.fails("checkpoint", "no log that you trust signed")
+			s.fails("checkpoint", "the trusted root has no log that signs as \"")
 		}
 		s.trust.Listed = append(s.trust.Listed, good)
 		s.verifies()
@@ -177,7 +168,14 @@ func TestListedLogs(t *testing.T) {
 	// The id of an Ed25519 key is of one name alone.
 	v2.listed(Period{})
 	v2.checkpoint()["envelope"] = strings.ReplaceAll(v2.checkpoint()["envelope"].(string), origin, "other.example")
+	v2.fails("checkpoint", `the trusted root has no log that signs as "other.example"; it may be out of date`)
+	v2.trust.Logs = []checkpoint.Verifier{v2.log.Verifier()}
 	v2.fails("checkpoint", "no log that you trust signed")
+	v2.trust.Logs = nil
+	// A signature that its key does not make is another matter.
+	v1.listed(Period{})
+	v1.checkpoint()["envelope"] = strings.Replace(v1.checkpoint()["envelope"].(string), "\n4\n", "\n5\n", 1)
+	v1.fails("checkpoint", "no log that you trust signed")
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

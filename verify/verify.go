@@ -30,7 +30,8 @@
 //	timestamp    by when it was signed, if a timestamp authority that is trusted says so
 //	period       the log's key was in use then, if it is trusted for a time only
 //	signer       the signature's key is one that is trusted
-//	sct          that a CT log has its certificate: not checked, and said so
+//	sct          a CT log that is trusted promised to publish its certificate, if
+//	             any is (Signer.CTLogs); of proof files too
 //	entries      what is wrong with other entries in the bundle: a warning
 //
 // One entry of a bundle must pass all of them. Both stop at the first check that fails, and say that those after it were not
@@ -96,6 +97,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"errors"
 	"fmt"
@@ -436,22 +438,41 @@ func (v *verification) matchSigner() error {
 		return nil
 	}
 	var why []error
+	var secret *matched // who it is, by a certificate that no CT log has
 	for _, have := range v.parsed.Signers() {
 		for _, want := range v.trust.Signers {
-			what, err := want.match(have, v.then)
+			m, err := want.match(have, v.then)
+			if err == nil && m.sct.State != Failed {
+				return v.signedAs(m)
+			}
 			if err == nil {
-				v.note("signer", Passed, "%s", what)
-				return nil
+				secret = cmp.Or(secret, &m)
+				continue
 			}
 			if said := err.Error(); !slices.ContainsFunc(why, func(e error) bool { return e.Error() == said }) {
 				why = append(why, err)
 			}
 		}
 	}
+	if secret != nil {
+		return v.signedAs(*secret)
+	}
 	if len(why) == 0 {
 		why = append(why, errors.New("nobody signed the entry"))
 	}
 	return v.fail("signer", fmt.Errorf("it is not signed by anybody you trust: %w", errors.Join(why...)))
+}
+
+// signedAs notes who signed, and whether a CT log has the certificate.
+func (v *verification) signedAs(m matched) error {
+	v.note("signer", Passed, "%s", m.who)
+	if m.sct.Name != "" {
+		v.Checks = append(v.Checks, m.sct)
+	}
+	if m.sct.State == Failed {
+		return errors.New(m.sct.Detail)
+	}
+	return nil
 }
 
 // originOf is what a checkpoint says that its log is called; not verified.
@@ -469,11 +490,28 @@ func (v *verification) openCheckpoint() error {
 		})
 	}
 	if err != nil {
-		return v.fail("checkpoint", fmt.Errorf("no log that you trust signed the checkpoint: %w", err))
+		return v.fail("checkpoint", v.noLog(v.proof.Checkpoint, err))
 	}
 	v.Origin, v.Size = v.opened.Origin, v.opened.Size
 	v.note("checkpoint", Passed, "signed by log %s at size %d", v.Origin, v.Size)
 	return nil
+}
+
+// noLog says that no log that is trusted signed a checkpoint, and whether that is so
+// since the trusted root has no such log.
+func (v *verification) noLog(note []byte, err error) error {
+	n, malformed := checkpoint.ParseNote(note)
+	t := v.trust
+	keys, _ := t.named(v.host)
+	t.Listed = nil
+	others, _ := t.named(v.host)
+	signed := func(k checkpoint.Verifier) bool {
+		return slices.ContainsFunc(n.Signatures, func(s checkpoint.Signature) bool { return s.Name == k.Name() && s.KeyID == k.KeyHash() })
+	}
+	if malformed == nil && len(others) == 0 && !slices.ContainsFunc(keys, signed) {
+		return fmt.Errorf("the trusted root has no log that signs as %.255q; it may be out of date", v.host)
+	}
+	return fmt.Errorf("no log that you trust signed the checkpoint: %w", err)
 }
 
 // openWith opens the checkpoint. Where the log's signature is right and a witness's

@@ -52,6 +52,8 @@ func TestCT(t *testing.T) {
 	w.services("authority", a)
 	w.write("ct.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must1(x509.MarshalPKIXPublicKey(a.ct.Public()))})))
 	w.trustedRoot("ct.json", a, "--ctfe", "url=https://ct.example.com,public-key=ct.pem,start-time=2024-01-01T00:00:00Z")
+	w.write("other.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must1(x509.MarshalPKIXPublicKey(newKey().Public()))})))
+	w.trustedRoot("other.json", a, "--ctfe", "url=https://ct.example.com,public-key=other.pem,start-time=2024-01-01T00:00:00Z")
 	w.write("artifact", "artifact\n")
 	byIdentity := []string{"--certificate-identity", identity, "--certificate-oidc-issuer", issuer}
 	for _, program := range []string{"cosign3", "cosign2"} {
@@ -62,6 +64,9 @@ func TestCT(t *testing.T) {
 				withCT.root = "ct.json"
 				f.must(append(withCT.signFlags("sign-blob"), "--bundle", "b.json", "artifact")...)
 				f.must(append(withCT.verifyFlags("verify-blob"), "--use-signed-timestamps="+fmt.Sprint(api == "v2"), "--bundle", "b.json", "artifact")...)
+				w := w.in(t)
+				w.logcli("", "", "artifact", "b.json", append([]string{"--trusted-root", "ct.json"}, byIdentity...)...)
+				w.logcli("sct", "no trusted CT log has the id", "artifact", "b.json", append([]string{"--trusted-root", "other.json"}, byIdentity...)...)
 				f.refused("only able to verify 0 SCT entries", append(f.verifyFlags("verify-blob"), "--bundle", "b.json", "artifact")...)
 			})
 		}

@@ -19,23 +19,31 @@
 //	 "timestampAuthorities": [as the above],
 //	 "ctlogs": [as tlogs]}
 //
-// The format's versions 0.1, in both spellings, and 0.2 are read. A member that is
-// not known, or is there twice, is refused, and so is everything that does not add
-// up: a key that is not of its kind, a chain in another order than from its first
-// certificate to its root. A log with a kind of key that no checkpoint here can be
-// signed with (RSA) is left out, and named in LeftOut.
+// The format's versions 0.1, in both spellings, and 0.2 are read. Several trusted
+// roots may follow one another, a line each, as gh attestation trusted-root prints
+// them: all of them are trusted. A member that is not known is passed over, as a
+// newer version of the format may have it. What is known must add up: a key that is
+// not of its kind, a chain in another order than from its first certificate to its
+// root, or a member that is there twice, is refused. A log with a kind of key or hash
+// that is not read is left out, and named in LeftOut.
 //
-// CT logs are counted and no more: verify does not read SCTs, and says so.
+// A root's CT logs are asked for an SCT in each certificate of that root's
+// authorities, and of no other's.
 package trustedroot
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 
 	common "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	trustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
@@ -46,40 +54,68 @@ import (
 	"indelible/verify/timestamp"
 )
 
-// MaxSize is the most that is read of a trusted root, in bytes.
+// MaxSize is the maximum of a trusted root, or of several in one file, in bytes.
 const MaxSize = 4 << 20
 
-// Root is a trusted root.
+// maxRoots bounds the roots in one file.
+const maxRoots = 16
+
+// Root is a trusted root, or what several say together.
 type Root struct {
 	Logs       []verify.ListedLog
 	Timestamps []verify.TimestampAuthority
-	CTLogs     int
 	LeftOut    []string // logs with keys of kinds that are not read, in words
 
 	authorities []authority
 }
 
-// authority is a certificate authority: a chain, and when it is trusted.
+// authority is a certificate authority: a chain, when it is trusted, and the CT
+// logs that its certificates must be in.
 type authority struct {
 	roots, between *x509.CertPool
 	valid          verify.Period
+	ctLogs         []verify.CTLog
 }
 
 // Signers is whoever has a certificate of an identity by one of the authorities.
 func (r Root) Signers(identity, issuer string) (list []verify.Signer) {
 	for _, a := range r.authorities {
-		list = append(list, verify.Signer{Identity: identity, Issuer: issuer, Roots: a.roots, Intermediates: a.between, Valid: a.valid})
+		list = append(list, verify.Signer{Identity: identity, Issuer: issuer, Roots: a.roots, Intermediates: a.between, Valid: a.valid, CTLogs: a.ctLogs})
 	}
 	return list
 }
 
-// Parse reads a trusted root.
-func Parse(data []byte) (r Root, err error) {
+// Parse reads a trusted root, or several.
+func Parse(data []byte) (all Root, err error) {
 	if len(data) > MaxSize {
-		return r, fmt.Errorf("it has over %d bytes: it is no trusted root", MaxSize)
+		return all, fmt.Errorf("it has over %d bytes: it is no trusted root", MaxSize)
 	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	for n := 1; ; n++ {
+		var one json.RawMessage
+		if err := d.Decode(&one); err == io.EOF && n > 1 {
+			return all, nil
+		} else if err != nil {
+			return Root{}, fmt.Errorf("it is no trusted root of Sigstore's: %w", err)
+		}
+		r, err := parse(one)
+		if err == nil && n > maxRoots {
+			err = fmt.Errorf("the file has more than %d trusted roots", maxRoots)
+		}
+		if err != nil && (n > 1 || d.More()) {
+			err = fmt.Errorf("trusted root %d in the file: %w", n, err)
+		}
+		if err != nil {
+			return Root{}, err
+		}
+		all.Logs, all.Timestamps = append(all.Logs, r.Logs...), append(all.Timestamps, r.Timestamps...)
+		all.LeftOut, all.authorities = append(all.LeftOut, r.LeftOut...), append(all.authorities, r.authorities...)
+	}
+}
+
+func parse(data []byte) (r Root, err error) {
 	var said trustroot.TrustedRoot
-	if err := protojson.Unmarshal(data, &said); err != nil {
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &said); err != nil {
 		return r, fmt.Errorf("it is no trusted root of Sigstore's: %w", err)
 	}
 	switch said.GetMediaType() {
@@ -87,14 +123,21 @@ func Parse(data []byte) (r Root, err error) {
 	default:
 		return r, fmt.Errorf("it is no trusted root of Sigstore's of version 0.1 or 0.2: its mediaType is %.100q", said.GetMediaType())
 	}
-	r.CTLogs = len(said.GetCtlogs())
 	for i, l := range said.GetTlogs() {
 		if err := r.addLog(l, fmt.Sprintf("tlogs[%d]", i)); err != nil {
 			return Root{}, fmt.Errorf("tlogs[%d]: %w", i, err)
 		}
 	}
+	var ctLogs []verify.CTLog
+	for i, l := range said.GetCtlogs() {
+		ct, err := r.ctLog(l, fmt.Sprintf("ctlogs[%d]", i))
+		if err != nil {
+			return Root{}, fmt.Errorf("ctlogs[%d]: %w", i, err)
+		}
+		ctLogs = append(ctLogs, ct)
+	}
 	for i, a := range said.GetCertificateAuthorities() {
-		if err := r.addAuthority(a); err != nil {
+		if err := r.addAuthority(a, ctLogs); err != nil {
 			return Root{}, fmt.Errorf("certificateAuthorities[%d]: %w", i, err)
 		}
 	}
@@ -107,30 +150,59 @@ func Parse(data []byte) (r Root, err error) {
 }
 
 func (r *Root) addLog(l *trustroot.TransparencyLogInstance, name string) error {
-	if h := l.GetHashAlgorithm(); h != common.HashAlgorithm_SHA2_256 {
-		return fmt.Errorf("its hashAlgorithm is %s; logs are trees of SHA2_256", h)
-	}
 	id, err := idOf(l)
 	if err != nil {
 		return err
 	}
-	if l.GetPublicKey().GetValidFor().GetStart() == nil { // as sigstore-go has it
-		return errors.New("its publicKey has no validFor.start")
-	}
-	valid, err := period(l.GetPublicKey().GetValidFor())
+	valid, err := periodOf(l)
 	if err != nil {
 		return err
+	}
+	details := l.GetPublicKey().GetKeyDetails()
+	if l.GetHashAlgorithm() != common.HashAlgorithm_SHA2_256 {
+		r.leaveOut(name, l, "the hash "+l.GetHashAlgorithm().String())
+		return nil
 	}
 	pub, read, err := keyOf(l.GetPublicKey())
-	if err != nil {
-		return err
-	}
-	if !read {
-		r.LeftOut = append(r.LeftOut, fmt.Sprintf("%s, %.200q, has a key of kind %s", name, l.GetBaseUrl(), l.GetPublicKey().GetKeyDetails()))
+	if !read || isRSA(details) { // no checkpoint here is signed by RSA
+		r.leaveOut(name, l, "a key of kind "+details.String())
 		return nil
 	}
 	r.Logs = append(r.Logs, verify.ListedLog{Key: pub, ID: id, Valid: valid})
-	return nil
+	return err
+}
+
+func (r *Root) leaveOut(name string, l *trustroot.TransparencyLogInstance, why string) {
+	r.LeftOut = append(r.LeftOut, fmt.Sprintf("%s, %.200q, has %s", name, l.GetBaseUrl(), why))
+}
+
+// ctLog is a CT log. One whose key is not read stays in the list, so that its
+// SCTs are not taken for those of a log that nobody knows.
+func (r *Root) ctLog(l *trustroot.TransparencyLogInstance, name string) (ct verify.CTLog, err error) {
+	ct = verify.CTLog{Name: l.GetBaseUrl(), ID: l.GetLogId().GetKeyId()}
+	if ct.Name == "" {
+		ct.Name = name
+	}
+	if ct.Valid, err = periodOf(l); err != nil {
+		return ct, err
+	}
+	pub, read, err := keyOf(l.GetPublicKey())
+	_, isEd25519 := pub.(ed25519.PublicKey) // SPEC: RFC 6962, 2.1.4: RSA or ECDSA
+	if err == nil && (!read || isEd25519) {
+		r.leaveOut(name, l, "a key of kind "+l.GetPublicKey().GetKeyDetails().String())
+		return ct, nil
+	}
+	ct.Key = pub
+	return ct, err
+}
+
+// periodOf is when a log's key was in use, which must have a start, as sigstore-go
+// has it.
+func periodOf(l *trustroot.TransparencyLogInstance) (verify.Period, error) {
+	if l.GetPublicKey().GetValidFor().GetStart() == nil {
+		return verify.Period{}, errors.New("its publicKey has no validFor.start")
+	}
+	return period(l.GetPublicKey().GetValidFor())
 }
 
 // idOf is what checkpoints and bundles call a log by. SPEC: sigstore_trustroot.proto:
@@ -154,23 +226,39 @@ func keyOf(k *common.PublicKey) (pub crypto.PublicKey, read bool, err error) {
 		common.PublicKeyDetails_PKIX_ECDSA_P384_SHA_384: elliptic.P384(),
 		common.PublicKeyDetails_PKIX_ECDSA_P521_SHA_512: elliptic.P521(),
 	}[d]
-	if d != common.PublicKeyDetails_PKIX_ED25519 && curve == nil {
+	switch {
+	case d == common.PublicKeyDetails_PKCS1_RSA_PKCS1V5:
+		pub, err = x509.ParsePKCS1PublicKey(k.GetRawBytes())
+	case isRSA(d), curve != nil, d == common.PublicKeyDetails_PKIX_ED25519:
+		pub, err = x509.ParsePKIXPublicKey(k.GetRawBytes())
+	default:
 		return nil, false, nil
 	}
-	if pub, err = x509.ParsePKIXPublicKey(k.GetRawBytes()); err != nil {
+	if err != nil {
 		return nil, true, fmt.Errorf("its key: %w", err)
 	}
 	ok := false
 	switch pub := pub.(type) {
 	case ed25519.PublicKey:
-		ok = curve == nil
+		ok = d == common.PublicKeyDetails_PKIX_ED25519
 	case *ecdsa.PublicKey:
 		ok = pub.Curve == curve
+	case *rsa.PublicKey:
+		ok = isRSA(d)
 	}
 	if !ok {
 		return nil, true, fmt.Errorf("its key is a %T, and not of its keyDetails %s", pub, d)
 	}
 	return pub, true, nil
+}
+
+// isRSA knows keys that sign as PKCS#1 v1.5 has it.
+func isRSA(d common.PublicKeyDetails) bool {
+	return slices.Contains([]common.PublicKeyDetails{
+		common.PublicKeyDetails_PKCS1_RSA_PKCS1V5,
+		common.PublicKeyDetails_PKIX_RSA_PKCS1V5, common.PublicKeyDetails_PKIX_RSA_PKCS1V15_2048_SHA256,
+		common.PublicKeyDetails_PKIX_RSA_PKCS1V15_3072_SHA256, common.PublicKeyDetails_PKIX_RSA_PKCS1V15_4096_SHA256,
+	}, d)
 }
 
 // period is both ends included. The seconds of what is compared are whole.
@@ -192,7 +280,7 @@ func period(r *common.TimeRange) (p verify.Period, err error) {
 	return p, nil
 }
 
-func (r *Root) addAuthority(a *trustroot.CertificateAuthority) error {
+func (r *Root) addAuthority(a *trustroot.CertificateAuthority, ctLogs []verify.CTLog) error {
 	chain, err := chainOf(a)
 	if err != nil {
 		return err
@@ -207,7 +295,7 @@ func (r *Root) addAuthority(a *trustroot.CertificateAuthority) error {
 		}
 	}
 	last := len(chain) - 1
-	r.authorities = append(r.authorities, authority{pool(chain[last:]), pool(chain[:last]), valid})
+	r.authorities = append(r.authorities, authority{pool(chain[last:]), pool(chain[:last]), valid, ctLogs})
 	return nil
 }
 

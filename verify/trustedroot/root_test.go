@@ -11,7 +11,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
-	"maps"
 	"math/big"
 	"os"
 	"reflect"
@@ -125,7 +124,7 @@ func TestParse(t *testing.T) {
 			t.Fatal(err)
 		}
 		who := r.Signers("me@example.com", "https://issuer.example")
-		if len(r.Logs) != 2 || len(r.Timestamps) != 1 || r.CTLogs != 1 || len(r.LeftOut) != 0 || len(who) != 2 {
+		if len(r.Logs) != 2 || len(r.Timestamps) != 1 || len(r.LeftOut) != 0 || len(who) != 2 {
 			t.Fatalf("%+v", r)
 		}
 		if want := (verify.Period{From: 1704067200}); r.Logs[0].Valid != want || r.Logs[1].Valid != want {
@@ -133,6 +132,9 @@ func TestParse(t *testing.T) {
 		}
 		if who[0].Valid != (verify.Period{From: 1704067200, Until: 1735689599}) || who[1].Valid != (verify.Period{}) || who[0].Identity != "me@example.com" || who[0].Issuer != "https://issuer.example" {
 			t.Errorf("%+v", who)
+		}
+		if ct := who[1].CTLogs; len(ct) != 1 || ct[0].Name != "https://log.example" || len(ct[0].ID) != 32 || ct[0].Key == nil || ct[0].Valid.From != 1704067200 {
+			t.Errorf("%+v", ct)
 		}
 	}
 	if r, err := Parse([]byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`)); err != nil || !reflect.DeepEqual(r, Root{}) {
@@ -201,9 +203,6 @@ func TestRefused(t *testing.T) {
 	}{
 		{"mediaType", "application/json", `its mediaType is "application/json"`},
 		{"mediaType", nil, `its mediaType is ""`},
-		{"tlog", []any{}, `"tlog"`},
-		{"tlogs.0.hashAlgorithm", "SHA2_512", "tlogs[0]: its hashAlgorithm is SHA2_512"},
-		{"tlogs.1.hashAlgorithm", nil, "tlogs[1]: its hashAlgorithm is HASH_ALGORITHM_UNSPECIFIED"},
 		{"tlogs.0.logId", nil, "has 0 bytes"},
 		{"tlogs.0.logId", obj{"keyId": "AAAAAAA="}, "has 5 bytes"},
 		{"tlogs.0.logId", obj{"keyId": "!"}, "it is no trusted root"},
@@ -229,6 +228,14 @@ func TestRefused(t *testing.T) {
 		{tsa + ".certChain", obj{"certificates": []any{obj{}}}, "certificate 1 of its chain"},
 		{tsa + ".validFor", obj{"end": "1960-01-01T00:00:00Z"}, "before 1970"},
 
+		{"ctlogs.0.publicKey", nil, "ctlogs[0]: its publicKey has no validFor.start"},
+		{"ctlogs.0.publicKey.rawBytes", "AAAA", "ctlogs[0]: its key"},
+		{"ctlogs.0.publicKey.keyDetails", "PKIX_RSA_PKCS1V15_2048_SHA256", "ctlogs[0]: its key is a *ecdsa.PublicKey"},
+
+		{"new", []any{}, ""},
+		{"tlogs.0.new", obj{"more": 1}, ""},
+		{"ctlogs.0", tlog(spki(t, large.Public()), "PKIX_RSA_PKCS1V15_2048_SHA256"), ""},
+		{"ctlogs.0", tlog(x509.MarshalPKCS1PublicKey(&large.PublicKey), "PKCS1_RSA_PKCS1V5"), ""},
 		{"tlogs.0", tlog(spki(t, p384.Public()), "PKIX_ECDSA_P384_SHA_384"), ""},
 		{"tlogs.0", tlog(spki(t, p521.Public()), "PKIX_ECDSA_P521_SHA_512"), ""},
 		{"tlogs.0.checkpointKeyId", obj{"keyId": "AAAAAA=="}, ""},
@@ -251,8 +258,7 @@ func TestRefused(t *testing.T) {
 func TestStrict(t *testing.T) {
 	good := string(data(t, example(t)))
 	for _, text := range []string{
-		"", "{", "[]", "null", good + "{}", strings.Replace(good, `"tlogs":`, `"tlogs":[],"tlogs":`, 1), strings.Replace(good, `"tlogs":`, `"Tlogs":`, 1),
-		strings.Replace(good, `"uri":`, `"more":1,"uri":`, 1), strings.Repeat(" ", MaxSize) + good, strings.Repeat("[", 1<<20),
+		"", "{", "[]", "null", good + "{}", good + "\n" + good + "x", strings.Repeat(good+"\n", 17), strings.Replace(good, `"tlogs":`, `"tlogs":[],"tlogs":`, 1), strings.Repeat(" ", MaxSize) + good, strings.Repeat("[", 1<<20),
 	} {
 		if r, err := Parse([]byte(text)); err == nil {
 			t.Errorf("%.100q: %+v", text, r)
@@ -260,14 +266,44 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// A log with a kind of key that is not read is left out, and the others are not.
+// A log with a kind of key or hash that is not read is left out, and the others are
+// not. A CT log like that stays, so that SCTs are asked for all the same.
 func TestLeftOut(t *testing.T) {
 	o := example(t)
-	other := maps.Clone(tlog([]byte{1}, "PKCS1_RSA_PKCS1V5"))
-	o["tlogs"] = append([]any{other}, o["tlogs"].([]any)...)
+	other, hash := tlog([]byte{1}, "PKCS1_RSA_PKCS1V5"), tlog([]byte{1}, "PKIX_ED25519")
+	hash["hashAlgorithm"] = "SHA3_NEW"
+	o["tlogs"] = append([]any{other, hash}, o["tlogs"].([]any)...)
+	o["ctlogs"] = []any{tlog([]byte{1}, "ML_DSA_NEW")}
 	r, err := Parse(data(t, o))
-	if err != nil || len(r.Logs) != 2 || len(r.LeftOut) != 1 || r.LeftOut[0] != `tlogs[0], "https://log.example", has a key of kind PKCS1_RSA_PKCS1V5` {
-		t.Errorf("%+v, %v", r, err)
+	if err != nil || len(r.Logs) != 2 || !slices.Equal(r.LeftOut, []string{
+		`tlogs[0], "https://log.example", has a key of kind PKCS1_RSA_PKCS1V5`,
+		`tlogs[1], "https://log.example", has the hash HASH_ALGORITHM_UNSPECIFIED`,
+		`ctlogs[0], "https://log.example", has a key of kind PUBLIC_KEY_DETAILS_UNSPECIFIED`,
+	}) {
+		t.Errorf("%q, %v", r.LeftOut, err)
+	}
+	if ct := r.Signers("", "")[0].CTLogs; len(ct) != 1 || ct[0].Key != nil {
+		t.Errorf("%+v", ct)
+	}
+}
+
+// Several roots are trusted together, and the CT logs of one are asked for by its own
+// authorities alone: another's may log its certificates nowhere.
+func TestLines(t *testing.T) {
+	a, b := example(t), example(t)
+	delete(b, "ctlogs")
+	r, err := Parse(slices.Concat(data(t, a), []byte("\n"), data(t, b), []byte("\n\n")))
+	if err != nil || len(r.Logs) != 4 || len(r.Timestamps) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for i, s := range r.Signers("", "") {
+		if asked := i < 2; asked != (len(s.CTLogs) == 1) {
+			t.Errorf("authority %d: %d CT logs", i, len(s.CTLogs))
+		}
+	}
+	b["mediaType"] = "other"
+	if _, err := Parse(slices.Concat(data(t, a), data(t, b))); err == nil || !strings.HasPrefix(err.Error(), "trusted root 2 in the file: ") {
+		t.Error(err)
 	}
 }
 
