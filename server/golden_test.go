@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -90,6 +91,39 @@ func TestPages(t *testing.T) {
 	var api map[string]any
 	if err := json.Unmarshal(w.ask(t, "GET", "/openapi.json", nil).Body.Bytes(), &api); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRekorPaths: Rekor's servers take paths with slashes too many. Others have
+// one form alone, so that caches hold an object once.
+func TestRekorPaths(t *testing.T) {
+	said := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", name, r.URL) })
+	}
+	h, err := server.Handler(t.Context(), server.Config{Size: func() int64 { return 0 }, RekorV1: said("v1"), RekorV2: said("v2"), Tiles: said("tiles")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/api/v1/log/":                        "v1 /api/v1/log",
+		"//api/v1/log/entries/retrieve/":      "v1 /api/v1/log/entries/retrieve",
+		"/api/v1//log/entries//?logIndex=0":   "v1 /api/v1/log/entries?logIndex=0",
+		"/api/v1/log/entries/0123?x=//":       "v1 /api/v1/log/entries/0123?x=//",
+		"//api/v2/log/entries":                "v2 /api/v2/log/entries",
+		"/api/v2/log/entries/":                "v2 /api/v2/log/entries",
+		"/api/v2//tile/0/000":                 "v2 /api/v2//tile/0/000",
+		"//tile/0/000":                        "",
+		"//v1/checkpoint":                     "",
+		"//log.vkey":                          "",
+		"/tile/0/000/":                        "tiles /tile/0/000/",
+		"/api/v1/log%2Fentries//retrieve/%2F": "v1 /api/v1/log%2Fentries//retrieve/%2F",
+	} {
+		r := httptest.NewRequest("GET", "http://log.example.com"+path, nil)
+		r.URL.Host, r.URL.Scheme = "", ""
+		rec := httptest.NewRecorder()
+		if h.ServeHTTP(rec, r); want == "" && rec.Code != 404 || want != "" && rec.Body.String() != want {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
 	}
 }
 

@@ -172,6 +172,12 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if clean := rekorPath(r.URL.Path); clean != r.URL.Path && r.URL.RawPath == "" {
+		url := *r.URL
+		url.Path = clean
+		r = r.WithContext(r.Context())
+		r.URL = &url
+	}
 	path := r.URL.EscapedPath()
 	for _, m := range h.mounts {
 		if m.serves(path) {
@@ -188,6 +194,22 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		page(w, r)
 	}
+}
+
+// rekorPath returns the path that Rekor's servers take a path of their API for:
+// without slashes that are doubled or at the end. sigstore-js sends the first if
+// its base URL ends in a slash, and sigstore-python the second. Any other path it
+// returns as it is.
+func rekorPath(path string) string {
+	clean := path
+	for strings.Contains(clean, "//") {
+		clean = strings.ReplaceAll(clean, "//", "/")
+	}
+	clean = strings.TrimSuffix(clean, "/")
+	if strings.HasPrefix(clean, "/api/v1/") || clean == "/api/v2/log/entries" {
+		return clean
+	}
+	return path
 }
 
 func text(contentType, body string) http.HandlerFunc {
