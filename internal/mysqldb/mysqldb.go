@@ -107,16 +107,44 @@ func configure(dsn string, o Options) (*mysql.Config, error) {
 func parse(dsn string) (*mysql.Config, error) {
 	_, options, _ := strings.Cut(dsn[strings.LastIndexByte(dsn, '/')+1:], "?")
 	for option := range strings.SplitSeq(options, "&") {
-		if name, _, _ := strings.Cut(option, "="); name == "strict" {
-			return nil, fmt.Errorf("%w: the option strict is gone; leave it out", ErrDSN)
+		if err := wrong(option); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDSN, err)
 		}
 	}
 	cfg, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		return nil, ErrDSN
+	switch {
+	case err == nil:
+		return cfg, nil
+	case strings.Contains(dsn, "://"):
+		return nil, fmt.Errorf("%w: it is a URL; a DSN has no scheme, and its address stands in tcp(…)", ErrDSN)
+	case !strings.Contains(dsn, "("):
+		return nil, fmt.Errorf("%w: its address does not stand in tcp(…) or unix(…)", ErrDSN)
+	case !strings.Contains(dsn[strings.LastIndexByte(dsn, ')')+1:], "/"):
+		return nil, fmt.Errorf("%w: no /database follows the address", ErrDSN)
 	}
-	return cfg, nil
+	return nil, ErrDSN
 }
+
+// wrong says what is wrong with an option. The value is not repeated, since what
+// follows a ? may be a part of a password.
+func wrong(option string) error {
+	name, _, _ := strings.Cut(option, "=")
+	switch name {
+	case "strict":
+		return errors.New("the option strict is gone; leave it out")
+	case "charset", "collation":
+		return fmt.Errorf("the option %s is not used, since all columns are of bytes; leave it out", name)
+	}
+	if _, err := mysql.ParseDSN("/database?" + option); err == nil {
+		return nil
+	}
+	if strings.Trim(name, letters) != "" {
+		return errors.New("an option has a value that it cannot have")
+	}
+	return fmt.Errorf("the option %s has a value that it cannot have; a time has a unit, as in 5s, and a switch is true or false", name)
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // refused says which of a DSN's options would change what the statements mean.
 // The driver takes an option that it does not know for a variable of the session.
@@ -256,6 +284,8 @@ func denied(err error, cfg *mysql.Config) error {
 	switch {
 	case !errors.As(err, &e) || e.Number != accessDenied:
 		return err
+	case strings.Contains(cfg.Passwd, ":"):
+		return fmt.Errorf("%w (if the user's name has a colon: a DSN ends the name at its first colon, so choose a name without one)", err)
 	case cfg.TLS == nil:
 		return fmt.Errorf("%w (if the password is right, the account may require TLS: add tls=true to the DSN, or give --mysql-tls-ca)", err)
 	case len(cfg.TLS.Certificates) == 0:

@@ -206,6 +206,21 @@ func TestDSN(t *testing.T) {
 			t.Errorf("the error holds the password: %v", err)
 		}
 	}
+	for dsn, says := range map[string]string{
+		"u:" + secret + "@tcp(h:1)/db?charset=utf8mb4":                   "the option charset is not used",
+		"u:" + secret + "@tcp(h:1)/db?parseTime=true&collation=utf8_bin": "the option collation is not used",
+		"u:" + secret + "@tcp(h:1)/db?timeout=5":                         "the option timeout has a value that it cannot have; a time has a unit, as in 5s",
+		"u:" + secret + "@tcp(h:1)/db?parseTime=" + secret:               "the option parseTime has",
+		"u:" + secret + "@tcp(h:1)/db?tls=" + secret:                     "",
+		"mysql://u:" + secret + "@h/db":                                  "it is a URL",
+		"u:" + secret + "@h:3306/db":                                     "does not stand in tcp(…)",
+		"u:" + secret + "@tcp(h:1)":                                      "no /database follows",
+		"u:p/x?" + secret + "=%zz&timeout=" + secret + "@tcp(h:1)":       "a value that it cannot have",
+	} {
+		if _, err := New(dsn, Options{}); !strings.Contains(fmt.Sprint(err), says) || strings.Contains(fmt.Sprint(err), secret) {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
 	if _, err := New("u@tcp(h:1)/db?autocommit=0", Options{}); !strings.Contains(fmt.Sprint(err), "autocommit") {
 		t.Errorf("the option is not named: %v", err)
 	}

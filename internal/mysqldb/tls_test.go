@@ -163,3 +163,12 @@ func TestExposed(t *testing.T) {
 		}
 	}
 }
+
+// A DSN cannot hold a user's name with a colon: what follows it becomes the
+// password, and the server's error names a user that nobody wrote.
+func TestDeniedWithAColon(t *testing.T) {
+	err := denied(&mysql.MySQLError{Number: accessDenied, Message: "Access denied for user 'a'"}, &mysql.Config{User: "a", Passwd: "b:secret"})
+	if !strings.Contains(err.Error(), "has a colon") || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
+	}
+}
