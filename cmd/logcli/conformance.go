@@ -15,7 +15,7 @@ import (
 
 func (p *program) conformanceCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "conformance", Short: "Try somebody's witness by the rules of its protocol", Args: args(cobra.NoArgs),
+		Use: "conformance", Short: "Try somebody's witness by the rules of its protocol",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("it is used as: %s witness URL", cmd.CommandPath())
 		},

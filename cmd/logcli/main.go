@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/client"
+	"indelible/internal/config"
 	"indelible/internal/filename"
 	"indelible/internal/notices"
 	"indelible/internal/redact"
@@ -142,7 +143,7 @@ func (p *program) command() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return p.checkFlags(cmd) },
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(config.FlagError(cmd, err)) })
 	f := root.PersistentFlags()
 	def := "http://127.0.0.1:8080"
 	if env, ok := p.getenv("INDELIBLE_URL"); ok {
@@ -159,6 +160,7 @@ func (p *program) command() *cobra.Command {
 	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, and send them what is added")
 	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
+	config.Groups(root)
 	return root
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 func (p *program) trustCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "trust", Short: "Make other programs trust the log", Args: args(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+	cmd := &cobra.Command{Use: "trust", Short: "Make other programs trust the log", RunE: func(cmd *cobra.Command, _ []string) error {
 		return usagef("trust is used as: logcli trust export --dir DIR")
 	}}
 	cmd.AddCommand(p.trustExportCommand())

@@ -75,11 +75,11 @@ func (p *program) command() *cobra.Command {
 			"whose it is. By default both listen on this machine alone. To choose the writers, put a proxy in front.\n\n" +
 			"Without arguments it runs a log in ./indelible-data, which it creates when it is not there.\n" +
 			"On MySQL a log is created by logserver init, and only by it.",
-		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          p.with(p.serve),
 	}
+	root.SetFlagErrorFunc(config.FlagError)
 	config.AddFlags(root.PersistentFlags(), settings())
 	root.PersistentFlags().StringVar(&p.configFile, "config", "", "YAML file with settings (INDELIBLE_CONFIG)")
 	root.PersistentFlags().SortFlags = false
@@ -95,6 +95,7 @@ func (p *program) command() *cobra.Command {
 			return err
 		}},
 	)
+	config.Groups(root)
 	return root
 }
 

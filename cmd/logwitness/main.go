@@ -64,6 +64,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 			return filename.CheckFlags(cmd.Flags())
 		},
 	}
+	root.SetFlagErrorFunc(config.FlagError)
 	root.AddCommand(p.keygenCommand(), p.serveCommand(), p.acceptCommand(), p.registerCommand(), &cobra.Command{
 		Use: "licenses", Short: "Print the licenses of the software in this program", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -77,6 +78,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 			return err
 		},
 	})
+	config.Groups(root)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
