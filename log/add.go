@@ -35,6 +35,9 @@ func (l *Log) Add(ctx context.Context, e entry.Entry) (Receipt, error) {
 	return outcomes[0].Receipt, outcomes[0].Err
 }
 
+// Adding reports whether entries are being added.
+func (l *Log) Adding() bool { return l.queue.len() > 0 }
+
 // AddMany logs several entries, in their order where they are new, and returns
 // when all are published. All proofs are for one checkpoint. An error means
 // that none of them was accepted.

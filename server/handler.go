@@ -86,11 +86,11 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	h := &handler{
 		mounts: []mount{
-			{"/v1/", cfg.Admission.HTTP(rest.LimitBody(native, cfg.MaxBody))},
+			{"/v1/", rest.LimitBody(native, cfg.MaxBody, cfg.Admission.Decode)},
 			{"/checkpoint", cfg.Tiles},
 			{"/tile/", cfg.Tiles},
-			{"/api/v2/", cfg.Admission.HTTP(v2)},
-			{"/api/v1/", cfg.Admission.HTTP(v1)},
+			{"/api/v2/", v2},
+			{"/api/v1/", v1},
 			{"/ping", v1},
 			{"/trust/", cfg.Trust},
 		},
@@ -101,10 +101,11 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 			"/":             landing(cfg),
 		},
 	}
-	if cfg.Answers == nil {
-		return cfg.Budget.Bodies(h), nil
+	var handler http.Handler = h
+	if cfg.Answers != nil {
+		handler = cfg.Answers.HTTP(h)
 	}
-	return cfg.Budget.Bodies(cfg.Answers.HTTP(h)), nil
+	return cfg.Admission.HTTP(cfg.Budget.Bodies(handler)), nil
 }
 
 // mount is a handler, and the path that it serves, or what is below where the

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -45,14 +46,10 @@ func marshal(v any) ([]byte, bool) {
 // leave what follows it unread.
 func (c *codec) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
-		data, err := rest.ReadBody(r)
-		if err != nil {
-			return err
+		if msg, ok := v.(proto.Message); ok {
+			return rest.ReadMessage(r, msg)
 		}
-		if len(data) == 0 {
-			return io.EOF
-		}
-		return c.Unmarshal(data, v)
+		return fmt.Errorf("%T is no message", v)
 	})
 }
 

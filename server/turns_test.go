@@ -23,6 +23,7 @@ import (
 
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/entry"
+	"indelible/internal/fair"
 	translog "indelible/log"
 	"indelible/server/admission"
 	"indelible/server/native"
@@ -76,7 +77,7 @@ func sendFrom(ctx context.Context, h http.Handler, remote, forwarded, path strin
 func occupied(t *testing.T, proxies ...netip.Prefix) (turns *admission.Admission, free func()) {
 	turns = admission.New(admission.Config{Workers: 1, Places: 2, TrustedProxies: proxies})
 	release := make(chan struct{})
-	go turns.Work(admission.As(t.Context(), "first"))(1, func() { <-release })
+	go turns.Work(fair.As(t.Context(), "first"))(1, func() { <-release })
 	synctest.Wait()
 	return turns, func() { close(release); synctest.Wait() }
 }
@@ -114,6 +115,34 @@ func TestEveryAPIWaitsForItsTurn(t *testing.T) {
 				if rec := <-answers; rec.Code != http.StatusOK && rec.Code != http.StatusCreated {
 					t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
 				}
+			}
+		})
+	}
+}
+
+// TestDecodingWaitsForItsTurn: the body of a large request is not decoded before its
+// client's turn, over any API, and when too much waits, that is said.
+func TestDecodingWaitsForItsTurn(t *testing.T) {
+	wrong := append([]byte(`{"wrong":`), bytes.Repeat([]byte(" "), 20<<10)...)
+	for path, busy := range map[string]int{
+		"/v1/entries": 429, "/v1/entries:batch": 429, rekorEntries: 503, rekorV1Entries: 503, rekorV1Entries + "/retrieve": 503,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			turns, free := occupied(t)
+			h := everyAPISharing(t, &fakeLog{}, nil, turns)
+			answer := make(chan *httptest.ResponseRecorder, 1)
+			go func() { answer <- sendFrom(t.Context(), h, "192.0.2.1:1", "", path, wrong) }()
+			synctest.Wait()
+			if len(answer) > 0 {
+				t.Errorf("%s: it was decoded while the worker was busy", path)
+			}
+			rec := sendFrom(t.Context(), h, "192.0.2.1:1", "", path, wrong)
+			if rec.Code != busy || rec.Header().Get("Retry-After") != "1" || !strings.Contains(rec.Body.String(), "try again in a moment") {
+				t.Errorf("%s: %d %v %s", path, rec.Code, rec.Header(), rec.Body)
+			}
+			free()
+			if rec := <-answer; rec.Code != http.StatusBadRequest {
+				t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
 			}
 		})
 	}
@@ -180,16 +209,16 @@ func TestBatchTakesTurns(t *testing.T) {
 		log := &countingLog{}
 		service := native.New(native.Config{Log: log, Kinds: allKinds, Admission: turns})
 		release := make(chan struct{})
-		go turns.Work(admission.As(t.Context(), "first"))(1, func() { <-release })
+		go turns.Work(fair.As(t.Context(), "first"))(1, func() { <-release })
 		synctest.Wait()
 		go func() {
-			if _, err := service.AddEntries(admission.As(t.Context(), "batch"), &req); err != nil {
+			if _, err := service.AddEntries(fair.As(t.Context(), "batch"), &req); err != nil {
 				t.Error(err)
 			}
 		}()
 		synctest.Wait()
 		go func() {
-			if _, err := service.AddEntry(admission.As(t.Context(), "neighbour"), &pb.AddEntryRequest{Entry: req.Entries[0]}); err != nil {
+			if _, err := service.AddEntry(fair.As(t.Context(), "neighbour"), &pb.AddEntryRequest{Entry: req.Entries[0]}); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -203,7 +232,7 @@ func TestBatchTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns, free := occupied(t)
 		service := native.New(native.Config{Log: &fakeLog{}, Kinds: allKinds, Admission: turns})
-		ctx, cancel := context.WithCancel(admission.As(t.Context(), "batch"))
+		ctx, cancel := context.WithCancel(fair.As(t.Context(), "batch"))
 		done := make(chan error, 1)
 		go func() { _, err := service.AddEntries(ctx, &req); done <- err }()
 		synctest.Wait()

@@ -64,6 +64,7 @@ func newAPIs(ctx context.Context, v config.Values, l *translog.Log, x *index.Ind
 	}
 	a.admission = admission.New(admission.Config{TrustedProxies: proxies})
 	a.answers = answers.New(0)
+	a.answers.Adding = l.Adding
 	own := native.Config{Log: l, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Fault: fault, Admission: a.admission, Answers: a.answers}
 	if x != nil { // an interface that holds a nil pointer is not nil
 		own.Search = x

@@ -289,7 +289,7 @@ func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, p
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
 	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics, on.certs.Warnings, l.Damaged), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
-	s.GRPC = transport.NewGRPCServer(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Log: logger, Seen: requests.GRPC})
+	s.GRPC = transport.NewGRPCServer(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Client: a.admission.Client, Log: logger, Seen: requests.GRPC})
 	a.register(s.GRPC)
 	healthpb.RegisterHealthServer(s.GRPC, healthService{ready: ready})
 	reflection.Register(s.GRPC)

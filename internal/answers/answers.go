@@ -1,7 +1,8 @@
 // Package answers bounds what answers to reads cost, so that adds keep most of the
 // machine: how many are made at the same time, and how many bytes of them wait to
-// be written. Whoever finds no room is told so at once ([ErrBusy]), and not after a
-// long wait.
+// be written. Clients share both (fair.As names the client of a request): a client may
+// have as much waiting, and as many bytes, as are free beside. Some wait for a moment;
+// the others are told at once to come back ([ErrBusy]).
 //
 // A Gate is shared by all APIs. What it gave to an answer is given back in two
 // steps: the place to work when the answer is made, the memory when it was written.
@@ -10,12 +11,15 @@
 package answers
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
 	"runtime"
 	"sync"
 	"time"
+
+	"indelible/internal/fair"
 )
 
 // ErrBusy: as many answers to reads are made, or wait to be written, as may be.
@@ -37,10 +41,12 @@ const (
 	// lightPlaces is how many light answers are made at the same time. They have a
 	// connection of the database each, and adds have the others.
 	lightPlaces = 8
-	// waitLight and waitHeavy are how many more wait for a place, and patience is
-	// for how long.
-	waitLight, waitHeavy = 1024, 64
-	patience             = time.Second
+	// waitLight and waitHeavy are how many more wait for a place, waitMemory how many
+	// answers wait for memory that they share, and patience is for how long.
+	waitLight, waitHeavy, waitMemory = 1024, 64, 64
+	patience                         = 5 * time.Second
+	// maxRest is the maximum time for which a place is left free after heavy work.
+	maxRest = time.Second
 	// small is what shared memory has at most that does not count.
 	small = 64 << 10
 	// slow is how long an answer has been written when its memory goes to another.
@@ -53,11 +59,18 @@ func HeavyPlaces() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // Gate bounds the answers of a server.
 type Gate struct {
-	light, heavy places
+	// Adding, if set, says whether entries are being added. While they are, heavy work
+	// is followed by a rest of the same length: so it takes a quarter of the processors.
+	Adding func() bool
 
-	mu      sync.Mutex
-	left    int64
-	writing list.List // of *Answer: those that hold memory and are being written, the oldest first
+	light, heavy *fair.Pool
+
+	mu       sync.Mutex
+	left     int64
+	byClient map[string]int64
+	waiting  int           // for memory
+	freed    chan struct{} // closed when memory was given back
+	writing  list.List     // of *Answer: those that hold memory and are being written, the oldest first
 }
 
 // New makes a gate for bytes of answers; 0 means DefaultBytes.
@@ -65,49 +78,44 @@ func New(bytes int64) *Gate {
 	if bytes == 0 {
 		bytes = DefaultBytes
 	}
-	return &Gate{light: newPlaces(lightPlaces, waitLight), heavy: newPlaces(HeavyPlaces(), waitHeavy), left: bytes}
-}
-
-// places are for those that work at the same time, and for those that wait.
-type places struct{ work, wait chan struct{} }
-
-func newPlaces(work, wait int) places {
-	return places{make(chan struct{}, work), make(chan struct{}, wait)}
-}
-
-// take waits for a place to work, which leave gives back.
-func (p places) take(ctx context.Context) (leave func(), err error) {
-	leave = sync.OnceFunc(func() { <-p.work })
-	select {
-	case p.work <- struct{}{}:
-		return leave, nil
-	default:
-	}
-	select {
-	case p.wait <- struct{}{}:
-		defer func() { <-p.wait }()
-	default:
-		return nil, ErrBusy
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case p.work <- struct{}{}:
-		return leave, nil
-	case <-timer.C:
-		return nil, ErrBusy
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	return &Gate{
+		light: fair.New(lightPlaces, waitLight), heavy: fair.New(HeavyPlaces(), waitHeavy),
+		left: bytes, byClient: make(map[string]int64), freed: make(chan struct{}),
 	}
 }
 
 // Work waits for a place to make something that several answers may share. leave
 // gives it back.
 func (g *Gate) Work(ctx context.Context, k Kind) (leave func(), err error) {
+	pool := g.light
 	if k == Heavy {
-		return g.heavy.take(ctx)
+		pool = g.heavy
 	}
-	return g.light.take(ctx)
+	client, _ := fair.Client(ctx)
+	short, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	leave, err = pool.Enter(short, client, 1)
+	switch {
+	case err == nil && k == Heavy:
+		return sync.OnceFunc(g.rest(leave)), nil
+	case err == nil:
+		return sync.OnceFunc(leave), nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, ErrBusy
+}
+
+// rest is leave, after a rest where entries are being added.
+func (g *Gate) rest(leave func()) func() {
+	begin := time.Now()
+	return func() {
+		if g.Adding == nil || !g.Adding() {
+			leave()
+			return
+		}
+		time.AfterFunc(min(time.Since(begin), maxRest), leave)
+	}
 }
 
 // Hold takes memory for the answer that ctx belongs to, and leaves it to that:
@@ -115,7 +123,7 @@ func (g *Gate) Work(ctx context.Context, k Kind) (leave func(), err error) {
 func (g *Gate) Hold(ctx context.Context, bytes int64) (release func(), err error) {
 	a, ok := ctx.Value(answerKey{}).(*Answer)
 	if !ok {
-		a = &Answer{gate: g}
+		a = g.newAnswer(ctx)
 	}
 	if err := a.hold(bytes); err != nil {
 		return nil, err
@@ -149,34 +157,87 @@ func (g *Gate) Answer(ctx context.Context, k Kind, bytes int64) (leave func(), e
 // Shared is memory that several answers may be written from. It counts once.
 type Shared struct {
 	Bytes   int64
-	holders int
+	holders map[string]int // answers, by client
 }
 
 // Share takes shared memory for the answer that ctx belongs to, if it belongs to
-// one. What has a few KiB does not count.
+// one, and waits for it if necessary. What has a few KiB does not count.
 func (g *Gate) Share(ctx context.Context, s *Shared) error {
 	a, ok := ctx.Value(answerKey{}).(*Answer)
 	if !ok || s.Bytes <= small {
 		return nil
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if s.holders == 0 && !g.take(s.Bytes) {
-		return ErrBusy
+	for end := time.Now().Add(patience); ; {
+		freed, ok := g.share(a, s)
+		if ok {
+			return nil
+		}
+		if !time.Now().Before(end) || !g.wait(ctx, freed) {
+			return cmp.Or(ctx.Err(), ErrBusy)
+		}
 	}
-	s.holders++
-	a.shared = append(a.shared, s)
-	a.list()
-	return nil
 }
 
-// take takes bytes. If there are too few, of the answers that can be cut off, the
-// one that was written for the longest is, where it is slow, and whoever asks comes
-// back for its memory.
+// wait returns when it is worth to look for memory again: when some was given back,
+// or when an answer may have become slow. It returns false when ctx ends, and when as
+// many wait as may.
+func (g *Gate) wait(ctx context.Context, freed <-chan struct{}) bool {
+	g.mu.Lock()
+	room := g.waiting < waitMemory
+	if room {
+		g.waiting++
+	}
+	g.mu.Unlock()
+	if !room {
+		return false
+	}
+	defer func() {
+		g.mu.Lock()
+		g.waiting--
+		g.mu.Unlock()
+	}()
+	timer := time.NewTimer(slow / 4)
+	defer timer.Stop()
+	select {
+	case <-freed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// share takes shared memory, or returns what tells when to try again. It counts once,
+// and once for each client that is sent it.
+func (g *Gate) share(a *Answer, s *Shared) (freed <-chan struct{}, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.holders[a.client] == 0 {
+		more := s.Bytes
+		if len(s.holders) > 0 {
+			more = 0
+		}
+		if !g.take(a.client, s.Bytes, more) {
+			return g.freed, false
+		}
+	}
+	if s.holders == nil {
+		s.holders = make(map[string]int)
+	}
+	s.holders[a.client]++
+	a.shared = append(a.shared, s)
+	a.list()
+	return nil, true
+}
+
+// take takes bytes for a client. more of them are memory that no other answer holds.
+// If it then holds more than was free, it gets none. If there is too little, the answer that
+// was written for the longest is cut off, where it is slow and can be, and whoever asks
+// comes back for its memory: an answer of the same client, if only that has too much.
 // It is called with the lock.
-func (g *Gate) take(bytes int64) bool {
-	if bytes <= g.left {
-		g.left -= bytes
+func (g *Gate) take(client string, bytes, more int64) bool {
+	if more <= g.left && g.byClient[client]+bytes <= g.left {
+		g.left -= more
+		g.byClient[client] += bytes
 		return true
 	}
 	for e := g.writing.Front(); e != nil; e = e.Next() {
@@ -184,7 +245,7 @@ func (g *Gate) take(bytes int64) bool {
 		if time.Since(a.since) <= slow {
 			break
 		}
-		if a.cut != nil {
+		if a.cut != nil && (more > g.left || a.client == client) {
 			a.cut()
 			break
 		}
@@ -194,8 +255,9 @@ func (g *Gate) take(bytes int64) bool {
 
 // Answer is what one request's answer holds.
 type Answer struct {
-	gate  *Gate
-	leave func() // gives the place back; nil: it has none
+	gate   *Gate
+	client string
+	leave  func() // gives the place back; nil: it has none
 
 	// What follows is guarded by the gate's lock.
 	cut    func() // ends the writing, and returns at once; nil: it cannot be ended
@@ -210,14 +272,20 @@ type answerKey struct{}
 // Begin begins an answer, to which the context that it returns belongs. The caller
 // calls Made when it is made, and Done when it was written.
 func (g *Gate) Begin(ctx context.Context, cut func()) (context.Context, *Answer) {
-	a := &Answer{gate: g, cut: cut}
+	a := g.newAnswer(ctx)
+	a.cut = cut
 	return context.WithValue(ctx, answerKey{}, a), a
+}
+
+func (g *Gate) newAnswer(ctx context.Context) *Answer {
+	client, _ := fair.Client(ctx)
+	return &Answer{gate: g, client: client}
 }
 
 func (a *Answer) hold(bytes int64) error {
 	a.gate.mu.Lock()
 	defer a.gate.mu.Unlock()
-	if !a.gate.take(bytes) {
+	if !a.gate.take(a.client, bytes, bytes) {
 		return ErrBusy
 	}
 	a.bytes += bytes
@@ -264,10 +332,20 @@ func (a *Answer) Done() {
 	}
 	g.writing.Remove(a.at)
 	g.left += a.bytes
+	held := a.bytes
 	for _, s := range a.shared {
-		if s.holders--; s.holders == 0 {
+		if s.holders[a.client]--; s.holders[a.client] == 0 {
+			delete(s.holders, a.client)
+			held += s.Bytes
+		}
+		if len(s.holders) == 0 {
 			g.left += s.Bytes
 		}
 	}
+	if g.byClient[a.client] -= held; g.byClient[a.client] == 0 {
+		delete(g.byClient, a.client)
+	}
 	a.at, a.bytes, a.shared = nil, 0, nil
+	close(g.freed)
+	g.freed = make(chan struct{})
 }

@@ -9,9 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"indelible/internal/fair"
 )
 
 // free is what a gate has left.
@@ -19,6 +23,22 @@ func (g *Gate) free() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.left
+}
+
+// working is how many places of a kind are taken.
+func working(t *testing.T, g *Gate, k Kind) int {
+	t.Helper()
+	places := map[Kind]int{Light: lightPlaces, Heavy: HeavyPlaces()}[k]
+	for n := range places {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		leave, err := g.Work(ctx, k)
+		if err != nil {
+			return places - n
+		}
+		defer leave()
+	}
+	return 0
 }
 
 // Few work, some wait, and the others are told at once.
@@ -36,9 +56,9 @@ func TestPlaces(t *testing.T) {
 		}
 		begin := time.Now()
 		results := make(chan error, waitHeavy)
-		for range waitHeavy {
+		for i := range waitHeavy {
 			go func() {
-				_, err := g.Work(t.Context(), Heavy)
+				_, err := g.Work(fair.As(t.Context(), strconv.Itoa(i)), Heavy)
 				results <- err
 			}()
 		}
@@ -76,11 +96,11 @@ func TestMemory(t *testing.T) {
 	if _, err := g.Answer(t.Context(), Light, 600); !errors.Is(err, ErrBusy) {
 		t.Error(err)
 	}
-	if n := len(g.light.work); n != 1 {
+	if n := working(t, g, Light); n != 1 {
 		t.Errorf("%d work", n)
 	}
 	a.Made()
-	if n := len(g.light.work); n != 0 || g.free() != 400 {
+	if n := working(t, g, Light); n != 0 || g.free() != 400 {
 		t.Errorf("%d work, and %d bytes are left", n, g.free())
 	}
 	a.Done()
@@ -92,12 +112,14 @@ func TestMemory(t *testing.T) {
 	if err != nil || g.free() != 400 {
 		t.Fatal(err, g.free())
 	}
-	if leave(); g.free() != 1000 || len(g.heavy.work) != 0 {
+	if leave(); g.free() != 1000 || working(t, g, Heavy) != 0 {
 		t.Errorf("%d bytes are left", g.free())
 	}
 }
 
-func TestSharedMemoryCountsOnce(t *testing.T) {
+func TestSharedMemoryCountsOnce(t *testing.T) { synctest.Test(t, sharedMemoryCountsOnce) }
+
+func sharedMemoryCountsOnce(t *testing.T) {
 	g := New(10 * small)
 	s := &Shared{Bytes: 6 * small}
 	var all []*Answer
@@ -127,6 +149,118 @@ func TestSharedMemoryCountsOnce(t *testing.T) {
 	}
 }
 
+// begin begins an answer of a client.
+func begin(t *testing.T, g *Gate, client string) (context.Context, *Answer) {
+	return g.Begin(fair.As(t.Context(), client), nil)
+}
+
+// A client that asks for much waits for its own answers, and another one does not.
+func TestClientsShareMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(16 * small)
+		var first *Answer
+		for i := range 2 {
+			ctx, a := begin(t, g, "reader")
+			if err := g.Share(ctx, &Shared{Bytes: 4 * small}); err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				first = a
+			}
+		}
+		ctx, _ := begin(t, g, "reader")
+		if _, err := g.Hold(ctx, small); !errors.Is(err, ErrBusy) {
+			t.Error("the reader has more than it leaves free:", err)
+		}
+		ctx, other := begin(t, g, "other")
+		if _, err := g.Hold(ctx, 4*small); err != nil {
+			t.Error("another client found no memory:", err)
+		}
+		other.Done()
+		waited := make(chan error, 1)
+		ctx, _ = begin(t, g, "reader")
+		go func() { waited <- g.Share(ctx, &Shared{Bytes: 4 * small}) }()
+		synctest.Wait()
+		first.Done()
+		if err := <-waited; err != nil {
+			t.Error("memory that was given back went to nobody:", err)
+		}
+	})
+}
+
+// A client has half of the places to wait, and those of two clients take turns.
+func TestClientsSharePlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(0)
+		var order []string
+		work := func(client string) (err error) {
+			leave, err := g.Work(fair.As(t.Context(), client), Heavy)
+			if err == nil {
+				order = append(order, client)
+				leave()
+			}
+			return err
+		}
+		var leaves []func()
+		for range HeavyPlaces() {
+			leave, err := g.Work(t.Context(), Heavy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaves = append(leaves, leave)
+		}
+		results := make(chan error, waitHeavy)
+		ask := func(client string) {
+			go func() { results <- work(client) }()
+			synctest.Wait()
+		}
+		for range waitHeavy / 2 {
+			ask("reader")
+		}
+		if err := work("reader"); !errors.Is(err, ErrBusy) {
+			t.Error("one client takes every place to wait:", err)
+		}
+		ask("other")
+		leaves[0]()
+		synctest.Wait()
+		for range waitHeavy/2 + 1 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if at := slices.Index(order, "other"); at > 1 {
+			t.Errorf("another client waited for %d of one that came first", at)
+		}
+	})
+}
+
+// Heavy work leaves as much time as it took, while entries are added.
+func TestHeavyWorkRests(t *testing.T) {
+	for _, adding := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			g := New(0)
+			g.Adding = func() bool { return adding }
+			for range HeavyPlaces() {
+				leave, err := g.Work(t.Context(), Heavy)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.AfterFunc(300*time.Millisecond, leave)
+			}
+			begin, want := time.Now(), 300*time.Millisecond
+			if adding {
+				want = 600 * time.Millisecond
+			}
+			leave, err := g.Work(t.Context(), Heavy)
+			if took := time.Since(begin); err != nil || took != want {
+				t.Errorf("adding: %v: the next began after %v: %v", adding, took, err)
+				return
+			}
+			leave()
+		})
+	}
+}
+
 // A client that does not read holds its answer's memory until another wants it.
 func TestUnreadAnswersAreCutOff(t *testing.T) {
 	const size = 32 << 20 // more than sockets buffer
@@ -151,7 +285,7 @@ func TestUnreadAnswersAreCutOff(t *testing.T) {
 	if line, err := bufio.NewReaderSize(unread, 16).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
 		t.Fatal(line, err)
 	}
-	if n := len(g.heavy.work); n != 0 {
+	if n := working(t, g, Heavy); n != 0 {
 		t.Errorf("%d work while one is written", n)
 	}
 	for busy := 0; ; busy++ {

@@ -1,8 +1,10 @@
-// Package fair shares processors among clients.
+// Package fair shares processors and memory among clients.
 //
 //	pool := fair.New(workers, places)
 //	…
 //	err := pool.Do(ctx, client, cost, f)
+//
+// A [Room] shares memory. [As] names the client of a request in its context.
 //
 // # What it guarantees
 //
@@ -72,26 +74,37 @@ func New(workers, places int) *Pool {
 // says how long f takes, in the caller's unit; at least 1 counts. Do returns
 // ErrBusy, or the error of ctx when it ends first, and then f was not called.
 func (p *Pool) Do(ctx context.Context, client string, cost int, f func()) error {
-	if err := ctx.Err(); err != nil {
+	leave, err := p.Enter(ctx, client, cost)
+	if err != nil {
 		return err
+	}
+	defer leave()
+	f()
+	return nil
+}
+
+// Enter is Do for a step that does not end where it began: it returns when it is
+// the client's turn, and the caller calls leave, once, when the step is done.
+func (p *Pool) Enter(ctx context.Context, client string, cost int) (leave func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	s, err := p.join(client, int64(max(1, cost)))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	select {
 	case <-s.ready:
 	case <-ctx.Done():
 		if p.abandon(s) {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-	defer p.leave(s.of)
 	if err := ctx.Err(); err != nil { // it ended when the turn came
-		return err
+		p.leave(s.of)
+		return nil, err
 	}
-	f()
-	return nil
+	return func() { p.leave(s.of) }, nil
 }
 
 // join puts a step at the end of its client's.

@@ -12,6 +12,9 @@ type Body struct {
 	conn     *connection // nil: it is not known
 	complete bool
 	refused  error // what reading it ends with
+	client   string
+	named    bool   // it has a client
+	free     func() // gives back what it has of the room for large bodies; nil: it has none
 
 	// With a budget, whose lock guards these:
 	holding
@@ -57,6 +60,9 @@ func (b *Body) settle() {
 }
 
 func (b *Body) leave() {
+	if b.free != nil {
+		b.free()
+	}
 	b.of.mu.Lock()
 	b.settle()
 	b.take(-b.held)
@@ -89,9 +95,21 @@ func (b *Body) need(n int64) {
 	switch {
 	case b.wasCut:
 		b.refused = ErrSlow
+	case n > 0 && !b.shares(n):
+		b.refused = ErrFull
 	case n > 0:
 		b.refused = b.grow(n)
 	}
+}
+
+// shares reports whether the client may have n bytes more, where the request did not
+// say how long it is.
+func (b *Body) shares(n int64) bool {
+	if b.free == nil && b.named && large(b.held+n) > 0 {
+		b.free = b.of.large.Try(b.client, min(unknownBody, b.of.most))
+		return b.free != nil
+	}
+	return true
 }
 
 // Read implements io.Reader. What it reads into is counted, unless it was

@@ -3,15 +3,19 @@ package transport
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"indelible/internal/fair"
 )
 
 // bodies is a server of bodies with a budget, on a clock of its own.
@@ -44,8 +48,8 @@ func serveBodies(t *testing.T, budget int64, do func(t *testing.T, b *bodies)) {
 		s.Close()
 		time.Sleep(closing)
 		synctest.Wait()
-		if b.budget.all != 0 || b.budget.large != 0 || b.budget.oldest != nil || b.budget.newest != nil {
-			t.Errorf("at the end %d bytes are held, %d of them by large bodies", b.budget.all, b.budget.large)
+		if b.budget.all != 0 || b.budget.allLarge != 0 || b.budget.oldest != nil || b.budget.newest != nil {
+			t.Errorf("at the end %d bytes are held, %d of them by large bodies", b.budget.all, b.budget.allLarge)
 		}
 	})
 }
@@ -138,6 +142,55 @@ func TestLargeBodies(t *testing.T) {
 		}
 	})
 }
+
+// Clients share the room for large bodies: one that asks for much is not read before
+// it may have it, for some seconds, and another one finds room.
+func TestClientsShareLargeBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget, goOn := NewBudget(512*kib), make(chan struct{})
+		h := budget.Bodies(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			counted, _ := r.Body.(*Body)
+			if _, err := ReadBody(r.Body, counted, 100*kib); err != nil {
+				*r.Context().Value(resultKey{}).(*error) = err
+				return
+			}
+			<-goOn
+		}))
+		post := func(client string, length int64) (err *error, read *bytes.Reader, done chan struct{}) {
+			err, read, done = new(error), bytes.NewReader(make([]byte, 100*kib)), make(chan struct{})
+			ctx := context.WithValue(fair.As(t.Context(), client), resultKey{}, err)
+			r := (&http.Request{ContentLength: length, Body: io.NopCloser(read)}).WithContext(ctx)
+			go func() { defer close(done); h.ServeHTTP(httptest.NewRecorder(), r) }()
+			synctest.Wait()
+			return err, read, done
+		}
+		for range 3 {
+			if _, read, _ := post("large", 100*kib); read.Len() != 0 {
+				t.Fatal("it was not read")
+			}
+		}
+		begin := time.Now()
+		err, read, done := post("large", 100*kib)
+		if _, read, _ := post("other", 100*kib); read.Len() != 0 {
+			t.Error("another client found no room")
+		}
+		if <-done; !errors.Is(*err, ErrFull) || read.Len() != 100*kib || time.Since(begin) < roomPatience {
+			t.Errorf("after %v, with %d of its bytes unread: %v", time.Since(begin), read.Len(), *err)
+		}
+		if err, _, done := post("large", -1); !errors.Is(*err, ErrFull) {
+			t.Errorf("one that does not say how long it is: %v", *err)
+		} else {
+			<-done
+		}
+		err, read, done = post("large", 100*kib)
+		close(goOn)
+		if <-done; read.Len() != 0 || *err != nil {
+			t.Error("it was not read when there was room:", *err)
+		}
+	})
+}
+
+type resultKey struct{}
 
 // What is not read by ReadBody is counted as it arrives.
 func TestBodiesAreCounted(t *testing.T) {

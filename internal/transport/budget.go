@@ -1,10 +1,13 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"sync"
 	"time"
+
+	"indelible/internal/fair"
 )
 
 const (
@@ -13,6 +16,11 @@ const (
 	// smallBody is the most bytes that a small body takes: an entry with its
 	// certificate has some 3 KiB.
 	smallBody = 64 << 10
+	// unknownBody is what a large body counts as that did not say how long it is. It
+	// does not wait.
+	unknownBody = 1 << 20
+	// roomPatience is how long a large body waits for others of its client.
+	roomPatience = 5 * time.Second
 	// smallShare is which part of a budget is added to it for small bodies alone.
 	smallShare = 4
 )
@@ -34,11 +42,16 @@ var (
 // When it is full, the body that comes the slowest is ended, and what it held goes
 // to who asks: to a small body always, to a large one if that body is slow indeed.
 // So however many bodies come slowly, one that comes at once gets in.
+//
+// Large bodies over HTTP/1 and 2 of clients that have a name (fair.As) share the
+// budget by client. One that finds no room is not read, which costs nothing, until
+// its client may have it; after a while it ends with ErrFull.
 type Budget struct {
-	most int64 // of large bodies
+	most  int64 // of large bodies
+	large *fair.Room
 
 	mu             sync.Mutex
-	all, large     int64 // bytes that are held, and those of them by large bodies
+	all, allLarge  int64 // bytes that are held, and those of them by large bodies
 	oldest, newest *Body // of those that arrive, by when they began
 }
 
@@ -47,7 +60,7 @@ func NewBudget(bytes int64) *Budget {
 	if bytes == 0 {
 		bytes = DefaultBudget
 	}
-	return &Budget{most: bytes}
+	return &Budget{most: bytes, large: fair.NewRoom(bytes)}
 }
 
 // holding is what one request holds.
@@ -69,13 +82,13 @@ func large(n int64) int64 {
 // buffer has a byte for the end of the file, which the budget allows for once.
 func (h *holding) fits(n int64) (ok, forLarge bool) {
 	b, more := h.of, large(h.held+n)-large(h.held)
-	forLarge = more > 0 && b.large+more > b.most+1
+	forLarge = more > 0 && b.allLarge+more > b.most+1
 	return !forLarge && b.all+n <= b.most+b.most/smallShare, forLarge
 }
 
 func (h *holding) take(n int64) {
 	h.of.all += n
-	h.of.large += large(h.held+n) - large(h.held)
+	h.of.allLarge += large(h.held+n) - large(h.held)
 	h.held += n
 }
 
@@ -142,8 +155,47 @@ func (b *Budget) Bodies(next http.Handler) http.Handler {
 			body = &Body{ReadCloser: r.Body}
 			r.Body = body
 		}
+		free, err := b.await(r)
+		if err != nil {
+			body.refused = err // which next finds, and says in its words
+		}
 		body.join(b, w)
+		body.free = free
+		body.client, body.named = fair.Client(r.Context())
 		defer body.leave()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// await waits until the client of a large request may have it read. free gives back
+// what it holds then.
+func (b *Budget) await(r *http.Request) (free func(), err error) {
+	client, named := fair.Client(r.Context())
+	if !named || large(r.ContentLength) == 0 {
+		return nil, nil
+	}
+	n := min(r.ContentLength, b.most)
+	for end := time.Now().Add(roomPatience); ; b.cutLate() {
+		ctx, cancel := context.WithTimeout(r.Context(), patience/10)
+		free, err := b.large.Take(ctx, client, n)
+		cancel()
+		if err == nil {
+			return free, nil
+		}
+		if err := r.Context().Err(); err != nil {
+			return nil, err
+		}
+		if !time.Now().Before(end) {
+			return nil, ErrFull
+		}
+	}
+}
+
+// cutLate ends the large body that arrives the slowest, if it is too slow.
+func (b *Budget) cutLate() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if slowest := b.slowest(true); slowest != nil && time.Since(slowest.late()) >= patience {
+		slowest.cut()
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -162,6 +164,28 @@ func TestLargeGRPCRequests(t *testing.T) {
 	}
 	if _, err := client.Check(ctx, large); err != nil {
 		t.Errorf("when there is room again: %v", err)
+	}
+}
+
+// TestClientsShareLargeGRPCRequests: one has as much of the budget as it leaves free.
+func TestClientsShareLargeGRPCRequests(t *testing.T) {
+	service := patient{waits: make(chan struct{}), goOn: make(chan struct{})}
+	defer close(service.goOn)
+	of := func(ctx context.Context) string { return fmt.Sprint(metadata.ValueFromIncomingContext(ctx, "client")) }
+	_, client := serveGRPC(t, GRPCConfig{MaxMessage: 1 << 20, Budget: NewBudget(512 * kib), Client: of}, service)
+	as := func(name string) context.Context {
+		return metadata.AppendToOutgoingContext(t.Context(), "client", name)
+	}
+	for range 3 {
+		go client.Check(as("large"), &healthpb.HealthCheckRequest{Service: "wait" + strings.Repeat("x", 100*kib)})
+		<-service.waits
+	}
+	large := &healthpb.HealthCheckRequest{Service: strings.Repeat("x", 100*kib)}
+	if _, err := client.Check(as("large"), large); status.Code(err) != codes.Unavailable {
+		t.Error("a fourth:", err)
+	}
+	if _, err := client.Check(as("other"), large); err != nil {
+		t.Error("another client found no room:", err)
 	}
 }
 

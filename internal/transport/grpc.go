@@ -22,6 +22,9 @@ type GRPCConfig struct {
 	Budget     *Budget       // of all requests, from when they are complete until they are answered; those that arrive have as much again. nil: one of its default size
 	Log        *slog.Logger  // is told of panics
 	Answers    *answers.Gate // of what answers to reads hold; nil: they hold what they like
+	// Client names the client of a call, by which large requests and answers are shared;
+	// nil: they are not.
+	Client func(context.Context) string
 	// Seen, if set, is called after every call.
 	Seen func(method string, code codes.Code, took time.Duration)
 }
@@ -43,6 +46,7 @@ type GRPCServer struct {
 	*grpc.Server
 	budget    *Budget
 	receiving *receiving
+	client    func(context.Context) string
 }
 
 // NewGRPCServer makes a server. Streams end when ctx does: they would hold up a
@@ -55,7 +59,7 @@ func NewGRPCServer(ctx context.Context, cfg GRPCConfig) *GRPCServer {
 		cfg.Budget = NewBudget(0)
 	}
 	c, r := calls{cfg, ctx}, newReceiving(cfg.Budget.most)
-	return &GRPCServer{budget: cfg.Budget, receiving: r, Server: grpc.NewServer(
+	return &GRPCServer{budget: cfg.Budget, receiving: r, client: cfg.Client, Server: grpc.NewServer(
 		grpc.MaxRecvMsgSize(int(cfg.MaxMessage)),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxGRPCHeader),

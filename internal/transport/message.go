@@ -15,6 +15,8 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"indelible/internal/fair"
 )
 
 // A request has some 40 bytes a value. One of many more values than that would
@@ -99,15 +101,19 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) bool 
 type request struct {
 	holding
 	arrival *arrival
+	free    func() // gives back what it has of the room for large requests; nil: it has none
 }
 
 func (s *GRPCServer) request(ctx context.Context) *request {
 	a, _ := ctx.Value(arrivalKey{}).(*arrival)
-	return &request{holding{of: s.budget}, a}
+	return &request{holding: holding{of: s.budget}, arrival: a}
 }
 
 func (r *request) leave() {
 	r.release()
+	if r.free != nil {
+		r.free()
+	}
 	r.arrival.answered()
 }
 
@@ -123,6 +129,18 @@ func (r *request) receive(msg any, next func(any) error) error {
 	}
 	r.release() // what an earlier message of a stream held
 	if r.reserve(m.size) != nil {
+		return full()
+	}
+	return nil
+}
+
+// share takes room for a large request of a client that has a name.
+func (r *request) share(ctx context.Context) error {
+	client, named := fair.Client(ctx)
+	if !named || large(r.held) == 0 {
+		return nil
+	}
+	if r.free = r.of.large.Try(client, min(r.held, r.of.most)); r.free == nil {
 		return full()
 	}
 	return nil
@@ -154,9 +172,15 @@ func (s *GRPCServer) unary(m grpc.MethodDesc) grpc.MethodHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, next grpc.UnaryServerInterceptor) (any, error) {
 		r := s.request(ctx)
 		defer r.leave()
+		if s.client != nil {
+			ctx = fair.As(ctx, s.client(ctx))
+		}
 		return m.Handler(srv, ctx, func(msg any) error {
 			defer r.arrival.answer()
-			return r.receive(msg, decode)
+			if err := r.receive(msg, decode); err != nil {
+				return err
+			}
+			return r.share(ctx)
 		}, next)
 	}
 }

@@ -12,7 +12,7 @@
 // /64, which one host can have all of. Where the address is that of a trusted
 // proxy, the header X-Forwarded-For says whom the proxy forwards: the client is
 // its last address that is not a trusted proxy's. From all others the header means
-// nothing, since anybody can write one. [As] puts another name in the place of the
+// nothing, since anybody can write one. fair.As puts another name in the place of the
 // address, for requests whose writer is known.
 //
 // # Turns
@@ -20,7 +20,10 @@
 // Half of the processors verify at a time, one at least: the rest is for all else
 // that an answer takes. Package fair says how clients share them. Each verification
 // is a turn of its own, so that an entry with many signatures, or a batch of many
-// entries, holds up others for the length of one.
+// entries, holds up others for the length of one. While several clients verify, an
+// expensive turn (P-384, P-521) is followed by a rest of the same length, in which
+// cheap ones go on. Decoding the body of a large
+// request is a turn, too.
 package admission
 
 import (
@@ -30,6 +33,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
@@ -52,6 +57,8 @@ type Config struct {
 type Admission struct {
 	trusted []netip.Prefix
 	pool    *fair.Pool
+	costly  *fair.Pool // which expensive steps go through first
+	recent  recent
 }
 
 // New makes an Admission.
@@ -62,35 +69,100 @@ func New(cfg Config) *Admission {
 	if cfg.Places == 0 {
 		cfg.Places = DefaultPlaces
 	}
-	return &Admission{cfg.TrustedProxies, fair.New(cfg.Workers, cfg.Places)}
+	return &Admission{
+		trusted: cfg.TrustedProxies,
+		pool:    fair.New(cfg.Workers, cfg.Places), costly: fair.New(cfg.Workers, cfg.Places),
+	}
 }
 
 // Work has the steps of admitting an entry wait for their client's turn. They end
 // when ctx does.
 func (a *Admission) Work(ctx context.Context) entry.Work {
 	client := a.Client(ctx)
-	return func(cost int, do func()) error { return a.pool.Do(ctx, client, cost, do) }
+	return func(cost int, do func()) error {
+		others := a.recent.others(client)
+		if cost < expensive {
+			return a.pool.Do(ctx, client, cost, do)
+		}
+		leave, err := a.costly.Enter(ctx, client, cost)
+		if err != nil {
+			return err
+		}
+		took := time.Duration(0)
+		defer func() {
+			if others {
+				time.AfterFunc(took, leave)
+			} else {
+				leave()
+			}
+		}()
+		return a.pool.Do(ctx, client, cost, func() {
+			begin := time.Now()
+			do()
+			took = time.Since(begin)
+		})
+	}
 }
 
-type clientKey struct{}
+const (
+	// expensive is the cost of a step that is followed by a rest: one verification on
+	// P-384 has it.
+	expensive = 10
+	// lately is for how long a client counts as one that others must leave time for.
+	lately = 100 * time.Millisecond
+)
 
-// As says which client a request is of, whatever its address is.
-func As(ctx context.Context, client string) context.Context {
-	return context.WithValue(ctx, clientKey{}, client)
+// recent remembers the last two clients.
+type recent struct {
+	mu   sync.Mutex
+	last [2]visit
+}
+
+type visit struct {
+	client string
+	at     time.Time
+}
+
+// others notes that a client works, and reports whether another did lately.
+func (r *recent) others(client string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if r.last[0].client != client {
+		r.last[1] = r.last[0]
+	}
+	r.last[0] = visit{client, now}
+	return now.Sub(r.last[1].at) < lately
+}
+
+// decodeUnit is about how many bytes of JSON are decoded in the time of one unit of
+// entry.Work. Less is decoded at once, since waiting would cost more.
+const decodeUnit = 16 << 10
+
+// Decode has the decoding of a request's body, of size bytes, wait for its client's
+// turn. It returns decode's error, or that of waiting.
+func (a *Admission) Decode(ctx context.Context, size int, decode func() error) (err error) {
+	if size <= decodeUnit {
+		return decode()
+	}
+	if busy := a.pool.Do(ctx, a.Client(ctx), size/decodeUnit, func() { err = decode() }); busy != nil {
+		return busy
+	}
+	return err
 }
 
 // HTTP says which client each request of next is of.
 func (a *Admission) HTTP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		client := a.clientAt(r.RemoteAddr, r.Header["X-Forwarded-For"])
-		next.ServeHTTP(w, r.WithContext(As(r.Context(), client)))
+		next.ServeHTTP(w, r.WithContext(fair.As(r.Context(), client)))
 	})
 }
 
-// Client is the client that a request is of: as As said, or else the one that
+// Client is the client that a request is of: as fair.As said, or else the one that
 // calls over gRPC.
 func (a *Admission) Client(ctx context.Context) string {
-	if client, ok := ctx.Value(clientKey{}).(string); ok {
+	if client, ok := fair.Client(ctx); ok {
 		return client
 	}
 	p, ok := peer.FromContext(ctx)

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"indelible/internal/fair"
 )
 
 func proxies(t testing.TB, list ...string) []netip.Prefix {
@@ -81,7 +84,7 @@ var _ net.Addr = addr("")
 // TestAs: a name stands in the place of the address.
 func TestAs(t *testing.T) {
 	a := New(Config{})
-	ctx := As(peer.NewContext(t.Context(), &peer.Peer{Addr: addr("198.51.100.7:1")}), "writer ci@example.com")
+	ctx := fair.As(peer.NewContext(t.Context(), &peer.Peer{Addr: addr("198.51.100.7:1")}), "writer ci@example.com")
 	if got := a.Client(ctx); got != "writer ci@example.com" {
 		t.Error(got)
 	}
@@ -133,14 +136,46 @@ func FuzzClient(f *testing.F) {
 	})
 }
 
+// TestExpensiveStepsRest while another client verifies, and what is cheap does not wait
+// for that.
+func TestExpensiveStepsRest(t *testing.T) {
+	const long = 10 * time.Millisecond
+	for _, c := range []struct {
+		cost  int
+		other bool
+		want  time.Duration // of ten steps
+	}{{expensive, true, 19 * long}, {expensive, false, 10 * long}, {expensive - 1, true, 10 * long}} {
+		synctest.Test(t, func(t *testing.T) {
+			a := New(Config{Workers: 1})
+			neighbour, attacker := a.Work(fair.As(t.Context(), "neighbour")), a.Work(fair.As(t.Context(), "attacker"))
+			begin := time.Now()
+			for range 10 {
+				before := time.Now()
+				if c.other {
+					neighbour(1, func() {})
+				}
+				if waited := time.Since(before); waited != 0 {
+					t.Errorf("the neighbour waited for %v", waited)
+				}
+				if err := attacker(c.cost, func() { time.Sleep(long) }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if took := time.Since(begin); took != c.want {
+				t.Errorf("%+v: ten steps took %v", c, took)
+			}
+		})
+	}
+}
+
 // TestWork: steps wait for those of other clients, and end with their request.
 func TestWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := New(Config{Workers: 1})
 		release := make(chan struct{})
-		go a.Work(As(t.Context(), "a"))(1, func() { <-release })
+		go a.Work(fair.As(t.Context(), "a"))(1, func() { <-release })
 		synctest.Wait()
-		ctx, cancel := context.WithCancel(As(t.Context(), "b"))
+		ctx, cancel := context.WithCancel(fair.As(t.Context(), "b"))
 		ended := make(chan error, 1)
 		go func() { ended <- a.Work(ctx)(1, func() { t.Error("it was done") }) }()
 		synctest.Wait()

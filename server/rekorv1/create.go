@@ -103,7 +103,11 @@ func (h *Handler) addFailed(w http.ResponseWriter, err error) error {
 // admit makes an entry of what a client proposes. Rekor looks at the kind first,
 // and then for what else must be there.
 func (h *Handler) admit(ctx context.Context, body []byte) (entry.Entry, error) {
-	p, err := readProposal(body)
+	var p proposal
+	err := h.cfg.Admission.Decode(ctx, len(body), func() (err error) {
+		p, err = readProposal(body)
+		return err
+	})
 	if err != nil {
 		return entry.Entry{}, err
 	}

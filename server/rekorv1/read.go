@@ -176,10 +176,13 @@ func (h *Handler) parseRetrieve(ctx context.Context, body []byte) ([]finder, err
 	if len(body) == 0 {
 		return nil, unfit(codeRequired, "entry in body is required: the body is empty")
 	}
-	if err := checkJSON(body); err != nil {
-		return nil, err
-	}
-	m, err := members(body, "entryUUIDs", "entries", "logIndexes")
+	var m map[string]json.RawMessage
+	err := h.cfg.Admission.Decode(ctx, len(body), func() (err error) {
+		if err = checkJSON(body); err == nil {
+			m, err = members(body, "entryUUIDs", "entries", "logIndexes")
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -38,12 +38,16 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := parseSearch(body)
+	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
+	defer cancel()
+	var q index.Query
+	err = h.cfg.Admission.Decode(ctx, len(body), func() (err error) {
+		q, err = parseSearch(body)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
-	defer cancel()
 	found, err := h.cfg.Search.FindAll(ctx, q)
 	if errors.Is(err, index.ErrTooMany) {
 		return refuse(http.StatusBadRequest, "%v, and an answer here has no pages: narrow it, with the operator \"and\", or use the log's own search, which has (GET /v1/entries:search, or logcli search)", index.ErrTooMany)

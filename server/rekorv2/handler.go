@@ -1,7 +1,10 @@
 package rekorv2
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -10,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"indelible/internal/fair"
 	"indelible/server/failure"
 	"indelible/server/rest"
 )
@@ -21,7 +25,7 @@ const (
 
 // Handler serves what is below /api/v2/.
 func (s *Service) Handler() http.Handler {
-	create := rest.LimitBody(http.HandlerFunc(s.create), s.cfg.MaxBody)
+	create := rest.LimitBody(http.HandlerFunc(s.create), s.cfg.MaxBody, s.decode)
 	tiles := http.StripPrefix(prefix, s.cfg.Tiles)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.EscapedPath(); {
@@ -62,16 +66,22 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) post(r *http.Request) (*entrypb.TransparencyLogEntry, error) {
-	data, err := rest.ReadBody(r.Body)
-	if err != nil {
-		return nil, err
-	}
 	var req rekorpb.CreateEntryRequest
-	if len(data) == 0 {
+	err := rest.ReadMessage(r.Body, &req)
+	if errors.Is(err, io.EOF) {
 		return nil, status.Error(codes.InvalidArgument, `the request has no body; give JSON such as {"hashedRekordRequestV002":{…}}`)
 	}
-	if err := rest.Decode(data, &req); err != nil {
+	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	return s.CreateEntry(r.Context(), &req)
+}
+
+// decode is Decode of the Admission, whose refusals clients of Rekor try again.
+func (s *Service) decode(ctx context.Context, size int, decode func() error) error {
+	err := s.cfg.Admission.Decode(ctx, size, decode)
+	if errors.Is(err, fair.ErrBusy) {
+		return busy(failure.Admit(err))
+	}
+	return err
 }

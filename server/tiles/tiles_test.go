@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"indelible/internal/answers"
 	translog "indelible/log"
@@ -265,7 +266,7 @@ func TestFewLoadsAtATime(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
-				if w := ask(h, "GET", fmt.Sprintf("/tile/entries/%03d", i%50)); w.Code != 200 {
+				if w := ask(h, "GET", fmt.Sprintf("/tile/entries/%03d", i%30)); w.Code != 200 {
 					t.Error(w.Code)
 				}
 			})
@@ -276,7 +277,7 @@ func TestFewLoadsAtATime(t *testing.T) {
 		}
 		close(f.hold)
 		wg.Wait()
-		if f.most.Load() != maxLoads || f.calls.Load() != 50 {
+		if f.most.Load() != maxLoads || f.calls.Load() != 30 {
 			t.Errorf("at most %d at a time, %d in all", f.most.Load(), f.calls.Load())
 		}
 	})
@@ -459,5 +460,34 @@ func TestTooManyLoads(t *testing.T) {
 			}
 		}
 		close(f.hold)
+	})
+}
+
+// slowLog takes its time for a bundle.
+type slowLog struct {
+	*fakeLog
+	each time.Duration
+}
+
+func (s slowLog) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error) {
+	time.Sleep(s.each)
+	return s.fakeLog.Bundle(ctx, b)
+}
+
+// Sixteen readers of what nobody has read before wait for each other, and are all
+// answered.
+func TestSixteenColdReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := answers.New(0)
+		h := gate.HTTP(New(slowLog{&fakeLog{}, time.Duration(answers.HeavyPlaces()) * 250 * time.Millisecond}, 1<<20, gate))
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() {
+				if w := ask(h, "GET", fmt.Sprintf("/tile/entries/%03d", i)); w.Code != 200 {
+					t.Error(w.Code)
+				}
+			})
+		}
+		wg.Wait()
 	})
 }
