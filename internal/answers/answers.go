@@ -69,7 +69,7 @@ type Gate struct {
 	left     int64
 	byClient map[string]int64
 	waiting  int           // for memory
-	freed    chan struct{} // closed when memory was given back
+	freed    chan struct{} // closed when memory is given back; nil: no answer waits
 	writing  list.List     // of *Answer: those that hold memory and are being written, the oldest first
 }
 
@@ -80,7 +80,7 @@ func New(bytes int64) *Gate {
 	}
 	return &Gate{
 		light: fair.New(lightPlaces, waitLight), heavy: fair.New(HeavyPlaces(), waitHeavy),
-		left: bytes, byClient: make(map[string]int64), freed: make(chan struct{}),
+		left: bytes, byClient: make(map[string]int64),
 	}
 }
 
@@ -217,6 +217,9 @@ func (g *Gate) share(a *Answer, s *Shared) (freed <-chan struct{}, ok bool) {
 			more = 0
 		}
 		if !g.take(a.client, s.Bytes, more) {
+			if g.freed == nil {
+				g.freed = make(chan struct{})
+			}
 			return g.freed, false
 		}
 	}
@@ -346,6 +349,8 @@ func (a *Answer) Done() {
 		delete(g.byClient, a.client)
 	}
 	a.at, a.bytes, a.shared = nil, 0, nil
-	close(g.freed)
-	g.freed = make(chan struct{})
+	if g.freed != nil {
+		close(g.freed)
+		g.freed = nil
+	}
 }

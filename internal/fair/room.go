@@ -12,12 +12,12 @@ type Room struct {
 	mu    sync.Mutex
 	left  int64
 	held  map[string]int64 // by client
-	freed chan struct{}    // closed when something was given back
+	freed chan struct{}    // closed when something is given back; nil: no client waits
 }
 
 // NewRoom makes a room of a size.
 func NewRoom(size int64) *Room {
-	return &Room{left: size, held: make(map[string]int64), freed: make(chan struct{})}
+	return &Room{left: size, held: make(map[string]int64)}
 }
 
 // Take waits until the client may hold n more, or until ctx ends: then it returns
@@ -47,6 +47,9 @@ func (r *Room) try(client string, n int64) (free func(), freed <-chan struct{}) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.held[client]+n > r.left {
+		if r.freed == nil {
+			r.freed = make(chan struct{})
+		}
 		return nil, r.freed
 	}
 	r.left -= n
@@ -61,6 +64,8 @@ func (r *Room) give(client string, n int64) {
 	if r.held[client] -= n; r.held[client] == 0 {
 		delete(r.held, client)
 	}
-	close(r.freed)
-	r.freed = make(chan struct{})
+	if r.freed != nil {
+		close(r.freed)
+		r.freed = nil
+	}
 }
