@@ -1,5 +1,5 @@
 # What CI runs is .ci/run; the other targets are parts of it, and conveniences.
-.PHONY: check test build generate format lint fuzz bench
+.PHONY: check test build images containers generate format lint fuzz bench
 
 export GOTOOLCHAIN = go1.27.3
 
@@ -11,6 +11,12 @@ test: ## the tests alone
 
 build: ## the binaries, static, into dist/
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o dist/ ./cmd/...
+
+images: ## container images for linux/amd64 and linux/arm64, into dist/images
+	cd tools && go run ./images -out ../dist/images
+
+containers: ## the images and compose.yaml, run with podman; needs root; the result goes into docs/containers-run.md
+	tools/run-containers
 
 generate: ## what is generated: the API's code, the licenses and the settings' documentation
 	cd tools && go run ./genproto

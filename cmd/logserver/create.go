@@ -29,7 +29,12 @@ func (o *opened) newKey(v config.Values, p paths, origin string) (link func() er
 		// would replace the key of a fixed one, and this would link what it never had.
 		unused := p.key + ".new." + rand.Text()
 		key, err = o.generate(v, unused)
-		link = func() error { return o.rename(unused, p.key) }
+		link = func() error {
+			if err := o.rename(unused, p.key); err != nil {
+				return err
+			}
+			return o.writeVkey(p.key + ".vkey")
+		}
 	}
 	if err == nil {
 		o.signer, err = checkpoint.NewSigner(origin, key)
@@ -69,6 +74,18 @@ func (o *opened) rename(from, to string) error {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// writeVkey writes the vkey of a new key beside it, for the lists and policies of
+// others.
+func (o *opened) writeVkey(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return fmt.Errorf("write the vkey of the new key: %w", err)
+	}
+	o.removes(path)
+	_, err = fmt.Fprintln(f, o.signer.Verifier())
+	return errors.Join(err, f.Close())
 }
 
 // moreKeys makes the keys of the Rekor v1 API and of ML-DSA-44 where they are

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -35,6 +36,10 @@ func TestTwoMakeTheKeyAtTheSameTime(t *testing.T) {
 	}
 	if err := linkSecond(); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("the second: %v", err)
+	}
+	vkey, err := os.ReadFile("log.key.vkey")
+	if want := first.signer.Verifier().String() + "\n"; err != nil || string(vkey) != want {
+		t.Errorf("log.key.vkey holds %q, not %q: %v", vkey, want, err)
 	}
 	if err := second.abandon(); err != nil {
 		t.Error(err)

@@ -7,17 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/user"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"indelible/guard"
 	"indelible/internal/config"
+	"indelible/internal/transport"
 	translog "indelible/log"
 )
 
@@ -92,34 +90,20 @@ func (p *program) guardStatus(ctx context.Context, v config.Values) error {
 // printServer prints what a server that runs here says of itself. One that runs
 // elsewhere is not asked.
 func (p *program) printServer(ctx context.Context, v config.Values) {
-	ctx, cancel := context.WithTimeout(ctx, askServer)
-	defer cancel()
-	url := "http://" + v.Text("admin") + "/readyz"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return // an invalid address was refused before
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		fmt.Fprintf(p.stdout, "server     none answers at %s: it does not run, or runs elsewhere\n", url)
+	lines, err := transport.AskReady(ctx, v.Text("admin"))
+	state := "ready"
+	switch {
+	case errors.Is(err, transport.ErrNotReady):
+		state = "NOT READY"
+	case err != nil:
+		fmt.Fprintf(p.stdout, "server     none answers at http://%s: it does not run, or runs elsewhere\n", v.Text("admin"))
 		return
 	}
-	defer res.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // what is there of it is shown
-	state := "ready"
-	if res.StatusCode != http.StatusOK {
-		state = "NOT READY"
-	}
-	fmt.Fprintf(p.stdout, "server     %s, says %s\n", state, url)
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); line != "" && line != "ok" {
-			fmt.Fprintf(p.stdout, "           %s\n", line)
-		}
+	fmt.Fprintf(p.stdout, "server     %s, says http://%s\n", state, v.Text("admin"))
+	for _, line := range lines {
+		fmt.Fprintf(p.stdout, "           %s\n", line)
 	}
 }
-
-// askServer is how long the server may take to answer.
-const askServer = 5 * time.Second
 
 // clearPoison takes the poison back if everything checks.
 func (p *program) clearPoison(ctx context.Context, v config.Values, c clearance) error {

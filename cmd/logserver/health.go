@@ -4,9 +4,25 @@ import (
 	"context"
 	"time"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"indelible/internal/config"
+	"indelible/internal/transport"
 )
+
+func (p *program) healthCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "health", Short: "Ask the server at --admin whether it is ready",
+		Long: "Ask the server at --admin whether it is ready, and print why not, and its warnings. The exit code is 0 if it is ready,\n" +
+			"else 1. A container without curl uses this as its probe.",
+		Args: cobra.NoArgs,
+		RunE: p.with(func(ctx context.Context, v config.Values) error {
+			return transport.Health(ctx, v.Text("admin"), p.stdout)
+		}),
+	}
+}
 
 // healthService is gRPC's health protocol over the log's readiness: a log
 // whose database does not answer is not serving.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"indelible/internal/transport"
 )
 
 // asked is what a server answers at its operator's port.
@@ -46,6 +49,15 @@ func (s *instance) status(t *testing.T, dir string) string {
 	return out.String()
 }
 
+// health is what logserver health prints, and how it ends.
+func (s *instance) health(t *testing.T) (string, error) {
+	t.Helper()
+	var out printed
+	admin := regexp.MustCompile(`admin +http://(\S+)`).FindStringSubmatch(s.banner)[1]
+	err := run(t.Context(), []string{"health", "--admin", admin}, none, &out, &out)
+	return out.String(), err
+}
+
 // The log's last entry is from a time that the clock has not reached. Every place
 // that an operator looks at says so, without an add, and says when it is over.
 func TestWrongClock(t *testing.T) {
@@ -55,6 +67,9 @@ func TestWrongClock(t *testing.T) {
 	poll(t, "ready", func() bool { code, _ := s.asked(t, "/readyz"); return code == http.StatusOK })
 	if out := s.status(t, dir); !strings.Contains(out, "server     ready, says http://") || strings.Contains(out, "clock") {
 		t.Errorf("%s", out)
+	}
+	if out, err := s.health(t); err != nil || out != "ready\n" {
+		t.Errorf("health: %q, %v", out, err)
 	}
 	later := func(by time.Duration) {
 		t.Helper()
@@ -79,6 +94,9 @@ func TestWrongClock(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("guard status does not say %q:\n%s", want, out)
 		}
+	}
+	if out, err := s.health(t); !errors.Is(err, transport.ErrNotReady) || !strings.Contains(out, says) {
+		t.Errorf("health: %q, %v", out, err)
 	}
 	later(-time.Minute)
 	poll(t, "ready again", func() bool { code, _ := s.asked(t, "/readyz"); return code == http.StatusOK })

@@ -85,7 +85,7 @@ func (p *program) command() *cobra.Command {
 	root.PersistentFlags().SortFlags = false
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "Run the log (the default)", Args: cobra.NoArgs, RunE: p.with(p.serve)},
-		p.initCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.restoreCommand(), p.indexCommand(),
+		p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.restoreCommand(), p.indexCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, version())
 			return err

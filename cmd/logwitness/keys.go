@@ -18,7 +18,7 @@ import (
 
 func (p *program) keygenCommand() *cobra.Command {
 	var name, out string
-	var mldsa bool
+	var mldsa, ifMissing bool
 	cmd := &cobra.Command{
 		Use:   "keygen --name NAME",
 		Short: "Make a key for a witness, and print its vkey",
@@ -27,13 +27,35 @@ func (p *program) keygenCommand() *cobra.Command {
 			"Everyone takes the vkey of an Ed25519 key, which Tessera and rekor-tiles need. That of an ML-DSA-44 key (--mldsa)\n" +
 			"is for Indelible and others that take ML-DSA: Tessera and rekor-tiles refuse a policy that has it.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return p.keygen(name, out, mldsa) },
+		RunE: func(*cobra.Command, []string) error {
+			if ifMissing {
+				if there, err := p.printVkey(name, out); there || err != nil {
+					return err
+				}
+			}
+			return p.keygen(name, out, mldsa)
+		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the witness's name, best a domain of yours and a path, such as witness.example.com/w1")
 	cmd.Flags().StringVar(&out, "out", defaultKey, "`FILE` of the key, which must not be there yet")
 	cmd.Flags().BoolVar(&mldsa, "mldsa", false, "an ML-DSA-44 key, whose signatures a quantum computer cannot forge; otherwise Ed25519")
+	cmd.Flags().BoolVar(&ifMissing, "if-missing", false, "if FILE is there and is the witness's key, print its vkey")
 	cobra.CheckErr(cmd.MarkFlagRequired("name"))
 	return cmd
+}
+
+// printVkey prints the vkey of a key that keygen made before, if it is there.
+func (p *program) printVkey(name, path string) (there bool, err error) {
+	written, err := writtenVerifier(path)
+	if written == nil || err != nil {
+		return false, err
+	}
+	c, err := loadCosigner(path, name)
+	if err != nil {
+		return true, err
+	}
+	_, err = fmt.Fprintln(p.stdout, c.Verifier())
+	return true, err
 }
 
 func (p *program) keygen(name, out string, mldsa bool) error {

@@ -50,10 +50,16 @@ func TestDatabaseGone(t *testing.T) {
 		}
 		return nil
 	})
+	if out, code := runProgram(t, "health", "--admin", s.admin); code != 1 || !strings.Contains(out, "not ready") {
+		t.Errorf("health: exit code %d\n%s", code, out)
+	}
 	if err := db.Restart(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "it goes on", func() error { _, err := get("http://" + s.admin + "/readyz"); return err })
+	if out := mustRun(t, "health", "--admin", s.admin); out != "ready\n" {
+		t.Errorf("health: %s", out)
+	}
 	eventually(t, "it answers", func() error { // over connections that the database ended
 		if code, body, err := s.add(one.with("B"), 0); err != nil || code != http.StatusConflict || body != "1\n" {
 			return fmt.Errorf("%d %s %w", code, body, err)

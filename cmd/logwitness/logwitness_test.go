@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +42,9 @@ func TestKeygen(t *testing.T) {
 	}{{nil, checkpoint.CosignatureV1Ed25519}, {[]string{"--mldsa"}, checkpoint.CosignatureV1MLDSA44}} {
 		path := filepath.Join(dir, fmt.Sprint("key", kind.want))
 		args := append([]string{"keygen", "--name", "w.example/1", "--out", path}, kind.flags...)
+		if kind.flags != nil { // it makes a key that is missing
+			args = append(args, "--if-missing")
+		}
 		out, err := command(t, args...)
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +60,15 @@ func TestKeygen(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 			t.Error(info.Mode(), err)
 		}
+		if again, err := command(t, append(args, "--if-missing")...); err != nil || again != out {
+			t.Errorf("--if-missing: %s%v", again, err)
+		}
+		other := append([]string{"keygen", "--name", "w.example/2", "--out", path, "--if-missing"}, kind.flags...)
+		if out, err := command(t, other...); err == nil || !strings.Contains(err.Error(), "name and key of a witness never change") {
+			t.Errorf("--if-missing with another name: %s%v", out, err)
+		}
 		before, _ := os.ReadFile(path)
+		args = slices.DeleteFunc(args, func(a string) bool { return a == "--if-missing" })
 		if _, err := command(t, args...); err == nil {
 			t.Error("a key was overwritten")
 		}

@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		},
 	}
 	root.SetFlagErrorFunc(config.FlagError)
-	root.AddCommand(p.keygenCommand(), p.serveCommand(), p.acceptCommand(), p.registerCommand(), &cobra.Command{
+	root.AddCommand(p.keygenCommand(), p.serveCommand(), p.healthCommand(), p.acceptCommand(), p.registerCommand(), &cobra.Command{
 		Use: "licenses", Short: "Print the licenses of the software in this program", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := io.WriteString(stdout, notices.Text)

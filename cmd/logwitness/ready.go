@@ -9,8 +9,22 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"indelible/internal/config"
 	"indelible/internal/outage"
+	"indelible/internal/transport"
 )
+
+func (p *program) healthCommand() *cobra.Command {
+	return p.configured(&cobra.Command{
+		Use: "health", Short: "Ask the witness at --admin whether it is ready",
+		Long: "Ask the witness at --admin whether it is ready, and print why not, and its warnings. The exit code is 0 if it is ready,\n" +
+			"else 1. A container without curl uses this as its probe.",
+	}, func(ctx context.Context, v config.Values) error {
+		return transport.Health(ctx, v.Text("admin"), p.stdout)
+	})
+}
 
 const (
 	// lookEvery is how often the witness looks whether its database answers.
