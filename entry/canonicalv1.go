@@ -45,6 +45,7 @@ type (
 	intotoV2 struct {
 		Content struct {
 			Envelope struct {
+				Payload     []byte              `json:"payload"` // base64 once more; only other logs write it
 				PayloadType string              `json:"payloadType"`
 				Signatures  []intotoSignatureV2 `json:"signatures"`
 			} `json:"envelope"`
@@ -143,11 +144,15 @@ func canonicalDSSEV1(j dsseV1) []byte {
 
 func canonicalIntoto(j intotoV2) []byte {
 	c := j.Content
-	size := 512 + len(c.Envelope.PayloadType)
+	size := 512 + len(c.Envelope.PayloadType) + encodedLen(c.Envelope.Payload)
 	for _, s := range c.Envelope.Signatures {
 		size += 64 + len(s.KeyID) + encodedLen(s.Sig) + encodedLen(s.PublicKey)
 	}
-	b := append(make([]byte, 0, size), intotoPrefix+`"content":{"envelope":{"payloadType":`...)
+	b := append(make([]byte, 0, size), intotoPrefix+`"content":{"envelope":{`...)
+	if len(c.Envelope.Payload) > 0 {
+		b = append(appendBase64(append(b, `"payload":"`...), c.Envelope.Payload), `",`...)
+	}
+	b = append(b, `"payloadType":`...)
 	b = append(appendString(b, c.Envelope.PayloadType), `,"signatures":[`...)
 	for i, s := range c.Envelope.Signatures {
 		if i > 0 {

@@ -35,7 +35,7 @@ const (
 	// kinds: from a public key alone, anyone can compute a signature together with the
 	// random digest that it fits. No file with that digest can be found.
 	ByPublicKey IndexBy = "publicKey"
-	// BySubject: an e-mail address, DNS name or URI in a certificate, in small letters.
+	// BySubject: one of the [SubjectNames] of a certificate, in small letters.
 	// ByIssuer: the OIDC issuer in a certificate of Fulcio's.
 	//
 	// All kinds: proven is that the signer's certificate says so, since the log verified
@@ -238,7 +238,7 @@ func keyOf(spki []byte) IndexKey {
 }
 
 func appendCertificate(keys []IndexKey, c *x509.Certificate) []IndexKey {
-	for _, name := range identities(c) {
+	for _, name := range SubjectNames(c) {
 		if name != "" {
 			keys = append(keys, IndexKey{BySubject, strings.ToLower(name)})
 		}
@@ -249,15 +249,6 @@ func appendCertificate(keys []IndexKey, c *x509.Certificate) []IndexKey {
 		}
 	}
 	return keys
-}
-
-// identities are a certificate's subject alternative names.
-func identities(c *x509.Certificate) []string {
-	names := slices.Concat(c.EmailAddresses, c.DNSNames)
-	for _, u := range c.URIs {
-		names = append(names, u.String())
-	}
-	return names
 }
 
 // issuers are the OIDC issuers that a certificate names, in one form or both.

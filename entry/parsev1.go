@@ -3,6 +3,7 @@ package entry
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,11 @@ func parseHashedRekordV1(canonical []byte) (*HashedRekordBody, error) {
 	h, digest, s, err := j.parse(KindHashedRekord)
 	if err != nil {
 		return nil, err
+	}
+	// sigstore-python before 2.0 signed the SHA-256 by keys of any size. No such
+	// entry is added here.
+	if s.KeyDetails == ECDSAP384SHA384 && h == crypto.SHA256 {
+		s.KeyDetails = ECDSAP384SHA256
 	}
 	if h != s.KeyDetails.hash() {
 		return nil, fmt.Errorf("a digest by %q does not go with %s", j.Data.Hash.Algorithm, s.KeyDetails)
@@ -137,6 +143,9 @@ func parseIntoto(canonical []byte) (*IntotoBody, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := matchPayload(env.Payload, b.PayloadDigest); err != nil {
+		return nil, err
+	}
 	for i, s := range env.Signatures {
 		signer, err := signerOfPEM(s.PublicKey, KindIntoto)
 		if err != nil {
@@ -147,6 +156,22 @@ func parseIntoto(canonical []byte) (*IntotoBody, error) {
 		}
 	}
 	return &IntotoBody{DSSEBody: b, PayloadType: env.PayloadType}, nil
+}
+
+// matchPayload checks the payload that some logs write into an intoto, where Rekor
+// leaves it out. This log writes none.
+func matchPayload(encoded, digest []byte) error {
+	if len(encoded) == 0 {
+		return nil
+	}
+	payload, err := decodeBase64(string(encoded))
+	if err != nil {
+		return fmt.Errorf("its payload is not base64 of base64: %w", err)
+	}
+	if sum := sha256.Sum256(payload); !bytes.Equal(sum[:], digest) {
+		return fmt.Errorf("its payload has the sha256 %x, and its payloadHash is %x", sum, digest)
+	}
+	return nil
 }
 
 // add appends a signature, which is written in base64, by another key than those

@@ -3,7 +3,9 @@ package entry
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -394,8 +396,36 @@ func TestParseRefusesV1(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
+	// Other logs leave the payload in an intoto, in base64 of base64.
+	for payload, says := range map[string]string{b64([]byte(b64([]byte("payload")))): "", b64([]byte(b64([]byte("other")))): "its payload has the sha256", b64([]byte("?")): "not base64 of base64"} {
+		p, err := Parse([]byte(strings.Replace(intoto, `"payloadType"`, `"payload":"`+payload+`","payloadType"`, 1)))
+		if (err == nil) != (says == "") || !strings.Contains(fmt.Sprint(err), says) || err == nil && len(p.Signers()) != 1 {
+			t.Errorf("%s: %v", payload, err)
+		}
+	}
 	if p := must(Parse([]byte(strings.Replace(dsse, sigs, first+","+second, 1))))(t); len(p.Signers()) != 2 {
 		t.Errorf("two signatures in order: %+v", p.DSSE)
+	}
+}
+
+// What sigstore-python signed before 2.0 can be read, and is not added.
+func TestP384WithSHA256(t *testing.T) {
+	key := ecKey(t, elliptic.P384())
+	sum := sha256.Sum256([]byte("artifact"))
+	spec := hashedRekordV1(t, key, ECDSAP384SHA256, keyPEM(t, key), "artifact")
+	sig := must(ecdsa.SignASN1(rand.Reader, key, sum[:]))(t)
+	var j rekordV1
+	j.Data.Hash, j.Signature.Content, j.Signature.PublicKey.Content = newHashV1(crypto.SHA256, sum[:]), sig, keyPEM(t, key)
+	p := must(Parse(canonicalRekordV1(hashedRekordV1Prefix, j)))(t)
+	if err := p.HashedRekord.Verify(); err != nil || p.HashedRekord.Signer.KeyDetails != ECDSAP384SHA256 || p.HashedRekord.Algorithm != "SHA2_256" {
+		t.Errorf("%v: %+v", err, p.HashedRekord)
+	}
+	j.Signature.Content[len(sig)-1] ^= 1
+	if err := must(Parse(canonicalRekordV1(hashedRekordV1Prefix, j)))(t).HashedRekord.Verify(); !errors.Is(err, ErrSignature) {
+		t.Error(err)
+	}
+	if e, err := NewRekorV1(proposalOf(t, KindHashedRekord, "0.0.1", spec)); err == nil {
+		t.Errorf("added: %s", e.Canonical())
 	}
 }
 

@@ -218,7 +218,7 @@ func (v *bundled) matchVerifier(logged entry.Signer) error {
 	return nil
 }
 
-func named(c *x509.Certificate) string { return strings.Join(identities(c), ", ") }
+func named(c *x509.Certificate) string { return strings.Join(entry.SubjectNames(c), ", ") }
 
 func (v *bundled) matchSubject() error {
 	what, err := "its digest is the entry's", error(nil)

@@ -19,8 +19,8 @@ type Signer struct {
 	// SubjectPublicKeyInfo in DER.
 	Fingerprint string
 
-	// Identity is an e-mail address, URI or DNS name that the certificate must
-	// have as a subject alternative name, in these letters; Issuer is the OIDC
+	// Identity is what the certificate must have as a subject alternative name, in
+	// these letters: one of its entry.SubjectNames; Issuer is the OIDC
 	// issuer in its Fulcio extension, and empty for a certificate that has none:
 	// the same identity from another issuer may be somebody else; Roots are the
 	// authorities one of which it must come from.
@@ -73,7 +73,7 @@ func (s Signer) matchCertificate(c *x509.Certificate, then *moment) (m matched, 
 	if s.Roots == nil {
 		return m, errors.New("no certificate authority is trusted")
 	}
-	if names := identities(c); !slices.Contains(names, s.Identity) {
+	if names := entry.SubjectNames(c); !slices.Contains(names, s.Identity) {
 		return m, fmt.Errorf("its certificate is of %s, not %s", strings.Join(names, ", "), s.Identity)
 	}
 	if err := s.matchIssuer(issuer(c)); err != nil {
@@ -114,7 +114,7 @@ func (s Signer) chains(c *x509.Certificate, then *moment) ([][]*x509.Certificate
 	if then != nil {
 		usage = x509.ExtKeyUsageCodeSigning
 	}
-	return c.Verify(x509.VerifyOptions{Roots: s.Roots, Intermediates: between, CurrentTime: c.NotBefore, KeyUsages: []x509.ExtKeyUsage{usage}})
+	return readable(c).Verify(x509.VerifyOptions{Roots: s.Roots, Intermediates: between, CurrentTime: c.NotBefore, KeyUsages: []x509.ExtKeyUsage{usage}})
 }
 
 func (s Signer) matchIssuer(got string) error {
@@ -129,13 +129,16 @@ func (s Signer) matchIssuer(got string) error {
 	return fmt.Errorf("its certificate's identity comes from OIDC issuer %q, not %q", got, s.Issuer)
 }
 
-// identities are the certificate's subject alternative names.
-func identities(c *x509.Certificate) []string {
-	names := slices.Concat(c.EmailAddresses, c.DNSNames)
-	for _, u := range c.URIs {
-		names = append(names, u.String())
+// readable is a certificate to be verified. crypto/x509 counts the extension with the
+// names as one that it cannot handle, if it has an otherName alone.
+func readable(c *x509.Certificate) *x509.Certificate {
+	if len(entry.SubjectNames(c)) == 0 {
+		return c
 	}
-	return names
+	copied := *c
+	names := func(id asn1.ObjectIdentifier) bool { return id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) }
+	copied.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(c.UnhandledCriticalExtensions), names)
+	return &copied
 }
 
 // issuer is the OIDC issuer that Fulcio wrote into a certificate.

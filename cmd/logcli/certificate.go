@@ -102,15 +102,15 @@ func certificateNotes(c *x509.Certificate, now time.Time) (notes []string) {
 	if c.IsCA {
 		notes = append(notes, "is a certificate authority's, not a signer's")
 	}
-	if len(c.EmailAddresses)+len(c.DNSNames)+len(c.URIs) == 0 {
-		notes = append(notes, "names no e-mail address, DNS name or URI: --certificate-identity cannot match it, --signer can")
+	if len(entry.SubjectNames(c)) == 0 {
+		notes = append(notes, "names no e-mail address, DNS name, URI or IP address: --certificate-identity cannot match it, --signer can")
 	}
 	return notes
 }
 
 // identities is what a certificate says of whom it is of.
 func identities(c *x509.Certificate) string {
-	if names := cryptoutils.GetSubjectAlternateNames(c); len(names) > 0 {
+	if names := entry.SubjectNames(c); len(names) > 0 {
 		return strings.Join(names, ", ")
 	}
 	return c.Subject.String()

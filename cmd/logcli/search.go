@@ -53,7 +53,7 @@ func (p *program) searchCommand() *cobra.Command {
 	}{
 		{entry.ByArtifact, "artifact", "what was signed: `FILE|sha256:HEX`"},
 		{entry.ByPublicKey, "public-key", "who signed: a file with a public key or certificate, or a fingerprint: `FILE|SHA256:HEX`"},
-		{entry.BySubject, "subject", "who signed: the e-mail address, DNS name or URI in the certificate, whose issuer the log does not check: `NAME`"},
+		{entry.BySubject, "subject", "who signed: the e-mail address, DNS name, URI, IP address or user name in the certificate, whose issuer the log does not check: `NAME`"},
 		{entry.ByIssuer, "issuer", "who vouched for the signer: the OIDC issuer in the certificate, which the log does not check: `URL`"},
 		{entry.ByPayload, "payload", "the payload of a DSSE envelope, such as an in-toto statement: `FILE|sha256:HEX`"},
 		{entry.ByEnvelope, "envelope", "a DSSE envelope; by its digest only as it was sent to Rekor v1's API as a dsse: `FILE|sha256:HEX`"},

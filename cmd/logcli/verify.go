@@ -86,7 +86,7 @@ func (p *program) verifyCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&from.proof, "proof", "", "`FILE` with the proof (default: the file's name and "+proofSuffix+", .sigstore.json or .sigstore, whichever there is)")
 	f.StringVar(&from.bundle, "bundle", "", "`FILE` with a Sigstore bundle, in place of --proof")
-	f.StringVar(&trust.certificate.identity, "certificate-identity", "", "the signer's identity: a `NAME` in the certificate, which is an e-mail address, URI or DNS name")
+	f.StringVar(&trust.certificate.identity, "certificate-identity", "", "the signer's identity: a `NAME` in the certificate, which is an e-mail address, URI, DNS name, IP address, or Fulcio's name of a user")
 	f.StringVar(&trust.certificate.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer's `URL` in a Fulcio certificate (needed where there is one)")
 	f.StringVar(&trust.certificate.roots, "ca-roots", "", "PEM `FILE` with the certificate authorities that are trusted, the intermediate one too where there is one")
 	f.StringVar(&trust.root.trustedRoot, "trusted-root", "", "`FILE` with a trusted root of Sigstore's: the logs and authorities that are trusted")
