@@ -25,7 +25,7 @@
 // ErrUntrusted: the answer does not hold, which is the log's fault or that of
 // somebody on the way. ErrNotFound and ErrRefused: what was asked for is not
 // there, or not taken. Everything else: there was no answer. What may pass (no
-// connection, 429, 502, 503, 504; not a 503 with gRPC's code FAILED_PRECONDITION,
+// connection, 429, 500 without a gRPC code, 502, 503, 504; not a 503 with gRPC's code FAILED_PRECONDITION,
 // of a poisoned log) is tried again, after growing pauses and no
 // sooner than Retry-After says. Every request may be made twice: adding an
 // entry again finds it in the log.
@@ -51,6 +51,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -228,6 +229,8 @@ func passing(err error) (wait time.Duration, ok bool) {
 	switch s.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return s.retry, true
+	case http.StatusInternalServerError: // a log of ours says more
+		return s.retry, s.code == codes.OK
 	}
 	return 0, false
 }
@@ -308,7 +311,22 @@ func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
 	if res.StatusCode != http.StatusOK {
 		return nil, statusError(res, r.path)
 	}
-	return body(res, r.limit)
+	return body(res, min(r.limit, limitOf(ctx)))
+}
+
+type limitKey struct{}
+
+// WithLimit returns a context whose answers have at most so many bytes: one that has
+// more is ErrTooBig. It bounds the memory of who asks for much at the same time.
+func WithLimit(ctx context.Context, limit int64) context.Context {
+	return context.WithValue(ctx, limitKey{}, limit)
+}
+
+func limitOf(ctx context.Context) int64 {
+	if limit, ok := ctx.Value(limitKey{}).(int64); ok {
+		return limit
+	}
+	return math.MaxInt64 - 1
 }
 
 // body reads an answer. SPEC: tlog-tiles: entry bundles may come compressed

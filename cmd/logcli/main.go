@@ -26,6 +26,8 @@ import (
 	"indelible/internal/filename"
 	"indelible/internal/notices"
 	"indelible/internal/redact"
+	"indelible/mirror"
+	"indelible/mirror/source"
 	"indelible/verify"
 )
 
@@ -159,7 +161,7 @@ func (p *program) command() *cobra.Command {
 	f.DurationVar(&p.stall, "stall-timeout", 30*time.Second, "how long the log may send nothing while it is asked")
 	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, and send them what is added")
 	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
-		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
+		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.mirrorCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
 	config.Groups(root)
 	return root
 }
@@ -251,7 +253,7 @@ func code(err error) int {
 		return exitDone
 	case errors.As(err, &e):
 		return e.code
-	case errors.Is(err, client.ErrUntrusted):
+	case errors.Is(err, client.ErrUntrusted), errors.Is(err, source.ErrFalse), errors.Is(err, mirror.ErrForked), errors.Is(err, mirror.ErrShrunk):
 		return exitUnverified
 	case errors.Is(err, verify.ErrNoTrust):
 		return exitUsage

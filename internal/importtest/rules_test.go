@@ -53,6 +53,7 @@ func rules() map[string]rule {
 		"mirror/source":          {[]string{"client", "evidence", "checkpoint", "merkle", "internal/bytecache"}, "reads any log: it knows neither copy nor monitor nor server"},
 		"mirror/push":            {[]string{"merkle", "checkpoint", "mirror/source", "witness", "internal/places", "internal/redact", "internal/web"}, "entries to mirrors and from clients, of any log; add-checkpoint is a witness's without signatures"},
 		"mirror/sourcetest":      {[]string{"checkpoint", "merkle"}, "a log for tests"},
+		"mirror":                 {[]string{"mirror/source", "client", "evidence", "evidence/folder", "checkpoint", "merkle"}, "copies of logs on disk: it knows neither server nor storage"},
 		"monitor":                {[]string{"mirror/source", "entry", "evidence", "evidence/folder", "checkpoint", "merkle", "internal/redact", "internal/web"}, "watches any log: it knows neither copy nor server"},
 		"server":                 {[]string{"log", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
 		"server/rest":            {[]string{"server/failure", "internal/transport"}, "bodies and JSON of any REST API"},
@@ -86,7 +87,7 @@ func rules() map[string]rule {
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
 		"bench":                  {[]string{"merkle", "checkpoint", "entry", "guard", "guard/database", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/freeport", "internal/dbtest", "internal/mysqldb", api}, "measures the program from outside, and the log with and without its guard"},
-		"cmd/logcli":             {[]string{"internal/notices", "internal/progress", "internal/redact", "internal/web", "internal/filename", "internal/config", "client", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
+		"cmd/logcli":             {[]string{"mirror", "mirror/source", "internal/notices", "internal/progress", "internal/redact", "internal/web", "internal/filename", "internal/config", "client", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logwitness":         {[]string{"internal/notices", "internal/redact", "internal/filename", "feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/mysqldb", "internal/transport", "internal/outage"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "guard/registers", "entry", "keys", "keys/kms", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",

@@ -26,10 +26,18 @@ type Bar struct {
 	mu           sync.Mutex
 	began, drawn time.Time
 	start        int64 // what was done when it began
+	note         string
 }
 
 // New makes a bar. It draws nothing before Set.
 func New(out io.Writer, what string) *Bar { return &Bar{out: out, what: what, now: time.Now} }
+
+// Note replaces what the bar says about the rate and the time that is left.
+func (b *Bar) Note(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.note = text
+}
 
 // Set draws how much is done. When all is, the line is cleared.
 func (b *Bar) Set(done, of int64) {
@@ -53,6 +61,9 @@ func (b *Bar) line(done, of int64, took time.Duration) string {
 	share := float64(max(done, 0)) / float64(of)
 	full := int(share * width)
 	line := fmt.Sprintf("%s %3.0f%% |%s%s| (%d/%d", b.what, 100*share, strings.Repeat("█", full), strings.Repeat(" ", width-full), done, of)
+	if b.note != "" {
+		return line + ") " + b.note
+	}
 	rate := float64(done-b.start) / max(took.Seconds(), 1e-9)
 	if took < every || rate <= 0 {
 		return line + ")"

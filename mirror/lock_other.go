@@ -1,0 +1,21 @@
+//go:build !unix
+
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// lockFile makes a file that cannot be removed while a process has it open. One that
+// a process left behind is removed.
+func lockFile(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+func ignoreUnsupported(error) error { return nil }
