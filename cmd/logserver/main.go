@@ -53,6 +53,7 @@ type program struct {
 	environ        []string // as os.Environ has it
 	stdout, stderr io.Writer
 	configFile     string
+	dev            bool
 	level          slog.LevelVar                 // of the log
 	again          func() (config.Values, error) // loads the settings again
 	libraries      *libraries                    // nil: what they say is nobody's affair
@@ -73,18 +74,23 @@ func (p *program) command() *cobra.Command {
 		Long: "Run a transparency log: signed entries in, proofs out.\n\n" +
 			"Everyone who reaches the HTTP or the gRPC port may write and read: the log asks for a valid signature, and not\n" +
 			"whose it is. By default both listen on this machine alone. To choose the writers, put a proxy in front.\n\n" +
-			"Without arguments it runs a log in ./indelible-data, which it creates when it is not there.\n" +
+			"Without arguments it runs a log in ./indelible-data, which it creates when it is not there. With --dev it runs one\n" +
+			"that is gone when the program ends.\n" +
 			"On MySQL a log is created by logserver init, and only by it.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          p.with(p.serve),
+		RunE:          p.serving,
 	}
 	root.SetFlagErrorFunc(config.FlagError)
 	config.AddFlags(root.PersistentFlags(), settings())
 	root.PersistentFlags().StringVar(&p.configFile, "config", "", "YAML file with settings (INDELIBLE_CONFIG)")
 	root.PersistentFlags().SortFlags = false
+	serve := &cobra.Command{Use: "serve", Short: "Run the log (the default)", Args: cobra.NoArgs, RunE: p.serving}
+	for _, c := range []*cobra.Command{root, serve} {
+		c.Flags().BoolVar(&p.dev, "dev", false, "run a log for trying out: it is in a temporary folder, has a new name, and is gone when the program ends")
+	}
 	root.AddCommand(
-		&cobra.Command{Use: "serve", Short: "Run the log (the default)", Args: cobra.NoArgs, RunE: p.with(p.serve)},
+		serve,
 		p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.restoreCommand(), p.indexCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, version())

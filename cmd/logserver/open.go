@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -81,7 +82,7 @@ func pathsOf(v config.Values) paths {
 		dir: dir, db: filepath.Join(dir, "log.db"),
 		key: in("log-key", "log.key"), register: registers.WithTLS(in("register", "register"), mysqlTLS(v)), rekorV1: in("rekor-v1-key", "rekor-v1.key"),
 	}
-	if v.Text("register") == "" && v.Text("storage") == "sqlite" && filepath.Clean(dir) == filepath.Clean(defaultDir) {
+	if v.Text("register") == "" && v.Text("storage") == "sqlite" && inDefaultDir(v) {
 		p.state = stateFolder()
 	}
 	return p
@@ -333,7 +334,7 @@ func orphans(ctx context.Context, v config.Values, p paths, err error) error {
 		}
 		return fmt.Errorf(orphan, err, p.key)
 	}
-	origin, nameless := newOrigin(v)
+	origin, nameless := givenOrigin(v)
 	if nameless != nil {
 		return errors.Join(err, nameless)
 	}
@@ -445,7 +446,7 @@ func loadKey(v config.Values, p paths) (crypto.Signer, error) {
 // empty tree, which shows that nothing was signed, and the next run completes
 // what is missing.
 func (o *opened) make(ctx context.Context, v config.Values, p paths, adoptKey bool) error {
-	origin, err := newOrigin(v)
+	origin, err := o.newOrigin(v, p)
 	if err != nil {
 		return err
 	}
@@ -495,7 +496,34 @@ func (o *opened) createLog(ctx context.Context, v config.Values, origin string) 
 	return nil
 }
 
-func newOrigin(v config.Values) (string, error) {
+// newOrigin is the name of a log that is created: the one that is given, else this
+// host's. In the default data directory each log has a name of its own below the
+// host's, so that a client who remembers the key of an earlier one can start over.
+func (o *opened) newOrigin(v config.Values, p paths) (string, error) {
+	origin, err := givenOrigin(v)
+	if err != nil || v.Text("origin") != "" || v.Text("storage") != "sqlite" || !inDefaultDir(v) {
+		return origin, err
+	}
+	// The file keeps the name for a creation that is interrupted.
+	path := filepath.Join(p.dir, "origin")
+	name, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		name = []byte(origin + "/" + strings.ToLower(rand.Text()[:8]) + "\n")
+		o.removes(path)
+		err = os.WriteFile(path, name, 0o600)
+	}
+	origin = strings.TrimSpace(string(name))
+	if err == nil {
+		err = checkpoint.ValidateOrigin(origin)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the name of the new log, %s: %w; give one with --origin", path, err)
+	}
+	return origin, nil
+}
+
+// givenOrigin is --origin, else this host's name.
+func givenOrigin(v config.Values) (string, error) {
 	origin := v.Text("origin")
 	if origin != "" {
 		return origin, nil
@@ -508,6 +536,10 @@ func newOrigin(v config.Values) (string, error) {
 		return "", fmt.Errorf("this host's name cannot name a log: %w; give a name with --origin", err)
 	}
 	return origin, nil
+}
+
+func inDefaultDir(v config.Values) bool {
+	return filepath.Clean(v.Text("data-dir")) == filepath.Clean(defaultDir)
 }
 
 // existing takes over the register at the empty tree that an interrupted creation

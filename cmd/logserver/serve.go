@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -369,14 +370,17 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers, re
 	if v.Text("tls-cert") != "" {
 		scheme = "https"
 	}
-	url := scheme + "://" + s.HTTPOn.Addr().String()
+	url := scheme + "://" + transport.Reached(s.HTTPOn.Addr())
 	var b strings.Builder
 	verb := "Log"
 	if parts.created {
 		verb = "Created log"
 	}
 	fmt.Fprintf(&b, "%s %q\n\n", verb, parts.record.Origin)
-	fmt.Fprintf(&b, "  HTTP      %s\n  gRPC      %s\n  admin     http://%s\n", url, s.GRPCOn.Addr(), s.AdminOn.Addr())
+	if p.dev {
+		b.WriteString("  This log is for trying out: all that is in it is gone when this program ends.\n\n")
+	}
+	fmt.Fprintf(&b, "  HTTP      %s\n  gRPC      %s\n  admin     http://%s\n", url, transport.Reached(s.GRPCOn.Addr()), transport.Reached(s.AdminOn.Addr()))
 	fmt.Fprintf(&b, "  writers   %s\n", writers)
 	fmt.Fprintf(&b, "  APIs      %s\n", strings.Join(endpoints(v), "\n            "))
 	for _, vkey := range parts.record.Keys {
@@ -402,7 +406,10 @@ func tryNext(url string, ready error) string {
 	if errors.Is(ready, translog.ErrPoisoned) {
 		return "The log is POISONED, and takes no entries. Try next, with the settings of this server:\n\n  logserver guard status\n\n"
 	}
-	cli, at := "go run ./cmd/logcli", ""
+	cli, at := "logcli", ""
+	if program, err := os.Executable(); err == nil && strings.Contains(filepath.ToSlash(program), "/go-build") {
+		cli = "go run ./cmd/logcli" // as this program runs
+	}
 	if url != "http://127.0.0.1:8080" {
 		at = " --url " + url
 	}

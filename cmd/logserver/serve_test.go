@@ -58,9 +58,15 @@ type instance struct {
 // start runs a logserver until the test ends, or stop is called.
 func start(t *testing.T, dir string, args ...string) *instance {
 	t.Helper()
+	return startAs(t, append([]string{"--data-dir", dir, "--origin", "log.example.com"}, args...)...)
+}
+
+// startAs starts a server with these arguments, on free ports.
+func startAs(t *testing.T, args ...string) *instance {
+	t.Helper()
 	out, log := &printed{}, &printed{}
 	ctx, cancel := context.WithCancel(context.Background())
-	args = append([]string{"--data-dir", dir, "--origin", "log.example.com", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
+	args = append([]string{"--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, args, func(string) (string, bool) { return "", false }, out, log) }()
 	stop := sync.OnceFunc(func() {

@@ -17,7 +17,7 @@ func settings() []config.Setting {
 		{Name: "grpc", Type: config.Text, Default: "127.0.0.1:8081", Help: "Address of the gRPC port. Everyone who reaches it may write."},
 		{Name: "admin", Type: config.Text, Default: "127.0.0.1:8082", Help: "Address of the operator's port: health, metrics, profiles. Keep it private."},
 		{Name: "data-dir", Type: config.File, Default: defaultDir, Help: "Directory of the SQLite database, the keys and, unless this is the default, the register."},
-		{Name: "origin", Type: config.Text, Help: "The log's name, first line of every checkpoint; fixed when the log is created. Default: this host's name."},
+		{Name: "origin", Type: config.Text, Help: "The log's name, first line of every checkpoint; fixed when the log is created. Default: this host's name; for a SQLite log in the default data directory, a name of its own below it."},
 		{Name: "storage", Type: config.Text, Default: "sqlite", OneOf: []string{"sqlite", "mysql"}, Help: "Which database: sqlite or mysql (MySQL 9.7, MariaDB 10.11 and later)."},
 		{Name: "mysql-dsn-file", Type: config.File, Help: "File with the DSN, user:password@tcp(host:3306)/database; readable to nobody else."},
 		{Name: "mysql-dsn", Type: config.Text, Help: "The DSN itself; refused where it carries a password that others could see: on the command line, and in a file that others can read."},

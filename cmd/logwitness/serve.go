@@ -287,7 +287,7 @@ func banner(v config.Values, r *running, s transport.Servers) string {
 	}
 	fmt.Fprintf(&b, "  logs        %d\n", r.witness.Logs())
 	fmt.Fprintf(&b, "  submission  %s/add-checkpoint, %s/sign-subtree\n  monitoring  %s/<SHA-256 of the origin>/checkpoint\n", url, url, url)
-	fmt.Fprintf(&b, "  admin       http://%s\n  register    %s\n", s.AdminOn.Addr(), r.register.Path())
+	fmt.Fprintf(&b, "  admin       http://%s\n  register    %s\n", transport.Reached(s.AdminOn.Addr()), r.register.Path())
 	if v.Text("storage") == "sqlite" {
 		fmt.Fprintf(&b, "  database    %s\n", databasePath(v))
 	}
@@ -328,9 +328,9 @@ func publicURL(v config.Values, on net.Addr) string {
 		return url
 	}
 	if v.Text("tls-cert") != "" {
-		return "https://" + on.String()
+		return "https://" + transport.Reached(on)
 	}
-	return "http://" + on.String()
+	return "http://" + transport.Reached(on)
 }
 
 func level(text string) slog.Level {

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +29,15 @@ const (
 	http2Frame = 16 << 10
 	http2Ahead = 256 << 10
 )
+
+// Reached returns the host and port by which a program on this machine reaches a
+// listener: one that listens on all addresses is at localhost.
+func Reached(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
+}
 
 // HTTPServer makes a server with the limits set. longest is how long an answer
 // may take to make. A request that panics is logged, and answered as far as it
