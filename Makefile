@@ -1,5 +1,5 @@
 # What CI runs is .ci/run; the other targets are parts of it, and conveniences.
-.PHONY: check test build images containers generate format lint fuzz bench
+.PHONY: check test build images containers generate format lint fuzz bench failovers
 
 export GOTOOLCHAIN = go1.27.3
 
@@ -34,3 +34,6 @@ fuzz: ## every target, a minute each; one of them: go test -fuzz '^FuzzParseBund
 
 bench: ## the log against the limits of this machine; some 15 minutes
 	go run ./bench
+
+failovers: ## a log on a MySQL group whose members fail, 20 times in each topology; some 25 minutes; writes docs/failovers.md
+	bash tools/failovers

@@ -72,7 +72,10 @@ func (w *watcher) look(ctx context.Context) {
 	}
 	var head storage.Head
 	err := w.bounded(ctx, stageDatabase, "the database", func(ctx context.Context) (err error) {
-		head, err = l.cfg.Store.Head(ctx, l.cfg.Record.ID)
+		// A new primary may be read-only for as long as it applies what it received.
+		if err = l.cfg.Store.Ping(ctx); err == nil {
+			head, err = l.cfg.Store.Head(ctx, l.cfg.Record.ID)
+		}
 		return err
 	})
 	if err != nil {

@@ -154,6 +154,7 @@ func TestReadinessWithoutAnAdd(t *testing.T) {
 		"the tree head is locked":       {func(a *ails) { a.held = hang }, tryEvery + 5*time.Second, "its lock on the tree head is held", ErrNotAppending},
 		"the database fails":            {func(a *ails) { a.fails = faulty.Ops() }, 2 * time.Second, "injected fault", ErrNotAppending},
 		"it reads and does not lock":    {func(a *ails) { a.fails = []faulty.Op{faulty.BeginAppend} }, tryEvery + 2*time.Second, "injected fault", ErrNotAppending},
+		"it says that it is read-only":  {func(a *ails) { a.fails = []faulty.Op{faulty.Ping} }, 2 * time.Second, "injected fault", ErrNotAppending},
 		"it takes no writes":            {func(a *ails) { a.fails = []faulty.Op{faulty.TxTouch, faulty.TxWrite} }, tryEvery + 2*time.Second, "injected fault", ErrNotAppending},
 		"it commits nothing":            {func(a *ails) { a.fails = []faulty.Op{faulty.TxCommit} }, tryEvery + 2*time.Second, "injected fault", ErrNotAppending},
 		"the register fails":            {func(a *ails) { a.register = errors.New("no register") }, tryEvery + 2*time.Second, "no register", ErrNotPublishing},

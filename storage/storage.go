@@ -261,7 +261,7 @@ type Store interface {
 	// Warnings says, one sentence each, where the database's settings weaken
 	// what the log promises (durability above all).
 	Warnings(ctx context.Context) ([]string, error)
-	// Ping reports whether the database answers.
+	// Ping reports whether the database answers, and does not refuse all writes.
 	Ping(ctx context.Context) error
 	Close() error
 }

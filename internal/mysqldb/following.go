@@ -23,7 +23,8 @@ type Querier interface {
 // Following says how the server replicates from another at present, as
 // "Slaves_running is 1"; it is empty for a server that does not. MariaDB tells
 // every user. MySQL tells those with REPLICATION CLIENT, and for others the error
-// is ErrHidden.
+// is ErrHidden. For a member of a group that is not part of it the error is
+// ErrOutside.
 func Following(ctx context.Context, db Querier) (how string, err error) {
 	status, err := table(ctx, db, `SHOW GLOBAL STATUS LIKE 'Slaves_running'`)
 	if err != nil {
@@ -36,6 +37,9 @@ func Following(ctx context.Context, db Querier) (how string, err error) {
 		return "", nil
 	}
 	// MySQL has no Slaves_running since 8.4.
+	if err := outside(ctx, db); err != nil {
+		return "", err
+	}
 	channels, err := table(ctx, db, `SHOW REPLICA STATUS`)
 	var e *mysql.MySQLError
 	if errors.As(err, &e) && e.Number == privilegeNeeded {
@@ -50,6 +54,36 @@ func Following(ctx context.Context, db Querier) (how string, err error) {
 	}
 	return "", err
 }
+
+// ErrOutside: the server is configured as a member of a MySQL group, and is cut off
+// from it, or has not joined it since its start.
+var ErrOutside = errors.New("the database server belongs to a MySQL group, and is not ONLINE in the group's majority at present: " +
+	"it may lack what the group has committed; see performance_schema.replication_group_members there. " +
+	"A server that is no longer to be a member must not have group_replication_group_name set")
+
+// outside returns ErrOutside. A member that starts without its group takes writes
+// like a server of its own. Which members there are, ordinary users may not read;
+// but they may call a function that members outside of the group refuse.
+func outside(ctx context.Context, db Querier) error {
+	group, err := table(ctx, db, `SHOW GLOBAL VARIABLES LIKE 'group_replication_group_name'`)
+	if err != nil || len(group) == 0 || group[0]["value"] == "" {
+		return err
+	}
+	_, err = table(ctx, db, `SELECT group_replication_get_write_concurrency()`)
+	return refusesOutside(err)
+}
+
+// refusesOutside tells a member's refusal of the function from other errors.
+func refusesOutside(err error) error {
+	var e *mysql.MySQLError
+	if errors.As(err, &e) && e.Number == functionRefuses {
+		return fmt.Errorf("%w (%w)", ErrOutside, err)
+	}
+	return err
+}
+
+// functionRefuses is the server's error number 1123.
+const functionRefuses = 1123
 
 // privilegeNeeded is the server's error number 1227.
 const privilegeNeeded = 1227

@@ -114,6 +114,13 @@ func settle(ctx context.Context, conn driver.Conn, database string, o Options) e
 	if err != nil {
 		return err
 	}
+	if o.waits && have["group_replication_group_name"] != "" {
+		// What is written outside of the group is lost to it. Where the majority is lost,
+		// a commit hangs, and its session stays: then none are begun.
+		if err := each(ctx, conn, "SELECT group_replication_get_write_concurrency()", func([]string) {}); err != nil {
+			return refusesOutside(err)
+		}
+	}
 	differs := func(v variable) bool { value, known := v.in(have); return v.maybe && known && !v.ok(value) }
 	if more := assignments(all, differs); more != "" {
 		if err := exec(ctx, conn, more); err != nil {
@@ -153,7 +160,7 @@ func (v variable) in(have map[string]string) (value string, known bool) {
 
 // holds reads what the session's variables are.
 func holds(ctx context.Context, conn driver.Conn, all []variable) (map[string]string, error) {
-	names := []string{"log_bin", "binlog_format"}
+	names := []string{"log_bin", "binlog_format", "group_replication_group_name"}
 	for _, v := range all {
 		names = append(names, v.names...)
 	}

@@ -37,6 +37,7 @@ const (
 	EntriesAt, SetOnce, IndexState                       Op = "EntriesAt", "SetOnce", "IndexState"
 	EntryByLeaf, DurableHead, TxTouch                    Op = "EntryByLeaf", "DurableHead", "tx.Touch"
 	IndexReset, IndexAppend, IndexFind, IndexSweep       Op = "IndexReset", "IndexAppend", "IndexFind", "IndexSweep"
+	Ping                                                 Op = "Ping"
 )
 
 // Ops are all operations that can fail.
@@ -44,7 +45,7 @@ func Ops() []Op {
 	return []Op{
 		Head, LockedHead, Entries, LeafHashes, FindLeaves, Tile, Edge, Published, Publish, Lease, Unlease,
 		BeginAppend, TxLeafHashes, TxFindLeaves, TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp,
-		EntryByLeaf, DurableHead, TxTouch, EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep,
+		EntryByLeaf, DurableHead, TxTouch, EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep, Ping,
 	}
 }
 
@@ -88,6 +89,11 @@ func (s *Store) FindLog(ctx context.Context, origin string) (storage.Log, error)
 
 func (s *Store) Poison(ctx context.Context, logID int64, reason string) error {
 	_, err := do(s.plan, PoisonOp, func() (struct{}, error) { return struct{}{}, s.Store.Poison(ctx, logID, reason) })
+	return err
+}
+
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := do(s.plan, Ping, func() (struct{}, error) { return struct{}{}, s.Store.Ping(ctx) })
 	return err
 }
 

@@ -100,7 +100,10 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	write := d.Current().Open(writers, map[string]string{"wait_timeout": abandoned})
 	s := &Store{rows.New(read, write, dialect(d.Exposed())), d}
 	if err = mysqldb.CheckPacket(ctx, read); err == nil {
-		_, err = mysqldb.Following(ctx, read) // that it may be asked
+		// That it may be asked. A member of a group may join it later.
+		if _, err = mysqldb.Following(ctx, read); errors.Is(err, mysqldb.ErrOutside) {
+			err = nil
+		}
 	}
 	if err == nil && o.Migrate {
 		err = s.create(ctx, read, write, o.Waiting)
@@ -180,7 +183,7 @@ func dialect(exposed string) rows.Dialect {
 		Refused:   readOnly,
 		Explain:   explain,
 		// A read that cannot wait for the others says 1205, as a lock wait does.
-		Elsewhere: func(err error) bool { return errors.Is(err, ErrNoMajority) || hasNumber(err, 1205) },
+		Elsewhere: func(err error) bool { return errors.Is(err, ErrNoMajority) || errors.Is(err, mysqldb.ErrOutside) || hasNumber(err, 1205) },
 		Newest:    newest,
 		Refuses:   refuses,
 		MaxPacket: `SELECT @@max_allowed_packet`,
@@ -237,6 +240,10 @@ func readOnly(ctx context.Context, db *sql.DB) error {
 // takesNone says why a server with these variables takes no writes; nil if it
 // does.
 func takesNone(vars map[string]string) error {
+	if vars["group_replication_group_name"] != "" && on(vars["super_read_only"]) {
+		return fmt.Errorf("%w (super_read_only is ON): this server is a secondary of a MySQL group, which takes no writes: name its primary in the DSN; "+
+			"or it left the group, or has just become its primary", ErrReadOnly)
+	}
 	for _, name := range []string{"read_only", "innodb_read_only"} {
 		if v, ok := vars[name]; ok && !off(v) {
 			return fmt.Errorf("%w (%s is %s): if it is a replica, or was demoted, name the primary in the DSN", ErrReadOnly, name, v)
@@ -306,10 +313,12 @@ func warnings(ctx context.Context, db *sql.DB) ([]string, error) {
 		w = append(w, splitBrain(vars["wsrep_provider_options"])...)
 	}
 	how, err := mysqldb.Following(ctx, db)
-	if err != nil {
+	switch {
+	case errors.Is(err, mysqldb.ErrOutside):
+		w = append(w, err.Error())
+	case err != nil:
 		return nil, err
-	}
-	if how != "" {
+	case how != "":
 		w = append(w, fmt.Sprintf("the server replicates from another (%s): what is added here is not there", how))
 	}
 	tables, err := foreignEngines(ctx, db)
@@ -352,7 +361,7 @@ type querier interface {
 func variables(ctx context.Context, db querier) (map[string]string, error) {
 	vars := make(map[string]string)
 	err := each(ctx, db, `SHOW GLOBAL VARIABLES WHERE Variable_name IN
-		('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'read_only', 'innodb_read_only', 'log_bin', 'sync_binlog', 'wsrep_on', 'wsrep_provider_options')`,
+		('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'read_only', 'innodb_read_only', 'super_read_only', 'group_replication_group_name', 'log_bin', 'sync_binlog', 'wsrep_on', 'wsrep_provider_options')`,
 		func(name, value string) { vars[strings.ToLower(name)] = value })
 	return vars, err
 }

@@ -225,6 +225,7 @@ func TestReadOnlyServer(t *testing.T) {
 		"append":  func() error { return appendOne(t.Context(), s, l.ID) },
 		"poison":  func() error { return s.Poison(t.Context(), l.ID, "reason") },
 		"publish": func() error { _, err := s.Publish(t.Context(), l.ID, storage.Published{}); return err },
+		"ping":    func() error { return s.Ping(t.Context()) },
 	} {
 		if err := write(); !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), "read_only is ON") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
@@ -236,7 +237,7 @@ func TestReadOnlyServer(t *testing.T) {
 	if err := server.Exec(t.Context(), `SET GLOBAL read_only = 0`); err != nil {
 		t.Fatal(err)
 	}
-	if err := appendOne(t.Context(), s, l.ID); err != nil {
+	if err := errors.Join(s.Ping(t.Context()), appendOne(t.Context(), s, l.ID)); err != nil {
 		t.Fatal(err)
 	}
 }

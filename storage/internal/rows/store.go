@@ -167,11 +167,19 @@ func (r runner) exec(ctx context.Context, query string, args ...any) (int64, err
 		return 0, r.s.explain(ctx, err)
 	}
 	res, err := st.ExecContext(ctx, args...)
+	// A statement that is a transaction of its own has changed nothing when another
+	// came first.
+	for tries := 1; err != nil && r.tx == nil && tries < atOnce && r.s.dialect.Overtaken != nil && r.s.dialect.Overtaken(err); tries++ {
+		res, err = st.ExecContext(ctx, args...)
+	}
 	if err != nil {
 		return 0, r.s.explain(ctx, err)
 	}
 	return res.RowsAffected()
 }
+
+// atOnce is how often a statement that another transaction overtook is tried.
+const atOnce = 5
 
 // leave closes the connections that nobody uses, so that the next is made anew:
 // a balancer may know a better server by now.
@@ -308,7 +316,13 @@ func (s *Store) Warnings(ctx context.Context) ([]string, error) {
 }
 
 // Ping implements storage.Store.
-func (s *Store) Ping(ctx context.Context) error { return s.read.PingContext(ctx) }
+func (s *Store) Ping(ctx context.Context) error {
+	err := s.read.PingContext(ctx)
+	if err == nil && s.dialect.Refused != nil {
+		err = s.dialect.Refused(ctx, s.read)
+	}
+	return err
+}
 
 // Close implements storage.Store.
 func (s *Store) Close() error {
