@@ -103,6 +103,11 @@ func (m Make) install(ctx context.Context, s *Server) error {
 	var script []byte
 	if m.MySQL() {
 		command = append(command, "--initialize-insecure")
+		for _, arg := range s.args { // the one option that cannot change later
+			if strings.HasPrefix(arg, "--lower-case-table-names") {
+				command = append(command, arg)
+			}
+		}
 	} else if command = append(command, "--bootstrap"); true {
 		if script, err = m.systemTables(); err != nil {
 			return err

@@ -47,11 +47,10 @@ type Server struct {
 // Start makes a database folder and starts a server on it. args are more
 // options of mariadbd, such as --log-bin.
 func Start(ctx context.Context, args ...string) (*Server, error) {
-	s, err := create(ctx, true)
+	s, err := create(ctx, true, args...)
 	if err != nil {
 		return nil, err
 	}
-	s.args = args
 	if err := s.Restart(ctx); err != nil {
 		return nil, errors.Join(err, s.Remove())
 	}
@@ -60,7 +59,7 @@ func Start(ctx context.Context, args ...string) (*Server, error) {
 
 // create makes a server's folder, with the system's tables or, for one that
 // will have them from another, without.
-func create(ctx context.Context, tables bool) (*Server, error) {
+func create(ctx context.Context, tables bool, args ...string) (*Server, error) {
 	m, err := Chosen()
 	if err != nil {
 		return nil, err
@@ -72,7 +71,7 @@ func create(ctx context.Context, tables bool) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{make: m, dir: dir}
+	s := &Server{make: m, dir: dir, args: args}
 	err = os.Mkdir(s.temporary(), 0o700)
 	switch {
 	case err != nil:
@@ -230,9 +229,10 @@ func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 // PID is the server's process.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Exec runs statements outside of any database.
+// Exec runs statements outside of any database, as root, through the server's
+// socket: whatever is required of connections from elsewhere.
 func (s *Server) Exec(ctx context.Context, statements ...string) error {
-	db, err := sql.Open("mysql", s.DSN(""))
+	db, err := sql.Open("mysql", "root@unix("+s.socket()+")/")
 	if err != nil {
 		return err
 	}

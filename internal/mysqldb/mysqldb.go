@@ -279,9 +279,15 @@ func (c *connector) Driver() driver.Driver { return mysql.MySQLDriver{} }
 // an account that requires TLS or a certificate.
 const accessDenied = 1045
 
+// insecureTransport is the server's error number 3159, of one that requires TLS of
+// everybody.
+const insecureTransport = 3159
+
 func denied(err error, cfg *mysql.Config) error {
 	var e *mysql.MySQLError
 	switch {
+	case errors.As(err, &e) && e.Number == insecureTransport:
+		return fmt.Errorf("%w (add tls=true to the DSN, or give --mysql-tls-ca)", err)
 	case !errors.As(err, &e) || e.Number != accessDenied:
 		return err
 	case strings.Contains(cfg.Passwd, ":"):
