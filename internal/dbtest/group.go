@@ -233,4 +233,3 @@ func (g *Group) Remove() error {
 	}
 	return errors.Join(errs...)
 }
-

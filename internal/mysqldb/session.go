@@ -254,3 +254,61 @@ func each(ctx context.Context, conn driver.Conn, query string, f func(row []stri
 		f(text)
 	}
 }
+
+// Held is an SQL expression of what the variables of a session are, and what judges
+// its value: an error of ErrSession names what is not as it must be. A transaction
+// that asks for it knows that its session is still the one that was made: a proxy
+// may give a client another, between two transactions.
+func (d *Database) Held(ctx context.Context, db *sql.DB) (expression string, judge func(value string) error, err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	defer conn.Close()
+	var have map[string]string
+	all := variables(d.options)
+	if err := conn.Raw(func(c any) (err error) {
+		have, err = holds(ctx, c.(driver.Conn), all)
+		return err
+	}); err != nil {
+		return "", nil, err
+	}
+	var known []variable
+	parts := []string{"COALESCE(DATABASE(), '')"}
+	for _, v := range all {
+		for _, name := range v.names {
+			if _, ok := have[name]; ok {
+				known = append(known, v)
+				parts = append(parts, "COALESCE(@@SESSION."+name+", '')")
+				break
+			}
+		}
+	}
+	return "CONCAT_WS('|', " + strings.Join(parts, ", ") + ")", func(value string) error { return held(value, d.cfg.DBName, known) }, nil
+}
+
+// held judges the value of such an expression.
+func held(value, database string, known []variable) error {
+	values := strings.Split(value, "|")
+	if len(values) != len(known)+1 {
+		return fmt.Errorf("%w: it says %q", ErrSession, value)
+	}
+	var wrong []string
+	if !strings.EqualFold(values[0], database) {
+		wrong = append(wrong, fmt.Sprintf("the session's database is %s, and must be %s", emptyIs(values[0]), database))
+	}
+	for i, v := range known {
+		got := values[i+1]
+		if v.want == "ON" || v.want == "OFF" { // an expression says 1 and 0
+			got = strings.NewReplacer("1", "ON", "0", "OFF").Replace(got)
+		}
+		if !v.ok(got) {
+			wrong = append(wrong, fmt.Sprintf("%s is %s, and must be %s: %s", v.names[0], emptyIs(got), v.want, v.means))
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s; the session was made with other values: a proxy has given this client another one. "+
+		"Have it keep a client's session, or name the server itself in the DSN", ErrSession, strings.Join(wrong, "; "))
+}

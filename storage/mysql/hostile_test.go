@@ -194,6 +194,71 @@ func TestSwallowedSet(t *testing.T) {
 	}
 }
 
+// A proxy that gives a client another session between two transactions is found out
+// in the transaction, before anything is written.
+func TestSwappedSession(t *testing.T) {
+	server := start(t)
+	dsn := user(t, server)
+	direct := open(t, dsn)
+	defer direct.Close()
+	l, err := direct.CreateLog(t.Context(), storage.Log{Origin: "a"}, storage.Head{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := server.NewDeaf("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	s, err := Open(t.Context(), strings.Replace(dsn, server.Addr(), proxy.Addr(), 1), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := appendOne(t.Context(), s, l.ID); err != nil {
+		t.Fatal(err)
+	}
+	for statement, want := range map[string]string{
+		"SET autocommit = 0":                           "autocommit is OFF, and must be ON",
+		"SET sql_mode = ''":                            "sql_mode is empty, and must be STRICT_ALL_TABLES",
+		"SET completion_type = 1":                      "completion_type is CHAIN, and must be NO_CHAIN",
+		"SET sql_select_limit = 2":                     "sql_select_limit is 2, and must be",
+		"SET NAMES latin1":                             "character_set_client is latin1, and must be binary",
+		"SET time_zone = '+05:45'":                     "time_zone is +05:45, and must be +00:00",
+		"SET unique_checks = 0":                        "unique_checks is OFF, and must be ON",
+		"SET SESSION TRANSACTION READ ONLY":            "",
+		"USE information_schema":                       "",
+		"SET SESSION sql_auto_is_null = 1":             "sql_auto_is_null is ON, and must be OFF",
+		"SET SESSION max_join_size = 1":                "",
+		"SET SESSION sql_safe_updates = 1":             "sql_safe_updates is ON, and must be OFF",
+		"SET character_set_results = NULL":             "character_set_results is empty, and must be binary",
+		"SET SESSION collation_connection=utf8mb4_bin": "collation_connection is utf8mb4_bin, and must be binary",
+	} {
+		t.Run(statement, func(t *testing.T) {
+			for name, ask := range map[string]func(s *Store) error{
+				"append":      func(s *Store) error { return appendOne(t.Context(), s, l.ID) },
+				"locked head": func(s *Store) error { _, err := s.LockedHead(t.Context(), l.ID); return err },
+			} {
+				s, err := Open(t.Context(), strings.Replace(dsn, server.Addr(), proxy.Addr(), 1), Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				proxy.Swap(statement)
+				err = ask(s)
+				proxy.Swap("DO 0")
+				s.Close()
+				named := errors.Is(err, mysqldb.ErrSession) && strings.Contains(err.Error(), want) && strings.Contains(err.Error(), "proxy")
+				if err == nil || want != "" && !named { // the server itself refuses the others
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
+	}
+	if h, err := direct.Head(t.Context(), l.ID); err != nil || h.Size != 1 {
+		t.Errorf("something was appended: size %d, %v", h.Size, err)
+	}
+}
+
 // The look-ups do not rest on the session alone: their statements say how many
 // rows they take.
 func TestLookupsHaveLimits(t *testing.T) {

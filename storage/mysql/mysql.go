@@ -98,8 +98,13 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	abandoned := fmt.Sprintf("%.0f", cmp.Or(o.Abandoned, time.Minute).Seconds())
 	read := d.Open(cmp.Or(o.Readers, 16), nil)
 	write := d.Current().Open(writers, map[string]string{"wait_timeout": abandoned})
-	s := &Store{rows.New(read, write, dialect(d.Exposed())), d}
-	if err = mysqldb.CheckPacket(ctx, read); err == nil {
+	words := dialect(d.Exposed())
+	words.Session, words.Judge, err = d.Current().Held(ctx, read)
+	s := &Store{rows.New(read, write, words), d}
+	if err == nil {
+		err = mysqldb.CheckPacket(ctx, read)
+	}
+	if err == nil {
 		// That it may be asked. A member of a group may join it later.
 		if _, err = mysqldb.Following(ctx, read); errors.Is(err, mysqldb.ErrOutside) {
 			err = nil
@@ -183,7 +188,9 @@ func dialect(exposed string) rows.Dialect {
 		Refused:   readOnly,
 		Explain:   explain,
 		// A read that cannot wait for the others says 1205, as a lock wait does.
-		Elsewhere: func(err error) bool { return errors.Is(err, ErrNoMajority) || errors.Is(err, mysqldb.ErrOutside) || hasNumber(err, 1205) },
+		Elsewhere: func(err error) bool {
+			return errors.Is(err, ErrNoMajority) || errors.Is(err, mysqldb.ErrOutside) || hasNumber(err, 1205)
+		},
 		Newest:    newest,
 		Refuses:   refuses,
 		MaxPacket: `SELECT @@max_allowed_packet`,

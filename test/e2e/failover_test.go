@@ -239,6 +239,36 @@ func TestFailoverThatLosesNothing(t *testing.T) {
 	must(t, nil, "logserver", append([]string{"fsck"}, s.args...)...)
 }
 
+// TestFailoverOfSemiSync kills a primary under load whose commits wait for a
+// replica. What the replica received is all that anybody was shown: the log goes on
+// by itself.
+func TestFailoverOfSemiSync(t *testing.T) {
+	ctx := context.Background()
+	r := newReplicated(t)
+	if err := r.primary.SemiSync(ctx, r.replica); err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, r.through(r.door.addr())...)
+	s.start()
+	s.ready()
+	c, l := s.client(s.vkey()), newLedger(t)
+	stop := l.load(8, c)
+	l.grows(200)
+	if err := errors.Join(r.primary.Kill(), r.replica.Applied(ctx), r.replica.Promote(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	r.door.move(r.replica.Addr())
+	l.grows(200)
+	stop()
+	s.ready()
+	l.settle(c)
+	s.stop()
+	must(t, nil, "logserver", append([]string{"fsck"}, s.args...)...)
+	if status := must(t, nil, "logserver", append([]string{"guard", "status"}, s.args...)...); strings.Contains(status, "behind") || strings.Contains(status, "oisoned") {
+		t.Errorf("guard status:\n%s", status)
+	}
+}
+
 // TestServerOnAReplica points a second server of a healthy log to a replica
 // that lags. It says so, and the log is not frozen for what the replica lacks.
 func TestServerOnAReplica(t *testing.T) {

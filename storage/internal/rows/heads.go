@@ -11,12 +11,23 @@ import (
 // The register is of the head's moment, as long as the statement does not wait
 // for the row's lock.
 const headColumns = `SELECT size, root, compact_range, integrated_at,
-	(SELECT register_id FROM logs WHERE logs.id = tree_heads.log_id) FROM tree_heads WHERE log_id = ?`
+	(SELECT register_id FROM logs WHERE logs.id = tree_heads.log_id)`
 
 func (r runner) head(ctx context.Context, logID int64, lock string) (h storage.Head, err error) {
 	var root, rng []byte
-	if err := r.row(ctx, headColumns+lock, []any{logID}, &h.Size, &root, &rng, &h.IntegratedAt, &h.Register); err != nil {
+	var session string
+	query, into := headColumns, []any{&h.Size, &root, &rng, &h.IntegratedAt, &h.Register}
+	judged := lock != "" && r.s.dialect.Session != ""
+	if judged { // whoever locks the head relies on the session
+		query, into = query+", "+r.s.dialect.Session, append(into, &session)
+	}
+	if err := r.row(ctx, query+" FROM tree_heads WHERE log_id = ?"+lock, []any{logID}, into...); err != nil {
 		return h, found(err, "tree head of log %d", logID)
+	}
+	if judged {
+		if err := r.s.dialect.Judge(session); err != nil {
+			return h, err
+		}
 	}
 	if h.Root, err = toHash(root); err == nil {
 		h.Range, err = splitHashes(rng)

@@ -59,6 +59,10 @@ type Dialect struct {
 	// whether others commit as well, so that even a locking read may lag. It may be
 	// left out.
 	Newest func(ctx context.Context, conn *sql.Conn) (others bool, err error)
+	// Session is an expression of what the session is; Judge returns an error if that
+	// is not what it was made as. Both may be left out.
+	Session string
+	Judge   func(session string) error
 	// Warnings, see storage.Store.
 	Warnings func(ctx context.Context, db *sql.DB) ([]string, error)
 }
