@@ -274,8 +274,9 @@ func (m *Monitor) keep(kind evidence.Kind, known source.Head, text *string, prov
 // take makes a head the one that is known, durably.
 func (m *Monitor) take(head source.Head) error {
 	s := &m.state
-	if s.Head == nil && m.cfg.Start == FromNow {
-		s.Next, s.Since.Index = head.Size, head.Size
+	if s.Head == nil {
+		s.Next = max(s.Next, m.first(head))
+		s.Since.Index = s.Next
 	}
 	s.Looked = now()
 	if s.Head == nil || s.Head.Size != head.Size {
@@ -283,6 +284,17 @@ func (m *Monitor) take(head source.Head) error {
 	}
 	s.Head = &Head{Size: head.Size, Root: head.Root[:], Note: head.Note, Time: head.Time}
 	return m.save()
+}
+
+// first is the first entry that can be read below the first head.
+func (m *Monitor) first(head source.Head) int64 {
+	if m.cfg.Start == FromNow {
+		return head.Size
+	}
+	if log, ok := m.cfg.Log.(source.Tailed); ok {
+		return log.Tail(head)
+	}
+	return 0
 }
 
 func (m *Monitor) save() error {

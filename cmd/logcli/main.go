@@ -1,7 +1,9 @@
 // Command logcli logs files, verifies proofs offline, and audits logs.
 //
 // Exit codes: 0 done, or verified; 1 it does not verify; 2 wrong usage, or
-// nothing to trust; 3 could not ask (network, server, file).
+// nothing to trust; 3 could not ask (network, server, file). Those of monitor
+// alone: 4 it does not keep up with the log; 5 the log's head is too old; 6 entries
+// that match a pattern; 7 the log shrank; 8 the log forked.
 package main
 
 import (
@@ -47,6 +49,11 @@ const (
 	exitUnverified = 1
 	exitUsage      = 2
 	exitUnasked    = 3
+	exitBehind     = 4 // these are monitor's
+	exitStale      = 5
+	exitFound      = 6
+	exitShrunk     = 7
+	exitForked     = 8
 )
 
 // program is what the commands share.
@@ -162,6 +169,7 @@ func (p *program) command() *cobra.Command {
 	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, and send them what is added")
 	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.mirrorCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
+	root.AddCommand(p.monitorCommand())
 	config.Groups(root)
 	return root
 }
