@@ -15,7 +15,8 @@ import (
 	"indelible/merkle"
 )
 
-// VerifyBundle is Verify for a file in Sigstore's bundle format. The artifact of
+// VerifyBundle is Verify for a file in Sigstore's bundle format, or with several such
+// bundles (BundlesIn), of which one must pass all checks. The artifact of
 // an envelope is what its statement is about, or, if it holds no in-toto
 // statement, its payload. Of several entries of logs one must pass all checks; which
 // of the others do not, and why, is said.
@@ -27,11 +28,50 @@ func VerifyBundle(artifact io.Reader, data []byte, trust Trust) (Result, error) 
 	if err != nil {
 		return Result{}, err
 	}
-	v := bundled{verification: verification{trust: trust}, digests: d}
+	return d.verify(data, trust), nil
+}
+
+// VerifyBundleOf is VerifyBundle for an artifact of which the SHA-256 is known alone, as
+// an image's in a registry is.
+func VerifyBundleOf(sha256 [32]byte, data []byte, trust Trust) (Result, error) {
+	if err := trust.check(); err != nil {
+		return Result{}, err
+	}
+	return digests{sha256: sha256[:]}.verify(data, trust), nil
+}
+
+// verify is the result of the first bundle that verifies; or of that which comes
+// farthest, those of the artifact first.
+func (d digests) verify(data []byte, trust Trust) (farthest Result) {
+	list, most := BundlesIn(data), -1
+	for i, one := range list {
+		r := d.verifyOne(one, trust)
+		if len(list) > 1 {
+			r.Checks[0].Detail += fmt.Sprintf("; it is number %d of the file's %d bundles", i+1, len(list))
+		}
+		if r.Verified {
+			return r
+		}
+		far := r.passed()
+		if slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Name == "artifact" && c.State == Passed }) {
+			far += 100
+		}
+		if far > most {
+			farthest, most = r, far
+		}
+	}
+	if len(list) > 1 {
+		farthest.note("bundles", Warned, "none of the file's %d bundles passes all checks; these are of the one that comes farthest", len(list))
+	}
+	return farthest
+}
+
+func (d digests) verifyOne(data []byte, trust Trust) Result {
+	v, err := bundled{verification: verification{trust: trust}, digests: d}, error(nil)
 	if v.bundle, err = parseBundle(data); err != nil {
 		v.fail("bundle", fmt.Errorf("the bundle is not valid: %w", err))
 		v.skipRest(bundleChecks()...)
-		return v.Result, nil
+		return v.Result
 	}
 	var all []Result
 	for i := range v.bundle.entries {
@@ -39,7 +79,7 @@ func VerifyBundle(artifact io.Reader, data []byte, trust Trust) (Result, error) 
 		one.verify(i)
 		all = append(all, one.Result)
 	}
-	return best(all), nil
+	return best(all)
 }
 
 // best is the result of the first entry that verifies, with what is wrong with the
@@ -61,17 +101,20 @@ func best(all []Result) Result {
 	return all[i]
 }
 
-// BundleOrigins are the names of the logs that a bundle says it is from, each
-// once, to look their keys up by. Nothing of it is verified.
-func BundleOrigins(data []byte) ([]string, error) {
-	b, err := parseBundle(data)
-	if err != nil {
-		return nil, fmt.Errorf("the bundle is not valid: %w", err)
-	}
-	var names []string
-	for _, e := range b.entries {
-		if origin := originOf(e.note); !slices.Contains(names, origin) {
-			names = append(names, origin)
+// BundleOrigins are the names of the logs that a file's bundles say they are from, each
+// once, to look their keys up by. Nothing of it is verified. Of several bundles those
+// that are not valid are passed over.
+func BundleOrigins(data []byte) (names []string, err error) {
+	list := BundlesIn(data)
+	for _, one := range list {
+		b, wrong := parseBundle(one)
+		if wrong != nil && len(list) == 1 {
+			return nil, fmt.Errorf("the bundle is not valid: %w", wrong)
+		}
+		for _, e := range b.entries {
+			if origin := originOf(e.note); wrong == nil && !slices.Contains(names, origin) {
+				names = append(names, origin)
+			}
 		}
 	}
 	return names, nil
@@ -224,7 +267,9 @@ func (v *bundled) matchSubject() error {
 	what, err := "its digest is the entry's", error(nil)
 	if v.bundle.envelope != nil {
 		what, err = v.bundle.envelope.isAbout(v.digests)
-	} else if e := v.parsed.HashedRekord; !bytes.Equal(v.digests.by(e.Algorithm), e.Digest) {
+	} else if e := v.parsed.HashedRekord; v.digests.by(e.Algorithm) == nil {
+		err = fmt.Errorf("the entry has its %s digest; give the artifact itself, and not its sha256", e.Algorithm)
+	} else if !bytes.Equal(v.digests.by(e.Algorithm), e.Digest) {
 		err = fmt.Errorf("its %s digest is %x, and the entry is of %x", e.Algorithm, v.digests.by(e.Algorithm), e.Digest)
 	}
 	if err != nil {

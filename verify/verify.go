@@ -16,7 +16,7 @@
 //	period       the log's key was in use then, if it is trusted for a time only
 //
 // VerifyBundle takes a file in Sigstore's bundle format, as cosign and Sigstore's
-// libraries write it. A bundle says everything twice, as its own content and as
+// libraries write it, or with several bundles. A bundle says everything twice, as its own content and as
 // what was logged, and must say the same. Its checks are:
 //
 //	bundle       it is in the format, to the letter

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -63,60 +64,97 @@ func poolOf(certs []*x509.Certificate) *x509.CertPool {
 func (p *program) verifyCommand() *cobra.Command {
 	var from proofFlags
 	var trust trustFlags
+	var quiet bool
 	cmd := &cobra.Command{
-		Use:   "verify FILE",
-		Short: "Verify offline that a file is signed and logged",
-		Long: "Verify offline that FILE is signed by whom you trust, and in a log that you\n" +
-			"trust. Nothing is asked over the network. FILE - is standard input; it needs\n" +
-			"--proof or --bundle.\n\n" +
+		Use:   "verify FILE...",
+		Short: "Verify offline that files are signed and logged",
+		Long: "Verify, offline, that someone you trust signed each FILE and that a log that you\n" +
+			"trust includes it. Nothing is asked over the network. FILE - is standard input,\n" +
+			"and FILE sha256:HEX an artifact of that digest, such as an image; both need\n" +
+			"--bundle (or the former --proof).\n\n" +
 			"The proof is a proof file of logcli's, or a bundle of cosign's or Sigstore's\n" +
-			"libraries. The log is --log-key, --policy, one of --trusted-root, or the one\n" +
+			"libraries. A file of --bundle may have several bundles: of each FILE, one must\n" +
+			"be good. The log is --log-key, --policy, one of --trusted-root, or the one\n" +
 			"remembered from your first add. The signer is --signer, your own key, or whoever\n" +
 			"has a certificate of an identity.\n\n" +
 			"A trusted root (trusted_root.json of Sigstore's) names logs, certificate\n" +
 			"authorities and timestamp authorities; a flag for one of these takes its place.\n" +
-			"A policy without a line for a log adds its witnesses to the trusted root's logs.",
+			"A policy without a line for a log adds its witnesses to the trusted root's logs.\n\n" +
+			"Of several files a table says how each ended, and -o json prints one array. The\n" +
+			"exit code is 1 if a file is not verified, else 2 or 3 if one was not looked at.",
 		Example: "  logcli verify app.tgz --signer release.pub\n" +
 			"  logcli verify app.tgz --certificate-identity me@example.com --ca-roots ca.pem\n" +
 			"  logcli verify app.tgz --bundle app.sigstore.json --policy policy.txt\n" +
-			"  logcli verify app.tgz --trusted-root trusted_root.json --signer cosign.pub",
-		Args: args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, a []string) error { return p.verify(a[0], from, trust) },
+			"  logcli verify app.tgz --trusted-root trusted_root.json --signer cosign.pub\n" +
+			"  logcli verify dist/*.tgz --policy policy.txt --signer release.pub --quiet",
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, a []string) error { return p.verifyAll(a, from, trust, quiet) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&from.proof, "proof", "", "`FILE` with the proof (default: the file's name and "+proofSuffix+", .sigstore.json or .sigstore, whichever there is)")
-	f.StringVar(&from.bundle, "bundle", "", "`FILE` with a Sigstore bundle, in place of --proof")
+	f.StringVar(&from.bundle, "bundle", "", "`FILE` with a Sigstore bundle, or several (JSON lines, or the npm registry's list), in place of --proof")
+	f.BoolVarP(&quiet, "quiet", "q", false, "print a line for each file that is not verified, and nothing else")
 	f.StringVar(&trust.certificate.identity, "certificate-identity", "", "the signer's identity: a `NAME` in the certificate, which is an e-mail address, URI, DNS name, IP address, or Fulcio's name of a user")
 	f.StringVar(&trust.certificate.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer's `URL` in a Fulcio certificate (needed where there is one)")
 	f.StringVar(&trust.certificate.roots, "ca-roots", "", "PEM `FILE` with the certificate authorities that are trusted, the intermediate one too where there is one")
-	f.StringVar(&trust.root.trustedRoot, "trusted-root", "", "`FILE` with a trusted root of Sigstore's: the logs and authorities that are trusted")
+	f.StringVar(&trust.root.trustedRoot, "trusted-root", "", "`FILE` with a trusted root of Sigstore's, or several (JSON lines): the logs and authorities that are trusted")
 	f.StringArrayVar(&trust.root.tsa, "tsa", nil, "PEM `FILE` with a timestamp authority's certificates, its own first, whose timestamps in a bundle are trusted; may be given again")
 	f.BoolVar(&trust.anySigner, "any-signer", false, "do not compare who signed (needed for raw entries, which nobody signs)")
 	return cmd
 }
 
-func (p *program) verify(file string, from proofFlags, whom trustFlags) error {
+// verify verifies one file.
+func (p *program) verify(file string, from proofFlags, whom trustFlags) (r fileResult, err error) {
+	sum, isDigest, err := artifactDigest(file)
+	if err == nil && isDigest && from.bundle == "" {
+		err = usagef("an artifact that is a digest needs --bundle FILE")
+	}
+	if err != nil {
+		return r, err
+	}
 	proof, err := from.read(file)
 	if err != nil {
-		return err
+		return r, err
 	}
 	trust, err := p.trust(proof, whom)
 	if err != nil {
-		return err
+		return r, err
 	}
+	r = fileResult{File: file, Warnings: warningsOf(trust.Policy)}
+	if isDigest {
+		r.Result, err = verify.VerifyBundleOf(sum, proof.bytes, trust)
+	} else {
+		r.Result, err = p.verifyFile(file, proof, trust)
+	}
+	if errors.Is(err, verify.ErrNoTrust) {
+		return r, p.noTrust(err)
+	}
+	return r, err
+}
+
+func (p *program) verifyFile(file string, proof proofData, trust verify.Trust) (verify.Result, error) {
 	artifact, err := p.open(file)
 	if err != nil {
-		return err
+		return verify.Result{}, err
 	}
 	defer artifact.Close()
-	result, err := proof.verify(artifact, trust)
-	if errors.Is(err, verify.ErrNoTrust) {
-		return p.noTrust(err)
+	r, err := proof.verify(artifact, trust)
+	if err != nil && !errors.Is(err, verify.ErrNoTrust) {
+		err = fmt.Errorf("read %s: %w", file, err)
 	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", file, err)
+	return r, err
+}
+
+// artifactDigest is the digest that a command line has in place of a file.
+func artifactDigest(file string) (sum [32]byte, ok bool, err error) {
+	text, ok := strings.CutPrefix(file, "sha256:")
+	if _, missing := os.Stat(file); !ok || missing == nil {
+		return sum, false, nil
 	}
-	return p.verdict(file, result, trust.Policy)
+	if n, err := hex.Decode(sum[:], []byte(text[:min(len(text), 64)])); err != nil || n != len(sum) || len(text) != 64 {
+		return sum, false, usagef("%s is neither a file nor a digest: sha256: is followed by 64 hex digits", oneLine(file))
+	}
+	return sum, true, nil
 }
 
 // proofData is a proof file, or a bundle.
@@ -297,35 +335,6 @@ func (p *program) open(file string) (io.ReadCloser, error) {
 		return nil, usagef("%s is a folder; give a file", file)
 	}
 	return f, nil
-}
-
-// verdict prints what was found; in JSON, what a policy is weaker in than it
-// looks as well, which givenLogs has said.
-func (p *program) verdict(file string, r verify.Result, policy *checkpoint.Policy) error {
-	var warnings []string
-	if policy != nil {
-		warnings = policy.Warnings()
-	}
-	if p.output == "json" {
-		exit := exitDone
-		if !r.Verified {
-			exit = exitUnverified
-		}
-		if err := p.print(struct {
-			File string `json:"file"`
-			verify.Result
-			Warnings []string `json:"warnings,omitempty"`
-			Exit     int      `json:"exit"`
-		}{file, r, warnings, exit}, ""); err != nil {
-			return err
-		}
-	} else {
-		p.printChecks(file, r)
-	}
-	if r.Verified {
-		return nil
-	}
-	return reported{unverified(errors.New("not verified"))}
 }
 
 // dated is a text with times as people write them, in place of the seconds that
