@@ -47,6 +47,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,7 +222,7 @@ func (e *StatusError) Is(target error) bool {
 func passing(err error) (wait time.Duration, ok bool) {
 	var s *StatusError
 	if !errors.As(err, &s) {
-		return 0, !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooBig)
+		return 0, !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooBig) && !misconfigured(err)
 	}
 	if s.code == codes.FailedPrecondition { // the log is poisoned: only its operator helps
 		return 0, false
@@ -233,6 +234,13 @@ func passing(err error) (wait time.Duration, ok bool) {
 		return s.retry, s.code == codes.OK
 	}
 	return 0, false
+}
+
+// misconfigured reports whether TLS failed for a reason that stays: a certificate
+// that does not verify by this machine's authorities, clock or the host's name, or
+// a server that does not speak TLS.
+func misconfigured(err error) bool {
+	return errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // do asks until there is an answer, or no hope of one.
