@@ -72,6 +72,9 @@ func TestPages(t *testing.T) {
 			t.Errorf("the page does not name %s:\n%s", want, page)
 		}
 	}
+	if strings.Contains(page, `href="/`) {
+		t.Errorf("below a prefix, a link of the page leads elsewhere:\n%s", page)
+	}
 	if strings.Contains(page, "/api/v1/") {
 		t.Errorf("the page names an API that is off:\n%s", page)
 	}
@@ -94,6 +97,19 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestPublicURL: the page's commands have the URL that the operator says.
+func TestPublicURL(t *testing.T) {
+	h, err := server.Handler(t.Context(), server.Config{Size: func() int64 { return 0 }, PublicURL: "https://example.com/log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest("GET", "http://10.0.0.1:8080/", nil))
+	if page := rec.Body.String(); !strings.Contains(page, "--url https://example.com/log ") || strings.Contains(page, "10.0.0.1") {
+		t.Error(page)
+	}
+}
+
 // TestRekorPaths: Rekor's servers take paths with slashes too many. Others have
 // one form alone, so that caches hold an object once.
 func TestRekorPaths(t *testing.T) {
@@ -110,7 +126,7 @@ func TestRekorPaths(t *testing.T) {
 		"/api/v1//log/entries//?logIndex=0":   "v1 /api/v1/log/entries?logIndex=0",
 		"/api/v1/log/entries/0123?x=//":       "v1 /api/v1/log/entries/0123?x=//",
 		"//api/v2/log/entries":                "v2 /api/v2/log/entries",
-		"/api/v2/log/entries/":                "v2 /api/v2/log/entries",
+		"/api/v2/log/entries/":                "v2 /api/v2/log/entries/",
 		"/api/v2//tile/0/000":                 "v2 /api/v2//tile/0/000",
 		"//tile/0/000":                        "",
 		"//v1/checkpoint":                     "",

@@ -51,11 +51,13 @@ type Config struct {
 	RekorV1 http.Handler // serves /api/v1/ and /ping; nil: it is turned off
 	Trust   http.Handler // serves /trust/; nil: nothing is there
 	Origin  string
-	Keys    []string // vkeys
-	Size    func() int64
-	Ready   func() error      // why the log cannot take entries; clients are told it in the words of failure.Reason; nil: it always can
-	MaxBody int64             // bytes; DefaultMaxBody
-	Budget  *transport.Budget // of the bodies of all requests; nil: one of its default size
+	// PublicURL is the log's URL as clients reach it; empty: the one each used.
+	PublicURL string
+	Keys      []string // vkeys
+	Size      func() int64
+	Ready     func() error      // why the log cannot take entries; clients are told it in the words of failure.Reason; nil: it always can
+	MaxBody   int64             // bytes; DefaultMaxBody
+	Budget    *transport.Budget // of the bodies of all requests; nil: one of its default size
 	// Admission says which client a request is of; nil: its address.
 	Admission *admission.Admission
 	Answers   *answers.Gate // of what answers to reads cost: the one that the APIs have; nil: they hold what they like
@@ -206,8 +208,10 @@ func rekorPath(path string) string {
 	for strings.Contains(clean, "//") {
 		clean = strings.ReplaceAll(clean, "//", "/")
 	}
-	clean = strings.TrimSuffix(clean, "/")
-	if strings.HasPrefix(clean, "/api/v1/") || clean == "/api/v2/log/entries" {
+	switch {
+	case strings.HasPrefix(clean, "/api/v1/"):
+		return strings.TrimSuffix(clean, "/")
+	case clean == "/api/v2/log/entries":
 		return clean
 	}
 	return path

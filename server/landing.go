@@ -32,11 +32,11 @@ logcli verify FILE</pre>
 <pre>logcli fsck --url {{.URL}}</pre>
 <p>What is served here:</p>
 <dl>
- <dt>the log's own API, over REST</dt><dd><a href="/v1/entries">/v1/</a> (<a href="/openapi.json">described</a>)</dd>
- <dt>C2SP tlog-tiles</dt><dd><a href="/checkpoint">/checkpoint</a>, /tile/</dd>
+ <dt>the log's own API, over REST</dt><dd><a href="v1/entries">/v1/</a> (<a href="openapi.json">described</a>)</dd>
+ <dt>C2SP tlog-tiles</dt><dd><a href="checkpoint">/checkpoint</a>, /tile/</dd>
  {{if .RekorV2}}<dt>Rekor v2, for cosign and other Sigstore clients</dt><dd>/api/v2/</dd>{{end}}
- {{if .RekorV1}}<dt>Rekor v1, for their older versions and rekor-cli</dt><dd><a href="/api/v1/log">/api/v1/</a></dd>{{end}}
- <dt>what to trust: keys, and configuration for clients</dt><dd><a href="/trust/">/trust/</a>, <a href="/log.vkey">/log.vkey</a></dd>
+ {{if .RekorV1}}<dt>Rekor v1, for their older versions and rekor-cli</dt><dd><a href="api/v1/log">/api/v1/</a></dd>{{end}}
+ <dt>what to trust: keys, and configuration for clients</dt><dd><a href="trust/">/trust/</a>, <a href="log.vkey">/log.vkey</a></dd>
 </dl>
 </html>
 `
@@ -44,9 +44,12 @@ logcli verify FILE</pre>
 func landing(cfg Config) http.HandlerFunc {
 	tmpl := template.Must(template.New("page").Parse(page))
 	return func(w http.ResponseWriter, r *http.Request) {
-		scheme := "http"
-		if r.TLS != nil {
-			scheme = "https"
+		url := cfg.PublicURL
+		if scheme := "http"; url == "" {
+			if r.TLS != nil {
+				scheme = "https"
+			}
+			url = scheme + "://" + r.Host
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
@@ -56,7 +59,7 @@ func landing(cfg Config) http.HandlerFunc {
 			Keys             []string
 			Size             string
 			RekorV1, RekorV2 bool
-		}{cfg.Origin, scheme + "://" + r.Host, cfg.Keys, grouped(cfg.Size()), cfg.RekorV1 != nil, cfg.RekorV2 != nil})
+		}{cfg.Origin, url, cfg.Keys, grouped(cfg.Size()), cfg.RekorV1 != nil, cfg.RekorV2 != nil})
 	}
 }
 

@@ -188,7 +188,14 @@ func (p *program) firstKey(file string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.say("Made you a signing key:\n%s\nKeep it: it is how your entries are told from others'.", file)
+	if err := writePublic(file, key.Public()); errors.Is(err, os.ErrExist) {
+		if err := p.keepPublic(file, key.Public()); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	p.say("Made you a signing key, and its public key for others to verify with:\n%s\n%s\nKeep the first: whoever has it signs as you.", file, publicOf(file))
 	return key, nil
 }
 

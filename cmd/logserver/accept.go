@@ -28,7 +28,7 @@ type acceptance struct {
 func (p *program) acceptCommand() *cobra.Command {
 	var a acceptance
 	cmd := &cobra.Command{
-		Use:   "accept --size N --root HEX --by WHO --why TEXT",
+		Use:   "accept --size N --root HEX --by WHO --reason TEXT",
 		Short: "Make a register in the place of one that is lost for good",
 		Long: "Make a register in the place of one that is lost for good, on your word that the database's tree head is\n" +
 			"the newest that was ever signed. If it is not, the log will have forked: compare it with what others have\n" +
@@ -41,7 +41,9 @@ func (p *program) acceptCommand() *cobra.Command {
 	cmd.Flags().Int64Var(&a.size, "size", -1, "size of the database's tree head (required)")
 	cmd.Flags().StringVar(&a.root, "root", "", "its root, in hex (required)")
 	cmd.Flags().StringVar(&a.by, "by", "", "who you are (required)")
-	cmd.Flags().StringVar(&a.why, "why", "", "how the register was lost, and what the head was compared with (required)")
+	cmd.Flags().StringVar(&a.why, "why", "", "the same as --reason")
+	cmd.Flags().MarkHidden("why")
+	cmd.Flags().StringVar(&a.why, "reason", "", "how the register was lost, and what the head was compared with (required)")
 	a.without.flag(cmd)
 	cmd.RunE = p.with(func(ctx context.Context, v config.Values) error { return p.accept(ctx, v, a) })
 	return cmd
@@ -50,7 +52,7 @@ func (p *program) acceptCommand() *cobra.Command {
 // head is the head that is given.
 func (a acceptance) head() (h guard.Head, err error) {
 	if a.size < 0 || a.root == "" || a.by == "" || a.why == "" {
-		return h, errors.New("give all of --size, --root, --by and --why")
+		return h, errors.New("give all of --size, --root, --by and --reason")
 	}
 	root, err := hex.DecodeString(a.root)
 	if err != nil || len(root) != len(h.Root) {

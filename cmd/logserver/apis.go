@@ -158,7 +158,7 @@ func trustHandler(v config.Values, parts *opened, v1Key []byte, logger *slog.Log
 // handler is the HTTP port's.
 func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, parts *opened, ready func() error, budget *transport.Budget) (http.Handler, error) {
 	cfg := server.Config{
-		Native: a.native, Tiles: a.static, Trust: a.trust, Origin: l.Origin(), Keys: parts.record.Keys,
+		Native: a.native, Tiles: a.static, Trust: a.trust, Origin: l.Origin(), PublicURL: v.Text("public-url"), Keys: parts.record.Keys,
 		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, Ready: ready, MaxBody: v.Size("max-body"), Budget: budget,
 		Admission: a.admission, Answers: a.answers,
 	}

@@ -7,9 +7,13 @@ package progress
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
 const (
@@ -19,9 +23,10 @@ const (
 
 // Bar is a bar. Any number of goroutines may use it.
 type Bar struct {
-	out  io.Writer
-	what string
-	now  func() time.Time
+	out     io.Writer
+	what    string
+	now     func() time.Time
+	columns func() int // of the terminal; 0: not known
 
 	mu           sync.Mutex
 	began, drawn time.Time
@@ -30,7 +35,21 @@ type Bar struct {
 }
 
 // New makes a bar. It draws nothing before Set.
-func New(out io.Writer, what string) *Bar { return &Bar{out: out, what: what, now: time.Now} }
+func New(out io.Writer, what string) *Bar {
+	return &Bar{out: out, what: what, now: time.Now, columns: func() int { return columns(out) }}
+}
+
+func columns(out io.Writer) int {
+	f, ok := out.(*os.File)
+	if !ok {
+		return 0
+	}
+	n, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return n
+}
 
 // Note replaces what the bar says about the rate and the time that is left.
 func (b *Bar) Note(text string) {
@@ -54,7 +73,22 @@ func (b *Bar) Set(done, of int64) {
 		return
 	}
 	b.drawn = now
-	fmt.Fprintf(b.out, "\r%s\x1b[K", b.line(done, of, now.Sub(b.began)))
+	fmt.Fprintf(b.out, "\r%s\x1b[K", fit(b.line(done, of, now.Sub(b.began)), b.columns()))
+}
+
+// fit makes a line fit a terminal, since one that wraps is not cleared: it leaves
+// the bar out, and then what is too long.
+func fit(line string, columns int) string {
+	if columns <= 0 || utf8.RuneCountInString(line) < columns {
+		return line
+	}
+	if head, rest, ok := strings.Cut(line, " |"); ok {
+		if _, numbers, ok := strings.Cut(rest, "| "); ok {
+			line = head + " " + numbers
+		}
+	}
+	runes := []rune(line)
+	return string(runes[:min(len(runes), columns-1)])
 }
 
 func (b *Bar) line(done, of int64, took time.Duration) string {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestBar(t *testing.T) {
@@ -33,5 +34,18 @@ func TestNothingToDo(t *testing.T) {
 	var out strings.Builder
 	if New(&out, "x").Set(0, 0); out.String() != "\r\x1b[K" {
 		t.Errorf("%q", out.String())
+	}
+}
+
+// TestNarrow: a line that wraps would not be cleared.
+func TestNarrow(t *testing.T) {
+	line := "auditing  45% |" + strings.Repeat("█", 18) + strings.Repeat(" ", 22) + "| (450/1000, 123/s) [4s:5s]"
+	n := utf8.RuneCountInString(line)
+	for columns, want := range map[int]string{
+		0: line, 200: line, n + 1: line, n: "auditing  45% (450/1000, 123/s) [4s:5s]", 40: "auditing  45% (450/1000, 123/s) [4s:5s]", 20: "auditing  45% (450/", 1: "",
+	} {
+		if got := fit(line, columns); got != want {
+			t.Errorf("%d columns: %q", columns, got)
+		}
 	}
 }

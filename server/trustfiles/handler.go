@@ -115,11 +115,11 @@ const page = `<!doctype html>
 <h1>How to trust this log</h1>
 <p>Files for clients that reach the log as {{.URL}}.</p>
 <dl>
-{{range .Files}} <dt><a href="/trust/{{.Name}}">{{.Name}}</a></dt><dd>{{.About}}</dd>
+{{range .Files}} <dt><a href="{{.Name}}">{{.Name}}</a></dt><dd>{{.About}}</dd>
 {{end}}</dl>
 <p>Whoever gives you these files decides which log you trust. Have the log's key confirmed
 by its operator in another way. Then let logcli fetch them, and compare:</p>
 <pre>logcli trust export --url {{.URL}} --log-key VKEY --dir trust</pre>
-<p><a href="/">the log</a></p>
+<p><a href="../">the log</a></p>
 </html>
 `

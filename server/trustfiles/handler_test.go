@@ -54,7 +54,7 @@ func TestFiles(t *testing.T) {
 		if w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("X-Content-Type-Options") != "nosniff" || w.Header().Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s: headers %v", f.Name, w.Header())
 		}
-		if !strings.Contains(index.Body.String(), `href="/trust/`+f.Name+`"`) || !strings.Contains(index.Body.String(), html.EscapeString(f.About)) {
+		if !strings.Contains(index.Body.String(), `href="`+f.Name+`"`) || !strings.Contains(index.Body.String(), html.EscapeString(f.About)) {
 			t.Errorf("the page does not list %s:\n%s", f.Name, index.Body)
 		}
 	}

@@ -239,7 +239,7 @@ func TestGuardAcceptRefuses(t *testing.T) {
 			t.Errorf("%s: %v: %s", args, err, out)
 		}
 	}
-	word := ` --by ada --why "a test"`
+	word := ` --by ada --reason "a test"`
 	exact := fmt.Sprintf("--size %d --root %s", r.size, r.root)
 	refused("nothing is lost", exact+word)
 	r.is(t, "mv data/register kept; cp other/register data/register")
@@ -248,7 +248,7 @@ func TestGuardAcceptRefuses(t *testing.T) {
 	refused("given are size 4", fmt.Sprintf("--size 4 --root %s", r.root)+word)
 	refused("given are size 5 and root 00", "--size 5 --root "+strings.Repeat("0", 64)+word)
 	refused("64 hex digits", "--size 5 --root 00"+word)
-	refused("--why", exact+" --by ada")
+	refused("--reason", exact+" --by ada")
 	// The older database's own head, which the witnesses know is not the newest.
 	status, err := r.shell(t, "cp backup/oldest.db data/log.db; INDELIBLE_CONFIG=$PWD/log.yaml logserver guard status")
 	m := regexp.MustCompile(`(?m)^database +size 1  root ([0-9a-f]{64})$`).FindStringSubmatch(status)

@@ -97,7 +97,7 @@ func TestRestoreWithoutRegister(t *testing.T) {
 	mirror := c.path("mirror.600")
 	c.restores(t, mirror, 0, "Brought the database forward, from 3 entries to 600", "\nNext: logserver guard accept, since the register is lost;")
 	head := c.ledger.checkpoints[600]
-	must(t, nil, "logserver", append([]string{"guard", "accept", "--size", "600", "--root", fmt.Sprintf("%x", head.Root), "--by", "ada", "--why", "test"}, c.args...)...)
+	must(t, nil, "logserver", append([]string{"guard", "accept", "--size", "600", "--root", fmt.Sprintf("%x", head.Root), "--by", "ada", "--reason", "test"}, c.args...)...)
 	c.goesOn(t, 600)
 
 	// Nobody knows: nothing is done.
