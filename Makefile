@@ -1,5 +1,5 @@
 # What CI runs is .ci/run; the other targets are parts of it, and conveniences.
-.PHONY: check test build images containers generate format lint fuzz bench failovers
+.PHONY: check test build images containers packages generate format lint fuzz bench failovers
 
 export GOTOOLCHAIN = go1.27.3
 
@@ -14,6 +14,9 @@ build: ## the binaries, static, into dist/
 
 images: ## container images for linux/amd64 and linux/arm64, into dist/images
 	cd tools && go run ./images -out ../dist/images
+
+packages: ## .deb and .rpm with systemd units, man pages and completions, into dist/packages; VERSION=1.2.3
+	cd tools && go run ./packages -version "$(VERSION)" -out ../dist/packages
 
 containers: ## the images and compose.yaml, run with podman; needs root; the result goes into docs/containers-run.md
 	tools/run-containers

@@ -25,6 +25,7 @@ import (
 
 	"indelible/client"
 	"indelible/internal/config"
+	"indelible/internal/describe"
 	"indelible/internal/filename"
 	"indelible/internal/notices"
 	"indelible/internal/redact"
@@ -161,13 +162,14 @@ func (p *program) command() *cobra.Command {
 	f.StringVar(&p.url, "url", def, "the log's `URL` (INDELIBLE_URL)")
 	f.Lookup("url").DefValue = redact.URL(def) // help shows it
 	f.StringVarP(&p.output, "output", "o", "text", "`text|json`")
+	cobra.CheckErr(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))
 	f.StringVar(&p.logKey, "log-key", "", "the log that is trusted: its vkey, or a file with them: `VKEY|FILE` (default: as remembered from the first add)")
 	f.StringVar(&p.policy, "policy", "", "the logs that are trusted and the witnesses asked for: a tlog-policy `FILE`")
 	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:HEX` (default: your own key)")
 	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "how long a command that asks a log may take")
 	f.DurationVar(&p.stall, "stall-timeout", 30*time.Second, "how long the log may send nothing while it is asked")
 	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, and send them what is added")
-	root.AddCommand(p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
+	root.AddCommand(describe.Command(p.stdout), p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.mirrorCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
 	root.AddCommand(p.monitorCommand())
 	config.Groups(root)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
+	"indelible/internal/describe"
 	"indelible/internal/notices"
 )
 
@@ -83,6 +84,7 @@ func (p *program) command() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(config.FlagError)
 	config.AddFlags(root.PersistentFlags(), settings())
+	config.Complete(root, settings())
 	root.PersistentFlags().StringVar(&p.configFile, "config", "", "YAML file with settings (INDELIBLE_CONFIG)")
 	root.PersistentFlags().SortFlags = false
 	serve := &cobra.Command{Use: "serve", Short: "Run the log (the default)", Args: cobra.NoArgs, RunE: p.serving}
@@ -91,7 +93,7 @@ func (p *program) command() *cobra.Command {
 	}
 	root.AddCommand(
 		serve,
-		p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.restoreCommand(), p.indexCommand(),
+		describe.Command(p.stdout), p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.restoreCommand(), p.indexCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, version())
 			return err

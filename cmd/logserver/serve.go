@@ -27,6 +27,7 @@ import (
 	"indelible/internal/config"
 	"indelible/internal/mysqldb"
 	"indelible/internal/outage"
+	"indelible/internal/sdnotify"
 	"indelible/internal/transport"
 	translog "indelible/log"
 	"indelible/server"
@@ -71,7 +72,7 @@ func (p *program) reload(certs *transport.Certificates, store storage.Store, log
 	// New connections read these files, and that of the DSN when the server refuses
 	// the one in use.
 	perConnection := func(v config.Values) error { return mysqlTLS(v).Check() }
-	return config.Reload{Load: p.again, Log: logger, Live: map[string]func(config.Values) error{
+	return config.Reload{Load: p.again, Log: logger, Systemd: sdnotify.New(p.getenv, logger), Live: map[string]func(config.Values) error{
 		"log-level": func(v config.Values) error { p.level.Set(level(v.Text("log-level"))); return nil },
 		"tls-cert":  reload,
 		"tls-key":   reload,
@@ -111,7 +112,14 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	if err != nil {
 		return nil, err
 	}
-	return func() error { return runAll(serving, l, x, servers, func() { p.banner(v, parts, servers, l.Ready()) }) }, nil
+	systemd := sdnotify.New(p.getenv, logger)
+	context.AfterFunc(ctx, systemd.Stopping)
+	return func() error {
+		return runAll(serving, l, x, servers, func() {
+			p.banner(v, parts, servers, l.Ready())
+			systemd.Ready()
+		})
+	}, nil
 }
 
 // firstCheckpoint is how long the servers wait for one before they answer. A

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
+	"indelible/internal/describe"
 	"indelible/internal/filename"
 	"indelible/internal/notices"
 )
@@ -65,7 +66,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		},
 	}
 	root.SetFlagErrorFunc(config.FlagError)
-	root.AddCommand(p.keygenCommand(), p.serveCommand(), p.healthCommand(), p.acceptCommand(), p.registerCommand(), &cobra.Command{
+	root.AddCommand(describe.Command(stdout), p.keygenCommand(), p.serveCommand(), p.healthCommand(), p.acceptCommand(), p.registerCommand(), &cobra.Command{
 		Use: "licenses", Short: "Print the licenses of the software in this program", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := io.WriteString(stdout, notices.Text)
@@ -89,6 +90,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 func (p *program) configured(cmd *cobra.Command, f func(context.Context, config.Values) error) *cobra.Command {
 	cmd.Args = cobra.NoArgs
 	config.AddFlags(cmd.Flags(), settings())
+	config.Complete(cmd, settings())
 	cmd.Flags().StringVar(&p.configFile, "config", "", "YAML file with settings (INDELIBLE_CONFIG)")
 	cmd.Flags().SortFlags = false
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -24,6 +24,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/internal/config"
 	"indelible/internal/outage"
+	"indelible/internal/sdnotify"
 	"indelible/internal/transport"
 	"indelible/witness"
 	"indelible/witness/register"
@@ -91,6 +92,9 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	r.handle(&servers, publicURL(v, servers.HTTPOn.Addr()), certs, r.readiness(ctx))
 	r.made.keep()
 	io.WriteString(p.stdout, banner(v, r, servers))
+	systemd := sdnotify.New(p.getenv, r.logger)
+	context.AfterFunc(ctx, systemd.Stopping)
+	systemd.Ready()
 	var beside errgroup.Group
 	beside.Go(func() error { follow(serving); return nil })
 	beside.Go(func() error { look(serving); return nil })
@@ -108,7 +112,7 @@ func (p *program) reload(certs *transport.Certificates, state *sqlstate.Store, l
 	// New connections read these files, and that of the DSN when the server refuses
 	// the one in use.
 	perConnection := func(v config.Values) error { return mysqlTLS(v).Check() }
-	return config.Reload{Load: p.again, Log: logger, Live: map[string]func(config.Values) error{
+	return config.Reload{Load: p.again, Log: logger, Systemd: sdnotify.New(p.getenv, logger), Live: map[string]func(config.Values) error{
 		"log-level":      func(v config.Values) error { p.level.Set(level(v.Text("log-level"))); return nil },
 		"tls-cert":       reload,
 		"tls-key":        reload,

@@ -24,6 +24,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
@@ -86,6 +87,21 @@ func AddFlags(fs *pflag.FlagSet, table []Setting) {
 		if s.Type == Bool {
 			flag.NoOptDefVal = "true"
 		}
+	}
+}
+
+// Complete has a shell complete the values of the flags that AddFlags gave a
+// command.
+func Complete(cmd *cobra.Command, table []Setting) {
+	for _, s := range table {
+		values := s.OneOf
+		switch {
+		case s.Type == File:
+			continue // a shell completes names of files
+		case s.Type == Bool:
+			values = []string{"true", "false"}
+		}
+		cobra.CheckErr(cmd.RegisterFlagCompletionFunc(s.Name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"indelible/internal/sdnotify"
 )
 
 // Reload reads the settings and their files again while a program runs. Where
@@ -18,6 +20,8 @@ type Reload struct {
 	// and the log says so when they change.
 	Live map[string]func(Values) error
 	Log  *slog.Logger
+	// Systemd is told when reading begins and ends.
+	Systemd sdnotify.Notifier
 }
 
 // Follow reloads at each signal until ctx ends. v are the values in effect.
@@ -28,7 +32,9 @@ func (r Reload) Follow(ctx context.Context, v Values, again <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-again:
+			r.Systemd.Reloading()
 			r.reload(states)
+			r.Systemd.Ready()
 		}
 	}
 }

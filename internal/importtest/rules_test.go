@@ -69,7 +69,9 @@ func rules() map[string]rule {
 		"server/tiles":           {[]string{"log", "entry", "merkle", "server/failure", "internal/answers", "internal/transport", "internal/bytecache", api}, "one API; it knows no other, and no storage"},
 		"internal/bytecache":     {nil, "bytes by key"},
 		"internal/growth":        {[]string{"merkle", "storage"}, "rows of a tree that grows, for all who append"},
-		"internal/config":        {[]string{"internal/filename"}, "settings of any program"},
+		"internal/sdnotify":      {nil, "a message to systemd"},
+		"internal/describe":      {nil, "the commands of any program"},
+		"internal/config":        {[]string{"internal/filename", "internal/sdnotify"}, "settings of any program"},
 		"internal/redact":        {nil, "URLs without secrets"},
 		"internal/progress":      {nil, "a bar on a terminal"},
 		"internal/notices":       {nil, "a text that comes with every program"},
@@ -87,11 +89,11 @@ func rules() map[string]rule {
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
 		"bench":                  {[]string{"merkle", "checkpoint", "entry", "guard", "guard/database", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/freeport", "internal/dbtest", "internal/mysqldb", api}, "measures the program from outside, and the log with and without its guard"},
-		"cmd/logcli":             {[]string{"mirror", "mirror/source", "internal/notices", "internal/progress", "internal/redact", "internal/web", "internal/filename", "internal/config", "client", "monitor", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
-		"cmd/logwitness":         {[]string{"internal/notices", "internal/redact", "internal/filename", "feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/mysqldb", "internal/transport", "internal/outage"}, "wires a witness: neither log nor server nor storage"},
+		"cmd/logcli":             {[]string{"mirror", "mirror/source", "internal/notices", "internal/describe", "internal/progress", "internal/redact", "internal/web", "internal/filename", "internal/config", "client", "monitor", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
+		"cmd/logwitness":         {[]string{"internal/notices", "internal/describe", "internal/sdnotify", "internal/redact", "internal/filename", "feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/mysqldb", "internal/transport", "internal/outage"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"log", "guard", "guard/registers", "entry", "keys", "keys/kms", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
-			"internal/notices", "internal/filename", "internal/progress", "internal/redact", "forward", "client", "index", "quorum", "trust", "server", "server/admission", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/answers", "internal/config", "internal/mysqldb", "internal/transport", "internal/outage", api,
+			"internal/notices", "internal/describe", "internal/sdnotify", "internal/filename", "internal/progress", "internal/redact", "forward", "client", "index", "quorum", "trust", "server", "server/admission", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/answers", "internal/config", "internal/mysqldb", "internal/transport", "internal/outage", api,
 		}, "wires everything; what is a choice is a switch here"},
 	}
 }
