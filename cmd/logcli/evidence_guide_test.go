@@ -59,7 +59,7 @@ func session(t *testing.T, dir, block string) string {
 		}
 		cmd := exec.Command("sh", "-c", command)
 		cmd.Dir = dir
-		cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "XDG_CONFIG_HOME=" + filepath.Join(dir, "config"), "HOME=" + dir}
+		cmd.Env = []string{"PATH=" + dir + ":" + dir + "/bin:" + os.Getenv("PATH"), "XDG_CONFIG_HOME=" + filepath.Join(dir, "config"), "HOME=" + dir}
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v", command, err)
