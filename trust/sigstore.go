@@ -88,10 +88,10 @@ func (m material) tlog(k key) tlog {
 // version that they know.
 func (m material) signingConfig() []byte {
 	cfg := signingConfig{MediaType: "application/vnd.dev.sigstore.signingconfig.v0.2+json", RekorTlogConfig: selection{"ANY"}}
-	if m.RekorV2 {
+	if m.RekorV2 && m.SignBy != "v1" {
 		cfg.RekorTlogURLs = append(cfg.RekorTlogURLs, m.service(2))
 	}
-	if m.v1 != nil {
+	if m.v1 != nil && m.SignBy != "v2" {
 		cfg.RekorTlogURLs = append(cfg.RekorTlogURLs, m.service(1))
 	}
 	return indented(cfg)

@@ -63,6 +63,9 @@ type Log struct {
 	RekorV1Key []byte
 	// RekorV2: the log serves the Rekor v2 API.
 	RekorV2 bool
+	// SignBy is the one API that clients are to log by, v1 or v2; empty for all that
+	// the log serves.
+	SignBy string
 
 	// Since is when the log's first entry may have been made; zero leaves it
 	// open. Clients believe no entry that is older.

@@ -30,8 +30,8 @@ func (p *program) trustCommand() *cobra.Command {
 }
 
 type exportOptions struct {
-	dir, publicURL, operator, rekorV1Key string
-	force                                bool
+	dir, publicURL, operator, rekorV1Key, api string
+	force                                     bool
 }
 
 func (p *program) trustExportCommand() *cobra.Command {
@@ -51,6 +51,7 @@ func (p *program) trustExportCommand() *cobra.Command {
 	f.StringVar(&o.publicURL, "public-url", "", "the log's `URL` as other clients reach it (default: --url)")
 	f.StringVar(&o.operator, "operator", "", "`NAME` of who runs the log, as example.org (default: the URL's host)")
 	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "the key of the Rekor v1 API that is trusted: `FILE|SHA256:HEX`, a PEM file or a fingerprint (default: as remembered)")
+	f.StringVar(&o.api, "api", "", "have clients log by one API of Rekor's alone: `v1|v2` (default: all that the log serves)")
 	f.BoolVar(&o.force, "force", false, "overwrite files that say something else")
 	return cmd
 }
@@ -59,11 +60,17 @@ func (p *program) trustExport(ctx context.Context, o exportOptions) error {
 	if o.dir == "" {
 		return usagef("say where the files go: --dir DIR")
 	}
+	if !slices.Contains([]string{"", "v1", "v2"}, o.api) {
+		return usagef("--api is v1 or v2, and not %q", o.api)
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	l, err := p.describe(ctx, o)
 	if err != nil {
 		return err
+	}
+	if l.SignBy = o.api; o.api == "v1" && l.RekorV1Key == nil || o.api == "v2" && !l.RekorV2 {
+		return usagef("--api %s: the log does not serve that API", o.api)
 	}
 	files, err := trust.Files(l)
 	if err != nil {
@@ -121,7 +128,7 @@ func (p *program) checkedKeys(ctx context.Context) ([]checkpoint.Verifier, error
 	if policy == nil && len(given) == 0 {
 		err = p.pin(said)
 	} else {
-		err = amongKeys(said, given)
+		said, err = p.amongKeys(said, given)
 	}
 	if err != nil {
 		return nil, err
@@ -133,13 +140,23 @@ func (p *program) checkedKeys(ctx context.Context) ([]checkpoint.Verifier, error
 	return said, err
 }
 
-func amongKeys(said, given []checkpoint.Verifier) error {
+// amongKeys are the log's keys that were given. Others that it has are not trusted,
+// and left out: an Ed25519 vkey alone is enough for a log with an ML-DSA key too.
+func (p *program) amongKeys(said, given []checkpoint.Verifier) (list []checkpoint.Verifier, err error) {
 	for _, k := range said {
-		if !slices.ContainsFunc(given, k.Equal) {
-			return unverified(fmt.Errorf("the log says that %s is a key of it, and that is none of those given", k))
+		if slices.ContainsFunc(given, k.Equal) {
+			list = append(list, k)
+			continue
 		}
+		err = unverified(fmt.Errorf("the log says that %s is a key of it, and that is none of those given", k))
 	}
-	return nil
+	if len(list) == 0 {
+		return nil, err
+	}
+	if err != nil {
+		p.say("Left out: %v", err)
+	}
+	return list, nil
 }
 
 // rekorPinFile is where the key of a log's Rekor v1 API is remembered.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"indelible/checkpoint"
 )
 
 // servesRekor makes the fake log answer as if it served both Rekor APIs, and
@@ -161,5 +164,38 @@ func TestTrustExportWithoutRekor(t *testing.T) {
 		if len([]rune(line)) > 81 && strings.Contains(strings.TrimSpace(line), " ") && !strings.Contains(line, w.dir) {
 			t.Errorf("wider than a terminal: %s", line)
 		}
+	}
+}
+
+// A signing config can have one API alone, as a log that is monitored needs.
+func TestTrustExportOneAPI(t *testing.T) {
+	w := newWorld(t)
+	w.servesRekor()
+	for api, without := range map[string]string{"v1": `"majorApiVersion": 2`, "v2": `"majorApiVersion": 1`} {
+		dir := filepath.Join(w.dir, api)
+		w.run(exitDone, "trust", "export", "--dir", dir, "--api", api)
+		if cfg := read(t, filepath.Join(dir, "signing_config.json")); strings.Contains(cfg, without) || !strings.Contains(cfg, `"majorApiVersion"`) {
+			t.Errorf("%s: %s", api, cfg)
+		}
+		says(t, read(t, filepath.Join(dir, "trusted_root.json")), "PKIX_ECDSA_P256_SHA_256", "PKIX_ED25519")
+	}
+	_, errs := w.run(exitUsage, "trust", "export", "--dir", w.dir, "--api", "v3")
+	says(t, errs, "--api is v1 or v2")
+	other := newWorld(t)
+	_, errs = other.run(exitUsage, "trust", "export", "--dir", filepath.Join(other.dir, "x"), "--api", "v1")
+	says(t, errs, "does not serve that API")
+}
+
+// Of a log's keys those that were given are enough, and the others are left out.
+func TestAmongKeys(t *testing.T) {
+	a, b := newWorld(t).log.signer.Verifier(), newWorld(t).log.signer.Verifier()
+	var errs bytes.Buffer
+	p := &program{output: "text", stderr: &errs}
+	if list, err := p.amongKeys([]checkpoint.Verifier{a, b}, []checkpoint.Verifier{a}); err != nil || len(list) != 1 || !list[0].Equal(a) {
+		t.Errorf("%v, %v", list, err)
+	}
+	says(t, errs.String(), "Left out: the log says that "+b.String())
+	if list, err := p.amongKeys([]checkpoint.Verifier{b}, []checkpoint.Verifier{a}); err == nil || code(err) != exitUnverified {
+		t.Errorf("%v, %v", list, err)
 	}
 }
