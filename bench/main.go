@@ -8,7 +8,8 @@
 //	go run ./bench                      everything, with MariaDB; half an hour
 //	go run ./bench -short               the same with fewer entries, shorter runs, one of each
 //	go run ./bench -only adds,proofs    some of it
-//	go run ./bench -binlog              MariaDB with log_bin and sync_binlog=1
+//	go run ./bench -binlog              the database with log_bin and sync_binlog=1
+//	go run ./bench -storage mysql-9.7   MySQL, or mariadb-11.8: see tools/get-databases
 //
 // The groups are limits, adds, replicas, single, batch, guard, tiles, proofs,
 // rekor, search, attack (a client beside one that sends what costs the most),
@@ -66,6 +67,7 @@ type options struct {
 	pool     string // InnoDB buffer pool
 	bin      string // logserver binary; built if empty
 	engine   string
+	make     string // of the database; empty: what the system has
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
@@ -78,13 +80,16 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
 	fs.Int64Var(&o.grow, "grow", 5_000_000, "entries up to which growth is followed")
-	fs.BoolVar(&o.binlog, "binlog", false, "run MariaDB with log_bin and sync_binlog=1")
-	fs.StringVar(&o.pool, "buffer-pool", "2G", "MariaDB's innodb_buffer_pool_size")
+	fs.BoolVar(&o.binlog, "binlog", false, "run the database with log_bin and sync_binlog=1")
+	fs.StringVar(&o.pool, "buffer-pool", "2G", "the database's innodb_buffer_pool_size")
 	fs.StringVar(&o.bin, "logserver", "", "a logserver binary to measure (default: build this tree's)")
-	fs.StringVar(&o.engine, "storage", "mysql", "mysql or sqlite")
+	fs.StringVar(&o.engine, "storage", "mysql", "mysql, which is the MariaDB that the system has; mysql-9.7 or mariadb-11.8, which tools/get-databases gets; or sqlite")
 	fs.BoolVar(&short, "short", false, "fewer entries, shorter runs: for a first look")
 	if err := fs.Parse(args); err != nil {
 		return o, err
+	}
+	if o.engine != "mysql" && o.engine != "sqlite" {
+		o.engine, o.make = "mysql", o.engine
 	}
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))

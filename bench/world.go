@@ -60,11 +60,23 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.o.engine != "mysql" {
 		return nil
 	}
-	args := []string{"--innodb-buffer-pool-size=" + b.o.pool, "--innodb-log-file-size=1G"}
+	if b.o.make != "" {
+		if err := os.Setenv("TEST_DATABASE", b.o.make); err != nil {
+			return err
+		}
+	}
+	// The log of InnoDB has one name in MariaDB, and another in MySQL.
+	args := []string{"--innodb-buffer-pool-size=" + b.o.pool, "--loose-innodb-log-file-size=1G", "--loose-innodb-redo-log-capacity=1G"}
 	if b.o.binlog {
 		args = append(args, "--log-bin=bin", "--sync-binlog=1", "--server-id=1")
+	} else {
+		args = append(args, "--skip-log-bin")
 	}
-	b.db, err = dbtest.Start(ctx, args...)
+	if b.db, err = dbtest.Start(ctx, args...); err != nil {
+		return err
+	}
+	version, err := b.db.Version(ctx)
+	fmt.Fprintf(b.stderr, "database: %s\n", version)
 	return err
 }
 

@@ -86,6 +86,42 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A password works whether the server knows its hash from before or not, with TLS
+// and without: MySQL's caching_sha2_password asks for the password itself then,
+// encrypted with a key of the server's.
+func TestPasswords(t *testing.T) {
+	right := certificates(t)
+	server, err := dbtest.Start(context.Background(), right.Options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Remove() })
+	dsn, err := server.Account(t.Context(), "d", "geheim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := errors.New("it is not encrypted")
+	for range 2 {
+		if err := server.Exec(t.Context(), "FLUSH PRIVILEGES"); err != nil { // no hash is known
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := connects(t, dsn, TLS{}); err == nil || err.Error() != plain.Error() {
+				t.Errorf("without TLS: %v", err)
+			}
+		}
+		if err := server.Exec(t.Context(), "FLUSH PRIVILEGES"); err != nil {
+			t.Fatal(err)
+		}
+		if err := connects(t, dsn, TLS{CA: right.CA}); err != nil {
+			t.Errorf("with TLS: %v", err)
+		}
+	}
+	if err := connects(t, strings.Replace(dsn, "geheim", "falsch", 1), TLS{}); err == nil || !strings.Contains(err.Error(), "add tls=true") || strings.Contains(err.Error(), "falsch") {
+		t.Errorf("a wrong password: %v", err)
+	}
+}
+
 // A key that others can read is refused before anything is asked.
 func TestKeyThatOthersCanRead(t *testing.T) {
 	c := certificates(t)

@@ -1,5 +1,5 @@
 // Package sqlstate keeps a witness's state in a SQLite file, for one process, or
-// in MySQL 8 or MariaDB 10.11 and later.
+// in MySQL 9.7 or MariaDB 10.11 and later.
 //
 //	witness_logs   origin, vkeys (one a line), requests a day, contact
 //	witness_heads  origin, size, root, time, note: what was cosigned last
