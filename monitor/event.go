@@ -86,6 +86,11 @@ func (s Sinks) Deliver(ctx context.Context, events []Event) error {
 	return nil
 }
 
+// NewAlarm is an alarm about a log of which nothing else is known.
+func NewAlarm(kind Kind, origin, message string) Event {
+	return Event{ID: eventID(kind, origin, message), Kind: kind, Log: origin, At: now(), Message: message}
+}
+
 // eventID is made from what an event is about.
 func eventID(kind Kind, origin string, about ...any) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%v", kind, origin, about))

@@ -1,5 +1,7 @@
 package monitor
 
+import "net/http"
+
 // Fold is fold.
 func Fold(s string) string { return fold(s) }
 
@@ -31,3 +33,12 @@ func (m *Matcher) Indexed() (indexed, always int) {
 	}
 	return indexed, always
 }
+
+// WithTransport makes a webhook's requests with a transport.
+func WithTransport(w *Webhook, rt http.RoundTripper) *Webhook {
+	w.client.Transport = rt
+	return w
+}
+
+// Sign is sign.
+func (w *Webhook) Sign(id, at string, body []byte) []byte { return w.sign(id, at, body) }

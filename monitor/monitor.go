@@ -161,7 +161,7 @@ func (m *Monitor) look(ctx context.Context) (r Report, err error) {
 }
 
 func behindText(r Report) string {
-	text := fmt.Sprintf("%s of %d were not read in the time that there was", counted(r.Left, "entry", "entries"), r.Head.Size)
+	text := fmt.Sprintf("not read in the time that there was: %s of %d", counted(r.Left, "entry", "entries"), r.Head.Size)
 	if r.Rate >= 1 {
 		text += fmt.Sprintf("; at %.0f a second they take %s", r.Rate, (time.Duration(float64(r.Left)/r.Rate) * time.Second).Round(time.Second))
 	}
@@ -343,11 +343,11 @@ func (m *Monitor) stale() *Event {
 	if at.IsZero() {
 		at, what = m.state.Changed, "was first seen, and states no time,"
 	}
-	age := time.Since(at).Round(time.Second)
+	age := time.Since(at)
 	if age <= m.cfg.StaleAfter {
 		return nil
 	}
-	a := m.alarm(Stale, fmt.Sprintf("the newest head, of size %d, %s %s ago, at %s", h.Size, what, age, at.UTC().Format(time.RFC3339)), h.Size, at.Unix())
+	a := m.alarm(Stale, fmt.Sprintf("the newest head, of size %d, %s %s ago, at %s", h.Size, what, age.Round(time.Second), at.UTC().Format(time.RFC3339)), h.Size, at.Unix())
 	return &a
 }
 

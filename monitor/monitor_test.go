@@ -468,7 +468,7 @@ func TestTimeIsOver(t *testing.T) {
 		w.t = t
 		w.cfg.Log, w.cfg.Budget, w.cfg.Parallel = slow{w.cfg.Log, time.Minute, nil}, 150*time.Second, 2
 		r := w.once()
-		w.alarm(r, monitor.Behind, "of 2000 were not read", "they take")
+		w.alarm(r, monitor.Behind, "976 entries of 2000", "they take")
 		if r.Next != 1024 || r.Left != 976 {
 			t.Errorf("%+v", r)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/client"
+	"indelible/mirror"
 	"indelible/mirror/source"
 	"indelible/monitor"
 )
@@ -42,19 +43,20 @@ type monitorFlags struct {
 func (p *program) monitorCommand() *cobra.Command {
 	var m monitorFlags
 	cmd := &cobra.Command{
-		Use: "monitor [URL...]", Short: "Watch a log for entries that match patterns, and for misbehaviour", Args: args(cobra.ArbitraryArgs),
+		Use: "monitor [URL...|DIR]", Short: "Watch a log for entries that match patterns, and for misbehaviour", Args: args(cobra.ArbitraryArgs),
 		Long: "Watch a log: compare every entry with patterns, from the first entry on, and\n" +
 			"raise an alarm if the log forks, shrinks, grows old, or does not answer. What\n" +
 			"was read is in a state file, and the next run goes on from there. Entries are\n" +
 			"proven to be in the log before they are compared. Several URLs are prefixes of\n" +
-			"one log. --timeout does not apply; --for limits the time of a run.\n\n" +
+			"one log; DIR is a copy of logcli mirror. --timeout does not apply; --for limits\n" +
+			"the time of a run.\n\n" +
 			"Exit codes, the worst first: 8 the log forked; 7 it shrank; 1 it served\n" +
 			"something that contradicts what it signed; 6 an entry matches; 5 its head is too\n" +
 			"old; 4 entries were not read in time; 3 it does not answer; 0 none of these.",
 		Example: "  logcli monitor --identity me@example.com\n" +
 			"  logcli monitor --identity-glob 'https://github.com/acme/*' --start now\n" +
 			"  logcli monitor --config monitor.yaml --follow",
-		RunE: func(cmd *cobra.Command, urls []string) error { return p.monitor(cmd, urls, m) },
+		RunE: func(cmd *cobra.Command, urls []string) error { return p.monitor(cmd, urls, &m) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&m.config, "config", "", "YAML `FILE` with any of these flags as keys, and a list of patterns")
@@ -83,7 +85,7 @@ func (p *program) monitorCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) monitor(cmd *cobra.Command, urls []string, m monitorFlags) error {
+func (p *program) monitor(cmd *cobra.Command, urls []string, m *monitorFlags) error {
 	ctx := cmd.Context()
 	patterns, more, err := m.read(cmd)
 	if err != nil {
@@ -110,7 +112,7 @@ func (p *program) monitor(cmd *cobra.Command, urls []string, m monitorFlags) err
 		return err
 	}
 	if cfg.Log, cfg.Keys, err = p.watched(ctx, urls, m); err != nil {
-		return err
+		return p.notOpened(ctx, cfg.Sink, m.origin, err)
 	}
 	if cfg.State == "" {
 		if cfg.State, err = p.monitorState(cfg.Log.Origin()); err != nil {
@@ -129,6 +131,21 @@ func (p *program) monitor(cmd *cobra.Command, urls []string, m monitorFlags) err
 		return err
 	}
 	return p.monitored(report)
+}
+
+// notOpened raises the alarm of a log that could not be opened.
+func (p *program) notOpened(ctx context.Context, sink monitor.Sink, origin string, err error) error {
+	if code(err) == exitUsage || ctx.Err() != nil {
+		return err
+	}
+	kind, exit := monitor.Unreachable, exitUnasked
+	if code(err) == exitUnverified || errors.Is(err, source.ErrFalse) {
+		kind, exit = monitor.False, exitUnverified
+	}
+	if failed := sink.Deliver(ctx, []monitor.Event{monitor.NewAlarm(kind, origin, err.Error())}); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return reported{&exitError{exit, err}}
 }
 
 // first is the first entry that --start names.
@@ -174,7 +191,7 @@ func (m *monitorFlags) patterns() (list []monitor.Pattern) {
 }
 
 // watched opens the log that is watched, and returns its keys.
-func (p *program) watched(ctx context.Context, urls []string, m monitorFlags) (source.Log, []checkpoint.Verifier, error) {
+func (p *program) watched(ctx context.Context, urls []string, m *monitorFlags) (source.Log, []checkpoint.Verifier, error) {
 	if m.sigstore != "" {
 		named, err := readSigstoreConfig(m.sigstore, m.origin)
 		if err != nil {
@@ -191,15 +208,21 @@ func (p *program) watched(ctx context.Context, urls []string, m monitorFlags) (s
 	if len(urls) == 0 {
 		urls = []string{p.url}
 	}
+	if m.format != "" && !slices.Contains(source.Formats(), source.Format(m.format)) {
+		return nil, nil, usagef("--format %q: it is one of %q", m.format, source.Formats())
+	}
+	if info, err := os.Stat(urls[0]); err == nil && info.IsDir() {
+		return p.copied(urls[0], m.origin)
+	}
 	p.url = urls[0] // for messages
 	logs, policy, err := p.monitorKeys(ctx, m.origin)
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg := source.Config{URLs: urls, Origin: m.origin, Client: p.monitorClient(logs, policy)}
-	if cfg.Origin == "" && len(logs) > 0 {
-		cfg.Origin = logs[0].Name()
+	if m.origin == "" && len(logs) > 0 {
+		m.origin = logs[0].Name()
 	}
+	cfg := source.Config{URLs: urls, Origin: m.origin, Client: p.monitorClient(logs, policy)}
 	log, err := source.Open(ctx, source.Format(m.format), cfg)
 	if err != nil {
 		return nil, nil, err
@@ -208,6 +231,33 @@ func (p *program) watched(ctx context.Context, urls []string, m monitorFlags) (s
 		logs = slices.Concat(logs, policy.Cosigners())
 	}
 	return log, logs, nil
+}
+
+// copied opens a copy that logcli mirror made.
+func (p *program) copied(dir, origin string) (source.Log, []checkpoint.Verifier, error) {
+	copies, err := mirror.Copies(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	copies = slices.DeleteFunc(copies, func(c mirror.Info) bool { return origin != "" && c.Origin != origin })
+	if len(copies) != 1 {
+		return nil, nil, usagef("%s has %d copies that could be meant: give a folder that logcli mirror made, and --origin where it has several", dir, len(copies))
+	}
+	c := copies[0]
+	if c.Format != source.Tiles {
+		return nil, nil, usagef("%s is a copy of a log of the format %s; monitor the log itself", dir, c.Format)
+	}
+	logs, policy, err := p.givenLogs()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(logs) == 0 {
+		logs = c.Keys
+	}
+	cfg := source.Config{URLs: []string{"http://" + mirror.Folder(c.Origin) + ".invalid"}, Origin: c.Origin, Client: p.monitorClient(logs, policy)}
+	cfg.Client.HTTP = &http.Client{Transport: http.NewFileTransportFS(os.DirFS(c.Path))} // which asks no network
+	log, err := source.NewTiles(cfg)
+	return log, logs, err
 }
 
 func (p *program) monitorClient(logs []checkpoint.Verifier, policy *checkpoint.Policy) client.Config {
@@ -275,7 +325,7 @@ func (p *program) monitorState(origin string) (string, error) {
 }
 
 // sinks are where events go: to standard output, and to a webhook first.
-func (p *program) sinks(m monitorFlags) (list monitor.Sinks, err error) {
+func (p *program) sinks(m *monitorFlags) (list monitor.Sinks, err error) {
 	if (m.webhook == "") != (m.secretFile == "") {
 		return nil, usagef("--webhook and --webhook-secret-file go together")
 	}
@@ -437,7 +487,7 @@ func worstExit(kinds []monitor.Kind) int {
 
 // follow watches until it is interrupted. Its exit code is that of the alarms that
 // last then.
-func (p *program) follow(ctx context.Context, watch *monitor.Monitor, m monitorFlags) error {
+func (p *program) follow(ctx context.Context, watch *monitor.Monitor, m *monitorFlags) error {
 	if m.metrics != "" {
 		stop, err := p.serveMetrics(m.metrics, watch.Metrics())
 		if err != nil {
