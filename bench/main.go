@@ -15,7 +15,7 @@
 // rekor, search, attack (a client beside one that sends what costs the most),
 // bigreads (adds beside readers of large entries),
 // witness (a log that asks witnesses), logwitness (a witness that
-// logs ask), growth. Most take their limits from the group limits, and print
+// logs ask), monitor (entries compared with patterns), growth. Most take their limits from the group limits, and print
 // none without it; those that compare, and logwitness, measure their own.
 //
 // It builds logserver and logwitness, starts a MariaDB of its own and a fresh
@@ -75,7 +75,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,witness,logwitness,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,witness,logwitness,monitor,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
@@ -132,6 +132,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"bigreads", measureBigReads},
 		{"witness", measureWitness},
 		{"logwitness", measureLogwitness},
+		{"monitor", measureMonitor},
 		{"growth", measureGrowth},
 	}
 	b, err := newBench(ctx, o, stderr)

@@ -88,7 +88,7 @@ func rules() map[string]rule {
 		"internal/outage":        {nil, "few lines about what fails again and again"},
 		"internal/importtest":    {nil, "tests"},
 		"test/e2e":               {nil, "tests of the programs"},
-		"bench":                  {[]string{"merkle", "checkpoint", "entry", "guard", "guard/database", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/freeport", "internal/dbtest", "internal/mysqldb", api}, "measures the program from outside, and the log with and without its guard"},
+		"bench":                  {[]string{"monitor", "mirror/source", "merkle", "checkpoint", "entry", "guard", "guard/database", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/freeport", "internal/dbtest", "internal/mysqldb", api}, "measures the program from outside, and the log with and without its guard"},
 		"cmd/logcli":             {[]string{"mirror", "mirror/source", "internal/notices", "internal/describe", "internal/progress", "internal/redact", "internal/web", "internal/filename", "internal/config", "client", "monitor", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle", api}, "a client: neither log nor server nor storage"},
 		"cmd/logwitness":         {[]string{"internal/notices", "internal/describe", "internal/sdnotify", "internal/redact", "internal/filename", "feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/mysqldb", "internal/transport", "internal/outage"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
