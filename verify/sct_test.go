@@ -71,7 +71,6 @@ func listOf(scts ...[]byte) (list []byte) {
 // published is a bundle that a certificate with SCTs signed, which are made of the
 // certificate as it is without.
 type published struct {
-	*signedIn
 	ca   authority
 	log  ctLog
 	from time.Time

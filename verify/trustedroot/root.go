@@ -227,7 +227,7 @@ func keyOf(k *common.PublicKey) (pub crypto.PublicKey, read bool, err error) {
 		common.PublicKeyDetails_PKIX_ECDSA_P521_SHA_512: elliptic.P521(),
 	}[d]
 	switch {
-	case d == common.PublicKeyDetails_PKCS1_RSA_PKCS1V5:
+	case d.String() == pkcs1RSA:
 		pub, err = x509.ParsePKCS1PublicKey(k.GetRawBytes())
 	case isRSA(d), curve != nil, d == common.PublicKeyDetails_PKIX_ED25519:
 		pub, err = x509.ParsePKIXPublicKey(k.GetRawBytes())
@@ -252,13 +252,12 @@ func keyOf(k *common.PublicKey) (pub crypto.PublicKey, read bool, err error) {
 	return pub, true, nil
 }
 
+// pkcs1RSA is a kind of keys that old CT logs have. Its constant is deprecated.
+const pkcs1RSA = "PKCS1_RSA_PKCS1V5"
+
 // isRSA knows keys that sign as PKCS#1 v1.5 has it.
 func isRSA(d common.PublicKeyDetails) bool {
-	return slices.Contains([]common.PublicKeyDetails{
-		common.PublicKeyDetails_PKCS1_RSA_PKCS1V5,
-		common.PublicKeyDetails_PKIX_RSA_PKCS1V5, common.PublicKeyDetails_PKIX_RSA_PKCS1V15_2048_SHA256,
-		common.PublicKeyDetails_PKIX_RSA_PKCS1V15_3072_SHA256, common.PublicKeyDetails_PKIX_RSA_PKCS1V15_4096_SHA256,
-	}, d)
+	return slices.Contains([]string{pkcs1RSA, "PKIX_RSA_PKCS1V5", "PKIX_RSA_PKCS1V15_2048_SHA256", "PKIX_RSA_PKCS1V15_3072_SHA256", "PKIX_RSA_PKCS1V15_4096_SHA256"}, d.String())
 }
 
 // period is both ends included. The seconds of what is compared are whole.
