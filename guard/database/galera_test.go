@@ -114,7 +114,7 @@ func TestWritersOnGalera(t *testing.T) {
 		t.Helper()
 		for _, i := range writers {
 			before := w.count(i)
-			for end := time.Now().Add(3 * time.Minute); w.count(i) < before+10; {
+			for end := time.Now().Add(6 * time.Minute); w.count(i) < before+10; {
 				if time.Now().After(end) {
 					t.Fatalf("%s: writer %d won %d times, after %d", what, i, w.count(i), before)
 				}
