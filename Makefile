@@ -1,5 +1,5 @@
 # What CI runs is .ci/run; the other targets are parts of it, and conveniences.
-.PHONY: check test build images containers packages generate format lint fuzz bench failovers
+.PHONY: check test build images containers packages release generate format lint fuzz bench failovers
 
 export GOTOOLCHAIN = go1.27.3
 
@@ -17,6 +17,9 @@ images: ## container images for linux/amd64 and linux/arm64, into dist/images
 
 packages: ## .deb and .rpm with systemd units, man pages and completions, into dist/packages; VERSION=1.2.3
 	cd tools && go run ./packages -version "$(VERSION)" -out ../dist/packages
+
+release: ## programs for all systems, SBOMs and SHA256SUMS, logged, into dist/release; URL= and KEY= name the log and the key
+	cd tools && go run ./release -out ../dist/release -url "$(URL)" -key "$(KEY)"
 
 containers: ## the images and compose.yaml, run with podman; needs root; the result goes into docs/containers-run.md
 	tools/run-containers
