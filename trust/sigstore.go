@@ -105,9 +105,25 @@ func (m material) service(version int) service {
 	return service{URL: m.base, MajorAPIVersion: version, ValidFor: m.since(), Operator: operator}
 }
 
+// monitorConfig is a MonitorConfig.
+// SPEC: sigstore/protobuf-specs 0.5.2, sigstore_monitor.proto.
+type monitorConfig struct {
+	RekorLogs []monitoredLog `json:"rekorLogs"`
+}
+
+type monitoredLog struct {
+	ReadURL         string `json:"readUrl"`
+	LogOrigin       string `json:"logOrigin"`
+	MajorAPIVersion int    `json:"majorApiVersion"`
+}
+
+func (m material) monitorConfig() []byte {
+	return indented(monitorConfig{[]monitoredLog{{m.base, m.Origin, 2}}})
+}
+
 // indented is JSON for people to read too. Nothing of what is given to it can
 // fail to be written.
-func indented[T trustedRoot | signingConfig](v T) []byte {
+func indented[T trustedRoot | signingConfig | monitorConfig](v T) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)

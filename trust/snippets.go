@@ -80,42 +80,89 @@ logcli doctor --url {{.URL}} --log-key log.vkey
 logcli fsck --url {{.URL}} --log-key log.vkey
 `
 
-const kyvernoText = `# Kyverno: admit only images signed by your key and logged in
+const kyvernoText = `# Kyverno (1.17 or later): admit only images signed by your key and logged in
 # {{.Origin}}
 #
-# Put your own image names and cosign.pub in. Kyverno looks for signatures in
-# the form of cosign v2; cosign v3 makes them so:
+# Put your own image names and cosign.pub in. With a key, Kyverno looks for
+# signatures in the form of cosign v2; cosign v3 makes them so:
 #
 #   cosign sign --key cosign.key --new-bundle-format=false \
 #     --use-signing-config=false --rekor-url {{.URL}} IMAGE@DIGEST
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
+#
+# Kyverno 1.19 also fetches the public Sigstore root of trust (TUF), though it
+# then uses the one below: its pods must reach that, or a mirror (cosign.tuf).
+apiVersion: policies.kyverno.io/v1
+kind: ImageValidatingPolicy
 metadata:
   name: signed-and-logged
 spec:
-  webhookConfiguration:
-    timeoutSeconds: 30
-  rules:
-    - name: signed-and-logged
-      match:
-        any:
-          - resources:
-              kinds:
-                - Pod
-      verifyImages:
-        - imageReferences:
-            - "registry.example.com/*"
-          failureAction: Enforce
-          attestors:
-            - count: 1
-              entries:
-                - keys:
-                    publicKeys: |-
-                      (the lines of cosign.pub)
-                    rekor:
-                      url: {{.URL}}
-                      pubkey: |-
+  validationActions:
+    - Deny
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+      - apiGroups: [""]
+        apiVersions: [v1]
+        operations: [CREATE, UPDATE]
+        resources: [pods]
+  matchImageReferences:
+    - glob: "registry.example.com/*"
+  attestors:
+    - name: signer
+      cosign:
+        key:
+          data: |-
+            (the lines of cosign.pub)
+        ctlog:
+          url: {{.URL}}
+          rekorPubKey: |-
 {{.V1PEM}}
+        trustedRoot:
+          value: |-
+{{.TrustedRoot}}
+  validations:
+    - message: a container's image is not signed and logged
+      expression: images.containers.all(image, verifyImageSignatures(image, [attestors.signer]) > 0)
+    - message: an init container's image is not signed and logged
+      expression: images.initContainers.all(image, verifyImageSignatures(image, [attestors.signer]) > 0)
+    - message: an ephemeral container's image is not signed and logged
+      expression: images.ephemeralContainers.all(image, verifyImageSignatures(image, [attestors.signer]) > 0)
+`
+
+// Flux looks at the log for certificates alone: given a public key, it ignores the
+// log (source-controller 1.10.1, internal/oci/cosign).
+const fluxText = `# Flux: apply only artifacts that were signed with a certificate and logged in
+# {{.Origin}}
+#
+# Put your own URL and identities in, and your certificate authority into the
+# root of trust (certificateAuthorities; cosign trusted-root create makes one).
+# With a public key (verify.secretRef) Flux does not look at any log.
+apiVersion: v1
+kind: Secret
+metadata:
+  name: indelible-trusted-root
+  namespace: flux-system
+stringData:
+  trusted_root.json: |-
+{{.FluxRoot}}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata:
+  name: signed-and-logged
+  namespace: flux-system
+spec:
+  interval: 5m
+  url: oci://registry.example.com/manifests
+  ref:
+    tag: latest
+  verify:
+    provider: cosign
+    trustedRootSecretRef:
+      name: indelible-trusted-root
+    matchOIDCIdentity:
+      - issuer: ^https://issuer\.example\.com$
+        subject: ^release@example\.com$
 `
 
 const policyControllerText = `# Sigstore's policy-controller: admit only images signed by your key and
@@ -172,8 +219,8 @@ spec:
 // words are what the snippets are filled with. All but Origin, which stands in
 // comments only, is of harmless characters; an origin has no line breaks.
 type words struct {
-	Origin, URL, V1PEM, V1Base64 string
-	V1, V2, Signs                bool
+	Origin, URL, V1PEM, V1Base64, TrustedRoot, FluxRoot string
+	V1, V2, Signs                                       bool
 }
 
 func (m material) snippets() []File {
@@ -184,10 +231,12 @@ func (m material) snippets() []File {
 	}
 	if m.v1 != nil {
 		data := m.v1.pem()
-		w.V1PEM = indent(string(bytes.TrimSpace(data)), 24)
+		root := string(bytes.TrimSpace(m.trustedRoot()))
+		w.V1PEM, w.TrustedRoot, w.FluxRoot = indent(string(bytes.TrimSpace(data)), 12), indent(root, 12), indent(root, 4)
 		w.V1Base64 = base64.StdEncoding.EncodeToString(data)
 		list = append(list,
 			File{"kyverno.yaml", yaml, "A Kyverno policy: only images that are signed and logged here.", filled(kyvernoText, w)},
+			File{"flux.yaml", yaml, "A Flux source: only artifacts that are signed with a certificate and logged here.", filled(fluxText, w)},
 			File{"policy-controller.yaml", yaml, "The same for Sigstore's policy-controller.", filled(policyControllerText, w)})
 	}
 	list[0].Data = filled(cosignText, w)

@@ -9,11 +9,13 @@
 //	signing_config.json     where clients send entries
 //	cosign.txt              command lines
 //	logcli.txt
-//	kyverno.yaml            admission policies; they verify what went through v1
+//	kyverno.yaml            policies; they verify what went through v1
+//	flux.yaml
 //	policy-controller.yaml
+//	monitor_config.json     where monitors read entries
 //
-// rekor-v1.pem and the two policies are there if the log serves Rekor v1,
-// signing_config.json if it serves either API.
+// rekor-v1.pem and the policies are there if the log serves Rekor v1,
+// signing_config.json if it serves either API, monitor_config.json if it serves v2.
 //
 // # Trusted root
 //
@@ -106,7 +108,11 @@ func Files(l Log) ([]File, error) {
 	if m.v1 != nil || l.RekorV2 {
 		files = append(files, File{"signing_config.json", "application/json", "Sigstore's signing configuration: where clients log, for cosign --signing-config.", m.signingConfig()})
 	}
-	return append(files, m.snippets()...), nil
+	files = append(files, m.snippets()...)
+	if l.RekorV2 {
+		files = append(files, File{"monitor_config.json", "application/json", "Sigstore's monitor configuration: where monitors read entries, for logcli monitor --sigstore-config.", m.monitorConfig()})
+	}
+	return files, nil
 }
 
 // material is a Log whose parts were looked at.

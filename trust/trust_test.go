@@ -22,6 +22,7 @@ import (
 	"time"
 
 	common "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	monitorpb "github.com/sigstore/protobuf-specs/gen/pb-go/monitor/v1"
 	trustroot "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -153,12 +154,12 @@ func TestSigningConfigIsWhatSigstoreReads(t *testing.T) {
 
 func TestWhichFilesThereAre(t *testing.T) {
 	l := both(t)
-	const always = "cosign.txt kyverno.yaml log.vkey logcli.txt policy-controller.yaml rekor-v1.pem rekor-v2.pem signing_config.json trusted_root.json"
+	const always = "cosign.txt flux.yaml kyverno.yaml log.vkey logcli.txt monitor_config.json policy-controller.yaml rekor-v1.pem rekor-v2.pem signing_config.json trusted_root.json"
 	if got := names(files(t, l)); got != always {
 		t.Errorf("with both APIs: %s", got)
 	}
 	l.RekorV1Key = nil
-	if got := names(files(t, l)); got != "cosign.txt log.vkey logcli.txt rekor-v2.pem signing_config.json trusted_root.json" {
+	if got := names(files(t, l)); got != "cosign.txt log.vkey logcli.txt monitor_config.json rekor-v2.pem signing_config.json trusted_root.json" {
 		t.Errorf("without v1: %s", got)
 	}
 	l.RekorV2 = false
@@ -332,9 +333,21 @@ func TestPoliciesAreYAML(t *testing.T) {
 	want := string(m["rekor-v1.pem"])
 
 	kyverno := documents(t, m["kyverno.yaml"])
-	rekor := dig(kyverno[0], "spec", "rules", 0, "verifyImages", 0, "attestors", 0, "entries", 0, "keys", "rekor")
-	if len(kyverno) != 1 || dig(rekor, "url") != "https://log.example.com" || dig(rekor, "pubkey") != strings.TrimSpace(want) {
-		t.Errorf("Kyverno is told %v", rekor)
+	cosign := dig(kyverno[0], "spec", "attestors", 0, "cosign")
+	root := strings.TrimSpace(string(m["trusted_root.json"]))
+	if len(kyverno) != 1 || dig(cosign, "ctlog", "url") != "https://log.example.com" || dig(cosign, "ctlog", "rekorPubKey") != strings.TrimSpace(want) || dig(cosign, "trustedRoot", "value") != root {
+		t.Errorf("Kyverno is told %v", cosign)
+	}
+	flux := documents(t, m["flux.yaml"])
+	if len(flux) != 2 || dig(flux[0], "stringData", "trusted_root.json") != root || dig(flux[1], "spec", "verify", "trustedRootSecretRef", "name") != dig(flux[0], "metadata", "name") {
+		t.Errorf("Flux is told %v", flux)
+	}
+	var monitor monitorpb.MonitorConfig
+	if err := protojson.Unmarshal(m["monitor_config.json"], &monitor); err != nil {
+		t.Fatal(err)
+	}
+	if logs := monitor.GetRekorLogs(); len(logs) != 1 || logs[0].GetReadUrl() != "https://log.example.com" || logs[0].GetLogOrigin() != l.Origin || logs[0].GetMajorApiVersion() != 2 {
+		t.Errorf("monitors are told %v", logs)
 	}
 	controller := documents(t, m["policy-controller.yaml"])
 	tlog := dig(controller[0], "spec", "sigstoreKeys", "tLogs", 0)
