@@ -82,7 +82,7 @@ func TestBundleUsage(t *testing.T) {
 	_, errs = w.run(exitUsage, "verify", "-")
 	says(t, errs, "--bundle")
 	_, errs = w.run(exitUnasked, "verify", artifact+"x", "--log-key", w.path("rekor-v1.pem"), "--signer", w.path("cosign.pub"))
-	says(t, errs, "there is no proof")
+	says(t, errs, "there is no file "+artifact+"x, and no proof of it")
 	for _, text := range []string{"", "{", "nonsense", strings.Repeat("{", maxProof+1)} {
 		w.file("b.json", text)
 		w.run(exitUnverified, append(signer, "--log-key", w.path("rekor-v1.pem"))...)

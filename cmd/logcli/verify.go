@@ -221,8 +221,11 @@ func (f proofFlags) find(file string) (string, error) {
 
 // noProof says what to do about a proof that cannot be read.
 func noProof(file, proofFile string, err error) error {
+	if _, stat := os.Stat(file); errors.Is(err, os.ErrNotExist) && errors.Is(stat, os.ErrNotExist) && !strings.HasPrefix(file, "sha256:") {
+		return fmt.Errorf("there is no file %s, and no proof of it", file)
+	}
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("there is no proof for %s: %w\nMake one with logcli add, get it from whom you have the file from, or say where it is with --proof or --bundle", file, err)
+		return fmt.Errorf("there is no proof for %s: %w\nMake one with logcli add, ask whoever gave you the file, or say where it is with --proof or --bundle", file, err)
 	}
 	return fmt.Errorf("read the proof %s: %w", proofFile, err)
 }
