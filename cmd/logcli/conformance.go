@@ -10,6 +10,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/conformance"
+	"indelible/internal/words"
 	"indelible/keys"
 )
 
@@ -144,7 +145,7 @@ func (p *program) printRule(r conformance.Result) {
 func (p *program) conformity(r conformance.Report, err error) error {
 	must, should, lenient := r.Count(conformance.Must, conformance.Failed), r.Count(conformance.Should, conformance.Failed), r.Count(conformance.Client, conformance.Failed)
 	if err == nil && must > 0 {
-		err = unverified(fmt.Errorf("%s broken", count(must, "MUST")))
+		err = unverified(fmt.Errorf("%s broken", words.Count(must, "MUST")))
 	}
 	if p.output == "json" {
 		if printed := p.print(struct {
@@ -170,6 +171,6 @@ func (p *program) conformity(r conformance.Report, err error) error {
 		word = p.colour("1;31", "DOES NOT CONFORM:")
 	}
 	fmt.Fprintf(p.stdout, "\n%s %d MUST and %d SHOULD broken, %d for clients not enforced, %d not tested, of %s; the log went from size %d to %d.\n",
-		word, must, should, lenient, untested, count(len(r.Results), "rule"), r.Before, r.After)
+		word, must, should, lenient, untested, words.Count(len(r.Results), "rule"), r.Before, r.After)
 	return quietly(err)
 }

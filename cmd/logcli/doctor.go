@@ -12,6 +12,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/doctor"
+	"indelible/internal/words"
 )
 
 func (p *program) doctorCommand() *cobra.Command {
@@ -121,7 +122,7 @@ func (p *program) printCheck(c doctor.Check) {
 func (p *program) diagnosis(r doctor.Report, err error) error {
 	failed, warnings := r.Count(doctor.Failed), r.Count(doctor.Warning)
 	if err == nil && failed > 0 {
-		err = unverified(fmt.Errorf("%s failed", count(failed, "check")))
+		err = unverified(fmt.Errorf("%s failed", words.Count(failed, "check")))
 	}
 	if p.output == "json" {
 		if printed := p.print(struct {
@@ -136,20 +137,13 @@ func (p *program) diagnosis(r doctor.Report, err error) error {
 	case errors.Is(err, doctor.ErrUnreachable):
 		fmt.Fprintf(p.stdout, "\n%s no log was found at %s.\n", p.colour("1;31", "UNREACHABLE:"), oneLine(r.URL))
 	case failed > 0:
-		fmt.Fprintf(p.stdout, "\n%s %d failed, %s.%s\n", p.colour("1;31", "NOT WELL:"), failed, count(warnings, "warning"), wrote(r))
+		fmt.Fprintf(p.stdout, "\n%s %d failed, %s.%s\n", p.colour("1;31", "NOT WELL:"), failed, words.Count(warnings, "warning"), wrote(r))
 	case err != nil:
 		return err
 	default:
-		fmt.Fprintf(p.stdout, "\n%s nothing failed, %s.%s\n", p.colour("1;32", "Well:"), count(warnings, "warning"), wrote(r))
+		fmt.Fprintf(p.stdout, "\n%s nothing failed, %s.%s\n", p.colour("1;32", "Well:"), words.Count(warnings, "warning"), wrote(r))
 	}
 	return quietly(err)
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // quietly keeps an error's exit code; what it says was said.

@@ -13,6 +13,7 @@ import (
 	"indelible/client"
 	"indelible/fsck"
 	"indelible/internal/progress"
+	"indelible/internal/words"
 )
 
 func (p *program) fsckCommand() *cobra.Command {
@@ -41,7 +42,7 @@ func (p *program) fsck(ctx context.Context, c *client.Client) error {
 		return err
 	}
 	return p.print(map[string]any{"origin": o.Origin, "treeSize": o.Size, "ok": true, "report": report},
-		"Log %s is sound: %d entries (%d bytes) and %d tiles lead to the root of its checkpoint.\n", o.Origin, report.Entries, report.Bytes, report.Tiles)
+		"Log %s is sound: %s (%s) and %s lead to the root of its checkpoint.\n", o.Origin, words.Count(report.Entries, "entry"), words.Count(report.Bytes, "byte"), words.Count(report.Tiles, "tile"))
 }
 
 // audit holds a whole log against a checkpoint.

@@ -14,6 +14,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
+	"indelible/internal/words"
 	"indelible/merkle"
 )
 
@@ -173,7 +174,7 @@ func (l *listing) finish(err error) error {
 		return err
 	}
 	if l.next == l.start {
-		return l.p.print(nil, "Log %s has %d entries: there is none from number %d on.\n", l.at.Origin, l.at.Size, l.start)
+		return l.p.print(nil, "Log %s has %s: there is none from number %d on.\n", l.at.Origin, words.Count(l.at.Size, "entry"), l.start)
 	}
 	more := ""
 	if l.next < l.at.Size {

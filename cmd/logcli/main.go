@@ -15,7 +15,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -173,6 +172,7 @@ func (p *program) command() *cobra.Command {
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.mirrorCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
 	root.AddCommand(p.monitorCommand())
 	config.Groups(root)
+	config.AddVersion(root)
 	return root
 }
 
@@ -201,11 +201,8 @@ func (p *program) licensesCommand() *cobra.Command {
 
 func (p *program) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version", Args: args(cobra.NoArgs), RunE: func(*cobra.Command, []string) error {
-		v, goVersion := "(unknown)", ""
-		if info, ok := debug.ReadBuildInfo(); ok {
-			v, goVersion = info.Main.Version, info.GoVersion
-		}
-		return p.print(map[string]string{"version": v, "go": goVersion}, "logcli %s %s\n", v, goVersion)
+		b := config.ThisBuild()
+		return p.print(b, "logcli %s\n", b)
 	}}
 }
 

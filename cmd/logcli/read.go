@@ -66,8 +66,12 @@ func (p *program) getCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "get INDEX|LEAFHASH", Short: "Fetch an entry, and verify that it is in the log", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
+			fetch, err := fetcher(a[0])
+			if err != nil {
+				return err
+			}
 			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				l, err := fetch(ctx, c, a[0])
+				l, err := fetch(ctx, c)
 				if err != nil {
 					return err
 				}
@@ -77,20 +81,22 @@ func (p *program) getCommand() *cobra.Command {
 	}
 }
 
-// fetch finds an entry by what a person typed: an index, or a leaf hash in hex
-// or base64.
-func fetch(ctx context.Context, c *client.Client, what string) (client.Logged, error) {
+// fetcher returns what finds an entry by what a person typed: an index, or a leaf
+// hash in hex or base64.
+func fetcher(what string) (func(context.Context, *client.Client) (client.Logged, error), error) {
 	if index, ok := parseIndex(what); ok {
-		return c.Get(ctx, index)
+		return func(ctx context.Context, c *client.Client) (client.Logged, error) { return c.Get(ctx, index) }, nil
 	}
 	leaf, err := hex.DecodeString(what)
 	if err != nil {
 		leaf, err = base64.StdEncoding.DecodeString(what)
 	}
 	if err != nil || len(leaf) != merkle.HashSize {
-		return client.Logged{}, usagef("%q is neither an index nor a leaf hash (32 bytes in hex or base64)", what)
+		return nil, usagef("%q is neither an index nor a leaf hash (32 bytes in hex or base64)", what)
 	}
-	return c.Lookup(ctx, merkle.Hash(leaf))
+	return func(ctx context.Context, c *client.Client) (client.Logged, error) {
+		return c.Lookup(ctx, merkle.Hash(leaf))
+	}, nil
 }
 
 // parseIndex reads an entry's index as it is printed: without a sign, and without
@@ -254,21 +260,39 @@ func (p *program) consistencyCommand() *cobra.Command {
 			"OLD-CHECKPOINT (as logcli checkpoint prints it). Exit code 1 means that it has\n" +
 			"not, or does not prove it.",
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error { return p.consistency(ctx, c, a[0], newerFile) })
+			older, err := readCheckpoint(a[0])
+			if err != nil {
+				return err
+			}
+			var newer []byte
+			if newerFile != "" {
+				if newer, err = readCheckpoint(newerFile); err != nil {
+					return err
+				}
+			}
+			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				return p.consistency(ctx, c, named{a[0], older}, named{newerFile, newer})
+			})
 		},
 	}
 	cmd.Flags().StringVar(&newerFile, "to", "", "`FILE` with the newer checkpoint (default: the log's newest)")
 	return cmd
 }
 
-func (p *program) consistency(ctx context.Context, c *client.Client, olderFile, newerFile string) error {
-	older, err := openFile(c, olderFile)
+// named is what a file holds.
+type named struct {
+	file string
+	note []byte
+}
+
+func (p *program) consistency(ctx context.Context, c *client.Client, olderNote, newerNote named) error {
+	older, err := olderNote.open(c)
 	if err != nil {
 		return err
 	}
 	newer, err := c.Checkpoint(ctx)
-	if err == nil && newerFile != "" {
-		newer, err = openFile(c, newerFile)
+	if err == nil && newerNote.file != "" {
+		newer, err = newerNote.open(c)
 	}
 	if err != nil {
 		return err
@@ -296,18 +320,34 @@ func encode(hashes []merkle.Hash) [][]byte {
 	return out
 }
 
-func openFile(c *client.Client, file string) (checkpoint.Opened, error) {
-	note, err := readFile(file, maxProof)
+// readCheckpoint reads a file that must look like a checkpoint.
+func readCheckpoint(file string) ([]byte, error) {
+	data, err := readFile(file, maxProof)
 	if err != nil {
-		return checkpoint.Opened{}, err
+		return nil, err
 	}
-	o, err := c.Open(note)
+	note, err := checkpoint.ParseNote(data)
+	if err == nil {
+		_, err = checkpoint.ParseText(note.Text)
+	}
+	if err != nil {
+		return nil, notCheckpoint(file)
+	}
+	return data, nil
+}
+
+// notCheckpoint is no error of what a log answered.
+func notCheckpoint(file string) error {
+	return &exitError{exitUnasked, fmt.Errorf("%s is no checkpoint, as logcli checkpoint prints them", file)}
+}
+
+func (n named) open(c *client.Client) (checkpoint.Opened, error) {
+	o, err := c.Open(n.note)
 	if errors.Is(err, checkpoint.ErrMalformed) {
-		// Nothing that a log answered.
-		return o, &exitError{exitUnasked, fmt.Errorf("%s is no checkpoint, as logcli checkpoint prints them", file)}
+		return o, notCheckpoint(n.file)
 	}
 	if err != nil {
-		return o, fmt.Errorf("%s: %w", file, err)
+		return o, fmt.Errorf("%s: %w", n.file, err)
 	}
 	return o, nil
 }

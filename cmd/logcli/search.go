@@ -17,6 +17,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
+	"indelible/internal/words"
 	"indelible/keys"
 	"indelible/merkle"
 )
@@ -350,12 +351,12 @@ func (a searchAnswer) summary() string {
 	if a.More {
 		found += "; there are more (--limit 0 prints all)"
 	}
-	complete := fmt.Sprintf("Complete up to %d of %d entries", a.CompleteTo, a.TreeSize)
+	complete := fmt.Sprintf("Complete up to %d of %s", a.CompleteTo, words.Count(a.TreeSize, "entry"))
 	switch {
 	case a.Verified:
 		return found + ".\n" + complete + ", proven."
 	case a.Error != "":
-		return fmt.Sprintf("%s.\nAll %d entries were looked through; the log's search was complete up to %d.", found, a.TreeSize, a.CompleteTo)
+		return fmt.Sprintf("%s.\nAll entries (%d) were looked through; the log's search was complete up to %d.", found, a.TreeSize, a.CompleteTo)
 	}
 	return found + ".\n" + complete + ": the log's word (--verify proves it)."
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -39,6 +40,33 @@ func TestUsageErrors(t *testing.T) {
 	}
 	for _, args := range [][]string{{"help"}, {"help", "trust", "export"}, {"completion"}, {"completion", "bash"}, {"get", "0"}} {
 		w.run(exitDone, args...)
+	}
+}
+
+// What is wrong with the arguments is said before a log is asked, which may be down.
+func TestArgumentsComeFirst(t *testing.T) {
+	w := newWorld(t)
+	text := w.file("README.md", "# No checkpoint\n")
+	w.url = "http://127.0.0.1:1"
+	for _, c := range []struct {
+		says string
+		exit int
+		args []string
+	}{
+		{"neither an index nor a leaf hash", exitUsage, []string{"get", "x"}},
+		{"is no checkpoint", exitUnasked, []string{"consistency", text}},
+		{"is no checkpoint", exitUnasked, []string{"consistency", "--to", text, text}},
+		{"-1 is taken for a flag; numbers here begin at 0", exitUsage, []string{"get", "-1"}},
+		{"-12 is taken for a flag; numbers here begin at 0", exitUsage, []string{"prove", "-12"}},
+	} {
+		if _, errs := w.run(c.exit, c.args...); !strings.Contains(errs, c.says) {
+			t.Errorf("%q: %s", c.args, errs)
+		}
+	}
+	for _, args := range [][]string{{"--version"}, {"version"}} {
+		if out, _ := w.run(exitDone, args...); !strings.HasPrefix(out, "logcli ") || !strings.Contains(out, runtime.Version()) {
+			t.Errorf("%q: %s", args, out)
+		}
 	}
 }
 

@@ -100,7 +100,7 @@ func (o *opened) moreKeys(ctx context.Context, v config.Values, p paths, origin 
 			err = o.apart(key, p.rekorV1)
 		}
 		if err != nil {
-			return fmt.Errorf("the key of the Rekor v1 API: %w", err)
+			return fmt.Errorf("--rekor-v1-key, the key of the Rekor v1 API: %w", err)
 		}
 	}
 	path := v.Text("mldsa-key")

@@ -12,6 +12,7 @@ import (
 	"indelible/fsck"
 	"indelible/internal/config"
 	"indelible/internal/progress"
+	"indelible/internal/words"
 	"indelible/merkle"
 	"indelible/storage"
 )
@@ -53,7 +54,7 @@ func (p *program) fsckCommand() *cobra.Command {
 func (p *program) verdict(output, origin string, size int64, err error, warnings []error) error {
 	if output == "text" {
 		if err == nil {
-			fmt.Fprintf(p.stdout, "%s: %d entries; every leaf hash, tile and root follows from them, and the checkpoint and the register agree.\n", origin, size)
+			fmt.Fprintf(p.stdout, "%s: %s; every leaf hash, tile and root follows from them, and the checkpoint and the register agree.\n", origin, words.Count(size, "entry"))
 		}
 		for _, w := range warnings {
 			fmt.Fprintf(p.stderr, "warning: %v\n", w)

@@ -134,7 +134,7 @@ func (p *program) clearPoison(ctx context.Context, v config.Values, c clearance)
 		return fmt.Errorf("not cleared: %w", err)
 	}
 	if s.register.Poisoned == "" && o.record.Poisoned == "" {
-		fmt.Fprintf(p.stdout, "Nothing to clear: the log is not poisoned, and all of its %d entries check.\n", s.head.Size)
+		fmt.Fprintf(p.stdout, "Nothing to clear: the log is not poisoned, and all of its entries (%d) check.\n", s.head.Size)
 		return nil
 	}
 	if err := o.clear(ctx, s, c); err != nil {

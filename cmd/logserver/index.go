@@ -12,6 +12,7 @@ import (
 	"indelible/index"
 	"indelible/internal/config"
 	"indelible/internal/progress"
+	"indelible/internal/words"
 	translog "indelible/log"
 	"indelible/server"
 )
@@ -71,7 +72,7 @@ func (p *program) rebuildIndex(ctx context.Context, v config.Values) error {
 	if err := index.Rebuild(ctx, o.store, o.record.ID, func(done, of int64) { size = done; show(done, of) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "%s: the search index has all %d entries.\n", o.record.Origin, size)
+	fmt.Fprintf(p.stdout, "%s: the search index is complete: it has %s.\n", o.record.Origin, words.Count(size, "entry"))
 	return nil
 }
 

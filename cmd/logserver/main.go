@@ -95,7 +95,7 @@ func (p *program) command() *cobra.Command {
 		serve,
 		describe.Command(p.stdout), p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.restoreCommand(), p.indexCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(p.stdout, version())
+			_, err := fmt.Fprintln(p.stdout, "logserver", config.ThisBuild())
 			return err
 		}},
 		&cobra.Command{Use: "licenses", Short: "Print the licenses of the software in this program", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
@@ -104,6 +104,7 @@ func (p *program) command() *cobra.Command {
 		}},
 	)
 	config.Groups(root)
+	config.AddVersion(root)
 	return root
 }
 
@@ -142,19 +143,4 @@ func (p *program) logger(v config.Values) *slog.Logger {
 		p.libraries.to.Store(logger)
 	}
 	return logger
-}
-
-// version is what the binary was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "logserver (unknown version)"
-	}
-	v, revision := info.Main.Version, ""
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			revision = " " + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return "logserver " + v + revision + " " + info.GoVersion
 }

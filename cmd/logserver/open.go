@@ -17,6 +17,7 @@ import (
 	"indelible/guard/registers"
 	"indelible/internal/config"
 	"indelible/internal/mysqldb"
+	"indelible/internal/secret"
 	"indelible/keys"
 	"indelible/merkle"
 	"indelible/storage"
@@ -95,7 +96,7 @@ func mysqlTLS(v config.Values) mysqldb.TLS {
 
 func dsnOf(v config.Values) (string, error) {
 	if file := v.Text("mysql-dsn-file"); file != "" {
-		dsn, err := secret(file)
+		dsn, err := secret.Line(file)
 		if err != nil {
 			return "", fmt.Errorf("--mysql-dsn-file: %w", err)
 		}
@@ -242,6 +243,11 @@ func (o *opened) removes(path string) {
 // keep is called, abandon takes that back.
 func open(ctx context.Context, v config.Values, create, adoptKey bool) (o *opened, err error) {
 	p := pathsOf(v)
+	if kind, at := registers.KindOf(p.register); kind == registers.File {
+		if info, err := os.Stat(at); err == nil && info.IsDir() {
+			return nil, fmt.Errorf("--register %s is a directory; name a file in it", at)
+		}
+	}
 	o = &opened{}
 	defer func() {
 		if err != nil {
@@ -429,7 +435,7 @@ func password(v config.Values, setting string) ([]byte, error) {
 	if file == "" {
 		return nil, nil
 	}
-	text, err := secret(file)
+	text, err := secret.Line(file)
 	return []byte(text), err
 }
 

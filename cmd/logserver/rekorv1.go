@@ -24,7 +24,7 @@ func (o *opened) rekorV1Key(ctx context.Context, v config.Values, logger *slog.L
 	path := pathsOf(v).rekorV1
 	key, made, err := openRekorV1Key(ctx, v, path, logger)
 	if err != nil {
-		return nil, fmt.Errorf("the key of the Rekor v1 API: %w", err)
+		return nil, fmt.Errorf("--rekor-v1-key, the key of the Rekor v1 API: %w", err)
 	}
 	if err := o.apart(key, path); err != nil {
 		return nil, err

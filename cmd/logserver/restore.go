@@ -18,6 +18,7 @@ import (
 	"indelible/internal/filename"
 	"indelible/internal/progress"
 	"indelible/internal/redact"
+	"indelible/internal/words"
 )
 
 func (p *program) restoreCommand() *cobra.Command {
@@ -161,7 +162,7 @@ func (p *program) bringForward(ctx context.Context, o *opened, s standing, m mir
 	got, err := forward.Run(ctx, forward.Config{Store: o.store, LogID: o.record.ID, Mirror: m, Marks: marks, Progress: p.twice()})
 	switch {
 	case err != nil && got.To > got.From:
-		return fmt.Errorf("%w\nThe database has %d entries now, all of them proven; run this again, and it goes on from there", err, got.To)
+		return fmt.Errorf("%w\nThe database has %s now, all of them proven; run this again, and it goes on from there", err, words.Count(got.To, "entry"))
 	case err != nil && (errors.Is(err, client.ErrNotFound) || errors.Is(err, fs.ErrNotExist)):
 		return fmt.Errorf("%w\nNothing was written: %s has not all that was signed; find a mirror that has", err, m.name)
 	case err != nil:
@@ -173,9 +174,9 @@ func (p *program) bringForward(ctx context.Context, o *opened, s standing, m mir
 
 // brought says what was done, and what is next.
 func (p *program) brought(got forward.Report, o *opened, s standing) {
-	did, next := fmt.Sprintf("Brought the database forward, from %d entries to %d", got.From, got.To), "start the server."
+	did, next := fmt.Sprintf("Brought the database forward, from %s to %d", words.Count(got.From, "entry"), got.To), "start the server."
 	if got.To == got.From {
-		did = fmt.Sprintf("The database is not behind: it has %d entries", got.To)
+		did = fmt.Sprintf("The database is not behind: it has %s", words.Count(got.To, "entry"))
 	}
 	switch {
 	case o.register == nil:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"indelible/internal/config"
+	"indelible/internal/words"
 )
 
 const (
@@ -37,8 +38,8 @@ func printScrub(ctx context.Context, v config.Values, w io.Writer) {
 		fmt.Fprintf(w, "scrub      not known: the server at %s (--admin) has no scrub\n", at)
 		return
 	}
-	fmt.Fprintf(w, "scrub      at entry %.0f after %.0f rounds  damaged parts %.0f\n           as the server at %s says\n",
-		said["position"], said["rounds"], said["findings"], at)
+	fmt.Fprintf(w, "scrub      at entry %.0f after %s  damaged parts %.0f\n           as the server at %s says\n",
+		said["position"], words.Count(int64(said["rounds"]), "round"), said["findings"], at)
 	if end := said["last_round_timestamp_seconds"]; end > 0 {
 		fmt.Fprintf(w, "           last round ended at %s, after %s\n", stamp(int64(end)*1000), time.Duration(said["last_round_seconds"]*float64(time.Second)).Round(time.Second))
 	}

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"indelible/entry"
+	"indelible/guard/registers"
 	"indelible/index"
 	"indelible/internal/config"
 	"indelible/internal/mysqldb"
@@ -31,7 +32,6 @@ import (
 	"indelible/internal/transport"
 	translog "indelible/log"
 	"indelible/server"
-	"indelible/storage"
 )
 
 // serve runs the log until ctx ends.
@@ -62,25 +62,29 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	}
 	parts.keep()
 	defer parts.close()
-	go p.reload(ports.certs, parts.store, logger).Follow(serving, v, again)
+	go p.reload(ports.certs, parts, logger).Follow(serving, v, again)
 	return run()
 }
 
 // reload is what SIGHUP does.
-func (p *program) reload(certs *transport.Certificates, store storage.Store, logger *slog.Logger) config.Reload {
-	reload := func(config.Values) error { return certs.Reload() }
+func (p *program) reload(certs *transport.Certificates, parts *opened, logger *slog.Logger) config.Reload {
 	// New connections read these files, and that of the DSN when the server refuses
 	// the one in use.
 	perConnection := func(v config.Values) error { return mysqlTLS(v).Check() }
 	return config.Reload{Load: p.again, Log: logger, Systemd: sdnotify.New(p.getenv, logger), Live: map[string]func(config.Values) error{
 		"log-level": func(v config.Values) error { p.level.Set(level(v.Text("log-level"))); return nil },
-		"tls-cert":  reload,
-		"tls-key":   reload,
+		"tls-cert":  func(config.Values) error { return certs.Reload() },
+		"tls-key":   func(config.Values) error { return nil }, // with tls-cert
 		"mysql-dsn-file": func(config.Values) error {
-			if db, ok := store.(interface{ CheckSource() error }); ok {
+			if db, ok := parts.store.(interface{ CheckSource() error }); ok {
 				return db.CheckSource()
 			}
 			return nil
+		},
+		// Its database's connections read the DSN themselves, as above.
+		"register": func(config.Values) error {
+			_, err := registers.Exposed(parts.place)
+			return err
 		},
 		"mysql-tls-ca": perConnection, "mysql-tls-cert": perConnection, "mysql-tls-key": perConnection,
 	}}

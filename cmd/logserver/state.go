@@ -101,6 +101,9 @@ func copies(v config.Values, o *opened, logger *slog.Logger) {
 	}
 	p := pathsOf(v)
 	if kind, _ := registers.KindOf(o.place); kind == registers.File && o.place != p.register {
+		if !o.created {
+			return
+		}
 		logger.Info("the register is outside of the data directory, so that a copy of the directory that is put back is noticed; move it along when the log moves to another machine",
 			"register", o.place, "directory", p.dir)
 		return

@@ -29,6 +29,12 @@ func TestCopyOfTheDefaultDirectory(t *testing.T) {
 			home = filepath.Join(root, "state")
 			t.Setenv("XDG_STATE_HOME", home)
 		}
+		const outside = "the register is outside of the data directory"
+		first := start(t, defaultDir)
+		if !strings.Contains(first.log.String(), outside) {
+			t.Errorf("the start that made the log says nothing of its register:\n%s", first.log.String())
+		}
+		first.stop()
 		grows(t, defaultDir, "a")
 		kept := registersIn(t, home)
 		if len(kept) != 1 || exists(filepath.Join(defaultDir, "register")) {
@@ -39,7 +45,7 @@ func TestCopyOfTheDefaultDirectory(t *testing.T) {
 		copyDir(t, defaultDir, "newer")
 		copyDir(t, "older", defaultDir)
 		s := start(t, defaultDir)
-		if !strings.Contains(s.banner, kept[0]) || !strings.Contains(s.log.String(), "the register is outside of the data directory") {
+		if !strings.Contains(s.banner, kept[0]) || strings.Contains(s.log.String(), outside) {
 			t.Errorf("%s\n%s", s.banner, s.log.String())
 		}
 		poll(t, "the copy is noticed", func() bool { return strings.Contains(s.log.String(), "THE LOG IS POISONED") })

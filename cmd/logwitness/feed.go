@@ -52,11 +52,11 @@ func readFeed(path string) ([]feeder.Log, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("the list of logs to look at: %w", err)
+		return nil, fmt.Errorf("--feed: %w; name a file with the logs to look at (tlog-policy)", err)
 	}
 	logs, err := feeder.ParseList(data)
 	if err != nil {
-		return nil, fmt.Errorf("the list of logs to look at, %s: %w", path, err)
+		return nil, fmt.Errorf("--feed: %s: %w", path, err)
 	}
 	return logs, nil
 }

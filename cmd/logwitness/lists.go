@@ -35,7 +35,7 @@ type list struct {
 func (l *list) load(ctx context.Context) error {
 	info, err := os.Stat(l.path)
 	if err != nil {
-		return fmt.Errorf("the list of logs: %w", err)
+		return fmt.Errorf("--logs: %w; name a file with a list of logs (logs/v0)", err)
 	}
 	if info.Size() == l.size && info.ModTime().Equal(l.at) {
 		return nil
@@ -67,11 +67,11 @@ func readLogs(path string) ([]witness.Log, []witness.Skipped, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the list of logs: %w", err)
+		return nil, nil, fmt.Errorf("--logs: %w; name a file with a list of logs (logs/v0)", err)
 	}
 	logs, skipped, err := witness.ParseLogList(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the list of logs %s: %w", path, err)
+		return nil, nil, fmt.Errorf("--logs: %s: %w", path, err)
 	}
 	return logs, skipped, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -184,8 +185,16 @@ func TestServe(t *testing.T) {
 	if out := mustRun(t, "licenses"); !strings.Contains(out, "github.com/spf13/cobra") {
 		t.Error(out)
 	}
-	if out := mustRun(t, "version"); !strings.HasPrefix(out, "logwitness ") {
-		t.Error(out)
+	for _, flag := range []string{"version", "--version"} {
+		if out := mustRun(t, flag); !strings.HasPrefix(out, "logwitness ") || !strings.Contains(out, runtime.Version()) {
+			t.Error(out)
+		}
+	}
+	for _, flag := range []string{"--logs", "--feed"} {
+		err := run(t.Context(), serving(flag, "nosuch"), func(string) (string, bool) { return "", false }, io.Discard, io.Discard)
+		if err == nil || !strings.HasPrefix(err.Error(), flag+": open nosuch") {
+			t.Error(err)
+		}
 	}
 }
 

@@ -75,11 +75,12 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	}, &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(stdout, version())
+			_, err := fmt.Fprintln(stdout, "logwitness", config.ThisBuild())
 			return err
 		},
 	})
 	config.Groups(root)
+	config.AddVersion(root)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -115,19 +116,4 @@ func (p *program) load(cmd *cobra.Command) (config.Values, error) {
 		return v, err
 	}
 	return v, check(v)
-}
-
-// version is what the binary was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "logwitness (unknown version)"
-	}
-	v := "logwitness " + info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " " + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return v + " " + info.GoVersion
 }

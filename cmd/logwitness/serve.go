@@ -108,14 +108,13 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 
 // reload is what SIGHUP does.
 func (p *program) reload(certs *transport.Certificates, state *sqlstate.Store, logger *slog.Logger) config.Reload {
-	reload := func(config.Values) error { return certs.Reload() }
 	// New connections read these files, and that of the DSN when the server refuses
 	// the one in use.
 	perConnection := func(v config.Values) error { return mysqlTLS(v).Check() }
 	return config.Reload{Load: p.again, Log: logger, Systemd: sdnotify.New(p.getenv, logger), Live: map[string]func(config.Values) error{
 		"log-level":      func(v config.Values) error { p.level.Set(level(v.Text("log-level"))); return nil },
-		"tls-cert":       reload,
-		"tls-key":        reload,
+		"tls-cert":       func(config.Values) error { return certs.Reload() },
+		"tls-key":        func(config.Values) error { return nil }, // with tls-cert
 		"mysql-dsn-file": func(config.Values) error { return state.CheckSource() },
 		"mysql-tls-ca":   perConnection, "mysql-tls-cert": perConnection, "mysql-tls-key": perConnection,
 		"logs": func(config.Values) error { return nil }, // it is followed

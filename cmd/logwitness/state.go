@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
 	"indelible/internal/mysqldb"
+	"indelible/internal/secret"
+	"indelible/internal/words"
 	"indelible/witness"
 	"indelible/witness/register"
 	"indelible/witness/sqlstate"
@@ -41,31 +42,15 @@ func connect(ctx context.Context, v config.Values) (*sqlstate.Store, error) {
 	if v.Text("storage") == "sqlite" {
 		return sqlstate.OpenSQLite(ctx, databasePath(v))
 	}
-	dsn, err := secret(v.Text("mysql-dsn-file"))
+	dsn, err := secret.Line(v.Text("mysql-dsn-file"))
 	if err != nil {
 		return nil, fmt.Errorf("--mysql-dsn-file: %w", err)
 	}
-	return sqlstate.OpenMySQL(ctx, dsn, mysqldb.Access{TLS: mysqlTLS(v), Source: func() (string, error) { return secret(v.Text("mysql-dsn-file")) }})
+	return sqlstate.OpenMySQL(ctx, dsn, mysqldb.Access{TLS: mysqlTLS(v), Source: func() (string, error) { return secret.Line(v.Text("mysql-dsn-file")) }})
 }
 
 func mysqlTLS(v config.Values) mysqldb.TLS {
 	return mysqldb.TLS{CA: v.Text("mysql-tls-ca"), Cert: v.Text("mysql-tls-cert"), Key: v.Text("mysql-tls-key")}
-}
-
-// secret reads a file that holds one line, and that only we may read.
-func secret(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if info.IsDir() {
-		return "", fmt.Errorf("%s is a directory; name a file", path)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return "", fmt.Errorf("%s holds a password, and others can read it (mode %04o): chmod 600 %s", path, mode, path)
-	}
-	data, err := os.ReadFile(path)
-	return strings.TrimSpace(string(data)), err
 }
 
 const newRegister = "and only if it is lost, and the database is certainly the newest: logwitness register new"
@@ -193,6 +178,6 @@ func (p *program) newRegister(ctx context.Context, v config.Values) (err error) 
 		return err
 	}
 	r.made.keep()
-	_, err = fmt.Fprintf(p.stdout, "Register %s was made from the database, which knows %d logs.\n", path, logs)
+	_, err = fmt.Fprintf(p.stdout, "Register %s was made from the database, which knows %s.\n", path, words.Count(logs, "log"))
 	return err
 }

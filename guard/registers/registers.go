@@ -26,6 +26,7 @@ import (
 	"indelible/guard/database"
 	"indelible/guard/object"
 	"indelible/internal/mysqldb"
+	"indelible/internal/secret"
 )
 
 // Register is a register of any kind.
@@ -193,7 +194,7 @@ func databaseAt(at string) (dsn string, access mysqldb.Access, err error) {
 			return "", access, fmt.Errorf("the register's place mysql:%s: there is no option %s; give tls-ca, tls-cert and tls-key", at, name)
 		}
 	}
-	access.Source = func() (string, error) { return secret(path) }
+	access.Source = func() (string, error) { return readDSN(path) }
 	dsn, err = access.Source()
 	return dsn, access, err
 }
@@ -220,26 +221,15 @@ func opened[R Register](r R, err error) (Register, error) {
 	return r, nil
 }
 
-// secret reads a file that holds one line and that only its owner may read. A
-// file that is missing is not a register that is: the error is not fs.ErrNotExist.
-func secret(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
+// readDSN reads the DSN of a register. A file that is missing is not a register that
+// is: the error is not fs.ErrNotExist.
+func readDSN(path string) (string, error) {
+	dsn, err := secret.Line(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("the register's DSN: %v", err)
-	}
-	if info.IsDir() {
-		return "", fmt.Errorf("the register's DSN: %s is a directory; name a file", path)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s holds the register's DSN and others can read it (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
+	case err != nil:
 		return "", fmt.Errorf("the register's DSN: %w", err)
 	}
-	text := strings.TrimSpace(string(data))
-	if text == "" || strings.ContainsAny(text, "\r\n") {
-		return "", fmt.Errorf("%s must hold one line, the register's DSN", path)
-	}
-	return text, nil
+	return dsn, nil
 }

@@ -239,8 +239,11 @@ func (v Value) check() error {
 		err = filename.Check(v.Text, v.Schemes...)
 	case Duration:
 		var d time.Duration
-		if d, err = time.ParseDuration(v.Text); err != nil || d < 0 {
+		switch d, err = time.ParseDuration(v.Text); {
+		case err != nil:
 			err = fmt.Errorf("%q is not a duration, such as 10s or 1m30s", v.Text)
+		case d < 0:
+			err = fmt.Errorf("%q is negative; give a duration from 0s up, such as 10s or 1m30s", v.Text)
 		}
 	case Size:
 		_, err = parseSize(v.Text)

@@ -72,7 +72,7 @@ func TestRefused(t *testing.T) {
 		"- text":                  "settings, one a line",
 		"text: {a: b}":            "plain value",
 		"wait: 5":                 "not a duration",
-		"wait: -5s":               "not a duration",
+		"wait: -5s":               `"-5s" is negative; give a duration from 0s up`,
 		"max-size: 8MB":           "not a size",
 		"max-size: 99999GiB":      "",
 		"count: -1":               "not a whole number",

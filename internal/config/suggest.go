@@ -13,6 +13,9 @@ import (
 // does not exist it adds the flags whose names are much like it.
 func FlagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && startsWithDigit(unknown.GetSpecifiedShortnames()) {
+		return fmt.Errorf("-%s is taken for a flag; numbers here begin at 0 and have no sign (%s)", unknown.GetSpecifiedShortnames(), cmd.UseLine())
+	}
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return err
 	}
@@ -29,6 +32,8 @@ func FlagError(cmd *cobra.Command, err error) error {
 	}
 	return fmt.Errorf("%w; did you mean --%s?", err, strings.Join(like, " or --"))
 }
+
+func startsWithDigit(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
 
 // Groups makes commands that only group others refuse a name that none of them
 // has; cobra prints the help instead, and does so for root alone.

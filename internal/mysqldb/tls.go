@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/go-sql-driver/mysql"
+
+	"indelible/internal/secret"
 )
 
 // TLS are the files (PEM) with which a server is verified, and with which this
@@ -33,29 +35,12 @@ func (t TLS) Check() error {
 		return errors.New("give both --mysql-tls-cert and --mysql-tls-key, or neither")
 	}
 	if t.Key != "" {
-		if err := private(t.Key); err != nil {
+		if err := secret.Check(t.Key); err != nil {
 			return fmt.Errorf("--mysql-tls-key: %w", err)
 		}
 	}
 	_, err := t.config()
 	return err
-}
-
-// private refuses a key that others can read. One that belongs to another user,
-// and is given to us by our group, its group may read: so mounted secrets are
-// handed out.
-func private(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if info.IsDir() {
-		return fmt.Errorf("%s is a directory; name a file", path)
-	}
-	if open := info.Mode().Perm() & 0o077; open == 0 || open == 0o040 && !owned(info) {
-		return nil
-	}
-	return fmt.Errorf("%s holds a secret and others can read it (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
 }
 
 // config reads the files.

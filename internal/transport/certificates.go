@@ -61,22 +61,24 @@ func (c *Certificates) Follow(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			c.Reload()
+			c.mu.Lock()
+			c.look(time.Now(), true)
+			c.mu.Unlock()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// Reload looks for newer files now. An error says why they are not used; the
-// certificate from before stays in use.
+// Reload looks for newer files now. An error says why they are not used, which the
+// caller tells the operator; the certificate from before stays in use.
 func (c *Certificates) Reload() error {
 	if c == nil {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.look(time.Now())
+	return c.look(time.Now(), false)
 }
 
 // Warnings says what an operator should do about the certificate.
@@ -123,7 +125,7 @@ func (c *Certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); c.cert == nil || now.Sub(c.checked) >= certificateAge {
-		if err := c.look(now); err != nil && c.cert == nil {
+		if err := c.look(now, true); err != nil && c.cert == nil {
 			return nil, err
 		}
 	}
@@ -131,13 +133,13 @@ func (c *Certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // look reads the files if they changed, and has the log say what is new about
-// them. The caller holds the lock.
-func (c *Certificates) look(now time.Time) error {
+// them; of an error only if tell is set. The caller holds the lock.
+func (c *Certificates) look(now time.Time, tell bool) error {
 	c.checked = now
 	loaded, err := c.load(now)
 	switch {
 	case err != nil:
-		c.complain(err)
+		c.complain(err, tell)
 	case loaded:
 		if c.broken != "" {
 			c.log.Info("the TLS certificate was read again", "file", c.certFile, "ends", c.cert.Leaf.NotAfter)
@@ -155,14 +157,16 @@ func (c *Certificates) look(now time.Time) error {
 
 // complain notes why the newest files are not used, and says so in the log, once
 // for each reason.
-func (c *Certificates) complain(err error) {
+func (c *Certificates) complain(err error, tell bool) {
 	if c.cert == nil {
 		return // the server does not start, and says why
 	}
 	text := fmt.Sprintf("%v; the certificate from before stays in use until %s: mend the files", err, day(c.cert.Leaf.NotAfter))
 	if text != c.broken {
 		c.broken = text
-		c.log.Error(text)
+		if tell {
+			c.log.Error(text)
+		}
 	}
 }
 

@@ -70,6 +70,27 @@ func TestABrokenRenewalIsToldOf(t *testing.T) {
 	}
 }
 
+// Who has the files read again is told of broken ones, and the log is not, too.
+func TestABrokenRenewalIsToldOfOnce(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	certificate(t, certFile, keyFile, 1)
+	said := new(lines)
+	c, err := LoadCertificates(certFile, keyFile, slog.New(slog.NewTextHandler(said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, certFile, []byte("half"))
+	for range 2 {
+		if err := c.Reload(); err == nil || !strings.Contains(err.Error(), certFile) {
+			t.Error(err)
+		}
+	}
+	if said.String() != "" || len(c.Warnings()) != 1 {
+		t.Errorf("the log says too: %s; and the warnings are %q", said, c.Warnings())
+	}
+}
+
 // An operator is warned before the certificate ends, and told when it has.
 func TestTheEndOfACertificateIsToldOf(t *testing.T) {
 	dir := t.TempDir()

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package mysqldb
+package secret
 
 import "io/fs"
 
