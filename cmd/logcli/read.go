@@ -271,7 +271,7 @@ func (p *program) consistencyCommand() *cobra.Command {
 				}
 			}
 			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				return p.consistency(ctx, c, named{a[0], older}, named{newerFile, newer})
+				return p.consistency(ctx, c, noteFile{a[0], older}, noteFile{newerFile, newer})
 			})
 		},
 	}
@@ -279,13 +279,13 @@ func (p *program) consistencyCommand() *cobra.Command {
 	return cmd
 }
 
-// named is what a file holds.
-type named struct {
+// noteFile is what a file holds.
+type noteFile struct {
 	file string
 	note []byte
 }
 
-func (p *program) consistency(ctx context.Context, c *client.Client, olderNote, newerNote named) error {
+func (p *program) consistency(ctx context.Context, c *client.Client, olderNote, newerNote noteFile) error {
 	older, err := olderNote.open(c)
 	if err != nil {
 		return err
@@ -341,7 +341,7 @@ func notCheckpoint(file string) error {
 	return &exitError{exitUnasked, fmt.Errorf("%s is no checkpoint, as logcli checkpoint prints them", file)}
 }
 
-func (n named) open(c *client.Client) (checkpoint.Opened, error) {
+func (n noteFile) open(c *client.Client) (checkpoint.Opened, error) {
 	o, err := c.Open(n.note)
 	if errors.Is(err, checkpoint.ErrMalformed) {
 		return o, notCheckpoint(n.file)
