@@ -12,12 +12,12 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -259,17 +259,17 @@ func TestMonitorCopy(t *testing.T) {
 	w.run(exitUsage, "monitor", w.dir, "--identity", "jane@example.com")
 }
 
+// closed is an output that takes nothing.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
 // What could not be printed is found again.
 func TestMonitorOutputFails(t *testing.T) {
 	w := newWatched(t)
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer full.Close()
 	args := []string{"monitor", w.log.URL, "--log-key", w.log.Key.String(), "--identity", "jane@example.com"}
 	getenv := func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }
-	if code := run(t.Context(), args, getenv, strings.NewReader(""), full, io.Discard); code != exitUnasked {
+	if code := run(t.Context(), args, getenv, strings.NewReader(""), closed{}, io.Discard); code != exitUnasked {
 		t.Errorf("exit code %d", code)
 	}
 	out, _ := w.run(exitFound, args...)
