@@ -16,6 +16,7 @@ import (
 
 	"indelible/fsck"
 	"indelible/internal/growth"
+	"indelible/internal/tiledir"
 	"indelible/merkle"
 	"indelible/storage"
 	"indelible/storage/faulty"
@@ -409,13 +410,17 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+func in(d tiledir.Directory, name string) string {
+	return filepath.Join(string(d), filepath.FromSlash(name))
+}
+
 // save writes a mirror into a folder, as a static server would have it.
-func save(t *testing.T, m *mirror, size int64) Directory {
+func save(t *testing.T, m *mirror, size int64) tiledir.Directory {
 	t.Helper()
-	d := Directory(t.TempDir())
+	d := tiledir.Directory(t.TempDir())
 	put := func(name string, data []byte) {
 		t.Helper()
-		path := d.path(name)
+		path := in(d, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, data, 0o600)); err != nil {
 			t.Fatal(err)
 		}
@@ -461,7 +466,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(len(got), err)
 	}
 	for _, name := range []string{"tile/entries/004", "tile/0/004", "checkpoint"} {
-		if err := os.WriteFile(d.path(name), make([]byte, 20<<20), 0o600); err != nil {
+		if err := os.WriteFile(in(d, name), make([]byte, 20<<20), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -472,7 +477,7 @@ func TestDirectory(t *testing.T) {
 	if _, err := d.Checkpoint(); err == nil {
 		t.Error("a checkpoint of 20 MiB was taken")
 	}
-	if err := os.WriteFile(d.path("tile/entries/004"), []byte{0}, 0o600); err != nil {
+	if err := os.WriteFile(in(d, "tile/entries/004"), []byte{0}, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, store, id, Config{Mirror: d, Marks: []Mark{m.mark(t, "the register", 1280)}}, "tile/entries/004: ")

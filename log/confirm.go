@@ -152,7 +152,7 @@ func (p *publisher) ask(ctx context.Context, note []byte, edge merkle.Edge) erro
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- p.l.cfg.Witness.Confirm(ctx, note, p.l.prover(edge), p.l.known) }()
+	go func() { done <- p.l.cfg.Witness.Confirm(ctx, note, p.l.tree(edge), p.l.known) }()
 	tick := time.NewTicker(p.l.cfg.FollowEvery)
 	defer tick.Stop()
 	for {

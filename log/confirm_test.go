@@ -254,7 +254,7 @@ type racing struct {
 	asked  []int64
 }
 
-func (r *racing) Confirm(ctx context.Context, note []byte, prove ProveConsistency, known func(context.Context) (int64, error)) error {
+func (r *racing) Confirm(ctx context.Context, note []byte, tree Tree, known func(context.Context) (int64, error)) error {
 	o, err := checkpoint.Open(note, r.log)
 	if err != nil {
 		return err
@@ -263,5 +263,5 @@ func (r *racing) Confirm(ctx context.Context, note []byte, prove ProveConsistenc
 		r.before()
 	}
 	r.asked = append(r.asked, o.Size)
-	return r.cosigning.Confirm(ctx, note, prove, known)
+	return r.cosigning.Confirm(ctx, note, tree, known)
 }

@@ -18,7 +18,7 @@ type away struct {
 	enough bool
 }
 
-func (a away) Cosign(ctx context.Context, _ []byte, _ ProveConsistency) ([]byte, error) {
+func (a away) Cosign(ctx context.Context, _ []byte, _ Tree) ([]byte, error) {
 	if !pause(ctx, a.takes) {
 		return nil, ctx.Err()
 	}
@@ -27,8 +27,8 @@ func (a away) Cosign(ctx context.Context, _ []byte, _ ProveConsistency) ([]byte,
 
 func (a away) Enough([]byte) bool { return a.enough }
 
-func (a away) Confirm(ctx context.Context, note []byte, prove ProveConsistency, _ func(context.Context) (int64, error)) error {
-	_, err := a.Cosign(ctx, note, prove)
+func (a away) Confirm(ctx context.Context, note []byte, tree Tree, _ func(context.Context) (int64, error)) error {
+	_, err := a.Cosign(ctx, note, tree)
 	return err
 }
 

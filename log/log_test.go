@@ -373,7 +373,7 @@ func TestRestartGoesOn(t *testing.T) {
 // gate is a witness that lets a checkpoint pass only when told.
 type gate struct{ pass chan error }
 
-func (g gate) Cosign(ctx context.Context, note []byte, _ ProveConsistency) ([]byte, error) {
+func (g gate) Cosign(ctx context.Context, note []byte, _ Tree) ([]byte, error) {
 	select {
 	case err := <-g.pass:
 		return note, err
@@ -384,7 +384,7 @@ func (g gate) Cosign(ctx context.Context, note []byte, _ ProveConsistency) ([]by
 
 func (gate) Enough([]byte) bool { return true }
 
-func (gate) Confirm(context.Context, []byte, ProveConsistency, func(context.Context) (int64, error)) error {
+func (gate) Confirm(context.Context, []byte, Tree, func(context.Context) (int64, error)) error {
 	return nil
 }
 

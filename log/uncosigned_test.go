@@ -71,7 +71,7 @@ type slowly struct {
 	now, most atomic.Int64
 }
 
-func (s *slowly) Cosign(ctx context.Context, note []byte, _ ProveConsistency) ([]byte, error) {
+func (s *slowly) Cosign(ctx context.Context, note []byte, _ Tree) ([]byte, error) {
 	n := s.now.Add(1)
 	defer s.now.Add(-1)
 	for m := s.most.Load(); n > m && !s.most.CompareAndSwap(m, n); m = s.most.Load() {
@@ -84,7 +84,7 @@ func (s *slowly) Cosign(ctx context.Context, note []byte, _ ProveConsistency) ([
 
 func (*slowly) Enough([]byte) bool { return true }
 
-func (*slowly) Confirm(context.Context, []byte, ProveConsistency, func(context.Context) (int64, error)) error {
+func (*slowly) Confirm(context.Context, []byte, Tree, func(context.Context) (int64, error)) error {
 	return nil
 }
 

@@ -13,9 +13,16 @@ import (
 	"indelible/storage"
 )
 
-// ProveConsistency proves that the tree of size from is a prefix of the one
-// that is to be cosigned.
-type ProveConsistency = func(ctx context.Context, from int64) ([]merkle.Hash, error)
+// Tree is the tree of a checkpoint that is to be cosigned, for who asks for proofs
+// and entries. Its methods may be called at the same time.
+type Tree = interface {
+	// Consistency proves that the tree of size from is a prefix of this one.
+	Consistency(ctx context.Context, from int64) ([]merkle.Hash, error)
+	// Subtree proves that the entries [start, end) are a subtree of this one.
+	Subtree(ctx context.Context, start, end int64) ([]merkle.Hash, error)
+	// Entries returns the entries [start, end), for mirrors.
+	Entries(ctx context.Context, start, end int64) ([][]byte, error)
+}
 
 // Witness has a checkpoint cosigned. Cosign returns the note with the
 // cosignatures that suffice added, or why there are not enough. It is asked for
@@ -28,8 +35,8 @@ type ProveConsistency = func(ctx context.Context, from int64) ([]merkle.Hash, er
 // Enough reports whether a note, which the log's key signed, has the
 // cosignatures that suffice. Nothing else is shown, whoever published it.
 type Witness interface {
-	Cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error)
-	Confirm(ctx context.Context, note []byte, prove ProveConsistency, known func(context.Context) (int64, error)) error
+	Cosign(ctx context.Context, note []byte, tree Tree) ([]byte, error)
+	Confirm(ctx context.Context, note []byte, tree Tree, known func(context.Context) (int64, error)) error
 	Enough(note []byte) bool
 }
 
@@ -39,7 +46,7 @@ func (p *publisher) witnessed(ctx context.Context, note []byte) ([]byte, error) 
 		return note, nil
 	}
 	p.l.witnessing.Store(true)
-	cosigned, err := p.cosign(ctx, note, p.l.prover(p.edge))
+	cosigned, err := p.cosign(ctx, note, p.l.tree(p.edge))
 	p.l.witnessing.Store(false)
 	if err := p.judgeClaims(ctx); err != nil {
 		return nil, err
@@ -53,17 +60,48 @@ func (p *publisher) witnessed(ctx context.Context, note []byte) ([]byte, error) 
 	return cosigned, nil
 }
 
-// prover proves consistency with the tree of an edge.
-func (l *Log) prover(edge merkle.Edge) ProveConsistency {
-	// No reader is shown this view: it only proves.
-	v := newView(Published{Size: edge.Size(), Root: edge.Root()}, edge)
-	return func(ctx context.Context, from int64) ([]merkle.Hash, error) {
-		plan, err := merkle.PlanConsistency(from, v.Size)
+// tree is the tree of an edge, before it is published.
+func (l *Log) tree(edge merkle.Edge) Tree {
+	// No reader is shown this view.
+	return unpublished{l, newView(Published{Size: edge.Size(), Root: edge.Root()}, edge)}
+}
+
+// unpublished is the tree of a checkpoint that was signed.
+type unpublished struct {
+	l *Log
+	v *view
+}
+
+func (u unpublished) Consistency(ctx context.Context, from int64) ([]merkle.Hash, error) {
+	return u.compute(ctx)(merkle.PlanConsistency(from, u.v.Size))
+}
+
+func (u unpublished) Subtree(ctx context.Context, start, end int64) ([]merkle.Hash, error) {
+	return u.compute(ctx)(merkle.PlanSubtree(start, end, u.v.Size))
+}
+
+func (u unpublished) compute(ctx context.Context) func(merkle.Plan, error) ([]merkle.Hash, error) {
+	return func(plan merkle.Plan, err error) ([]merkle.Hash, error) {
 		if err != nil {
 			return nil, err
 		}
-		return l.compute(ctx, v, plan)
+		return u.l.compute(ctx, u.v, plan)
 	}
+}
+
+func (u unpublished) Entries(ctx context.Context, start, end int64) ([][]byte, error) {
+	rows, err := u.l.read(ctx, start, end)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := u.l.sound(ctx, u.v, rows); err != nil {
+		return nil, err
+	}
+	entries := make([][]byte, len(rows))
+	for i, row := range rows {
+		entries[i] = row.Body
+	}
+	return entries, nil
 }
 
 // errLeaseLost: another replica publishes now.
@@ -71,11 +109,11 @@ var errLeaseLost = errors.New("the lease was lost while witnesses were waited fo
 
 // cosign asks the witness for as long as the lease is ours: of two replicas that
 // ask at once, each makes the other's proofs wrong.
-func (p *publisher) cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error) {
+func (p *publisher) cosign(ctx context.Context, note []byte, tree Tree) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var keeper sync.WaitGroup
 	keeper.Go(func() { p.keepLease(ctx, cancel) })
-	cosigned, err := p.l.cfg.Witness.Cosign(ctx, note, prove)
+	cosigned, err := p.l.cfg.Witness.Cosign(ctx, note, tree)
 	lost := context.Cause(ctx) == errLeaseLost
 	cancel(nil)
 	keeper.Wait()

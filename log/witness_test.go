@@ -36,7 +36,7 @@ func newCosigning(t *testing.T, w *world) *cosigning {
 	return &cosigning{key: cosignerOf(t, "witness.example/w1", 9), log: []checkpoint.Verifier{w.key.Verifier()}}
 }
 
-func (c *cosigning) Cosign(ctx context.Context, note []byte, prove ProveConsistency) ([]byte, error) {
+func (c *cosigning) Cosign(ctx context.Context, note []byte, tree Tree) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked++
@@ -47,7 +47,7 @@ func (c *cosigning) Cosign(ctx context.Context, note []byte, prove ProveConsiste
 	if err != nil {
 		return nil, err
 	}
-	proof, err := prove(ctx, c.seen.Size)
+	proof, err := tree.Consistency(ctx, c.seen.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (c *cosigning) Cosign(ctx context.Context, note []byte, prove ProveConsiste
 }
 
 // Confirm cosigns what it cosigned before, as a quorum of one does.
-func (c *cosigning) Confirm(ctx context.Context, note []byte, prove ProveConsistency, known func(context.Context) (int64, error)) error {
+func (c *cosigning) Confirm(ctx context.Context, note []byte, tree Tree, known func(context.Context) (int64, error)) error {
 	c.mu.Lock()
 	fail, shows, seen := c.fail, c.shows, c.seen
 	c.mu.Unlock()
@@ -86,7 +86,7 @@ func (c *cosigning) Confirm(ctx context.Context, note []byte, prove ProveConsist
 		}
 		return nil
 	}
-	if _, err := c.Cosign(ctx, note, prove); err != nil {
+	if _, err := c.Cosign(ctx, note, tree); err != nil {
 		return err
 	}
 	c.set(func() { c.asked--; c.after = append(c.after, o.Size) })

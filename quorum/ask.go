@@ -26,6 +26,8 @@ const (
 	maxRetryAfter = time.Hour
 	// sizeType is what an answer that tells a size is.
 	sizeType = "text/x.tlog.size"
+	// userAgent names the program.
+	userAgent = "indelible"
 )
 
 var (
@@ -54,7 +56,11 @@ func (l *lane) cosign(ctx context.Context, r *round) answer {
 	if err := l.resting(); err != nil {
 		return answer{lane: l, err: err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.w.cfg.Timeout)
+	timeout := l.w.cfg.Timeout
+	if l.mirror != nil {
+		timeout *= mirrorPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
 	signatures, err := l.converse(ctx, r)
@@ -82,6 +88,8 @@ func (l *lane) converse(ctx context.Context, r *round) ([]checkpoint.Signature, 
 		switch {
 		case err != nil:
 			return nil, err
+		case code == http.StatusOK && l.mirror != nil:
+			return l.upload(ctx, r)
 		case code == http.StatusOK:
 			return l.accept(r, data)
 		case code == http.StatusUnprocessableEntity:
@@ -115,7 +123,7 @@ func (l *lane) body(ctx context.Context, r *round) ([]byte, error) {
 	fmt.Fprintf(&b, "old %d\n", l.size)
 	// SPEC: tlog-witness: no proof from the empty tree, nor to the same one.
 	if l.size > 0 && l.size < r.opened.Size {
-		proof, err := r.prove(ctx, l.size)
+		proof, err := r.tree.Consistency(ctx, l.size)
 		if err != nil {
 			return nil, fmt.Errorf("%w from size %d: %w", errProof, l.size, err)
 		}
@@ -137,7 +145,7 @@ func (l *lane) post(ctx context.Context, body []byte) (int, http.Header, []byte,
 }
 
 func (l *lane) do(req *http.Request) (int, http.Header, []byte, error) {
-	req.Header.Set("User-Agent", "indelible")
+	req.Header.Set("User-Agent", userAgent)
 	resp, err := l.w.cfg.Client.Do(req)
 	if err != nil {
 		return 0, nil, nil, redact.Error(err)
@@ -154,10 +162,18 @@ func (l *lane) url(path string) string { return strings.TrimRight(l.witness.URL,
 
 // accept returns the witness's own signatures out of an answer.
 func (l *lane) accept(r *round, data []byte) ([]checkpoint.Signature, error) {
+	if len(data) == 0 {
+		return nil, errors.New("its answer is empty, as a mirror's is; if it is one, name it in --mirrors")
+	}
 	all, err := checkpoint.ParseSignatures(data)
 	if err != nil {
 		return nil, fmt.Errorf("its answer: %w", err)
 	}
+	return l.own(r, all)
+}
+
+// own returns the witness's own signature, verified.
+func (l *lane) own(r *round, all []checkpoint.Signature) ([]checkpoint.Signature, error) {
 	// SPEC: tlog-witness: ignore signatures by unknown keys.
 	key := l.witness.Key
 	for _, s := range all {

@@ -17,8 +17,8 @@ import (
 // may have gone on meanwhile. One that claimed it before counts until it cosigns,
 // even if it does not answer now. ErrQuorum means that too few answered. With
 // FailOpen that is no error.
-func (w *Witnesses) Confirm(ctx context.Context, note []byte, prove Prove, known func(context.Context) (int64, error)) error {
-	g, err := w.gather(note, prove, true)
+func (w *Witnesses) Confirm(ctx context.Context, note []byte, tree Tree, known func(context.Context) (int64, error)) error {
+	g, err := w.gather(note, tree, true)
 	if err != nil {
 		return err
 	}
@@ -125,10 +125,10 @@ const recallFor = 10 * time.Second
 // Recall asks all witnesses at once what they remember of the log: each is shown a
 // checkpoint that the log signed before, as by Confirm, and is asked for the one
 // that it shows itself. Nothing is asked twice.
-func (w *Witnesses) Recall(ctx context.Context, note []byte, prove Prove) ([]Memory, error) {
+func (w *Witnesses) Recall(ctx context.Context, note []byte, tree Tree) ([]Memory, error) {
 	ctx, cancel := context.WithTimeout(ctx, recallFor)
 	defer cancel()
-	r, err := w.newRound(note, prove, true)
+	r, err := w.newRound(note, tree, true)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/mirror/push"
 )
 
 // errSuperseded: a newer checkpoint took the place of one that was waiting for
@@ -26,6 +27,7 @@ const (
 type lane struct {
 	w       *Witnesses
 	witness checkpoint.PolicyWitness
+	mirror  *push.Client // nil: it is a witness alone
 
 	mu      sync.Mutex
 	busy    bool
@@ -39,7 +41,8 @@ type lane struct {
 	claim     *Claim    // what it said since it cosigned last
 
 	// Used by the goroutine that is busy:
-	size int64 // what the witness cosigned last, as far as we know
+	size  int64 // what the witness cosigned last, as far as we know
+	lacks int64 // the first entry that the mirror does not have
 }
 
 func newLane(w *Witnesses, pw checkpoint.PolicyWitness) *lane {

@@ -36,18 +36,21 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/internal/redact"
-	"indelible/merkle"
+	"indelible/mirror/push"
 )
 
-// Prove proves that the tree of size from is a prefix of the one that is to be
-// cosigned.
-type Prove = func(ctx context.Context, from int64) ([]merkle.Hash, error)
+// Tree is the tree of the checkpoint that is to be cosigned: what is proven to a
+// witness, and sent to a mirror.
+type Tree = push.Tree
 
 // Config is what Witnesses are made from.
 type Config struct {
 	Policy *checkpoint.Policy    // required
 	Log    []checkpoint.Verifier // the log's keys; required
-	Client *http.Client          // one that follows no redirects, with no time limit of its own
+	// Mirrors names those of the policy's witnesses that are mirrors (C2SP
+	// tlog-mirror): the entries are sent to them, and they cosign what they store.
+	Mirrors []string
+	Client  *http.Client // one that follows no redirects, with no time limit of its own
 	// Timeout is how long one witness may take for an answer; 30 s.
 	Timeout time.Duration
 	// Wait is how long Cosign waits for the quorum; 30 s. What comes later is
@@ -138,7 +141,7 @@ func New(cfg Config) (*Witnesses, error) {
 		return nil, fmt.Errorf("the quorum %q of the policy cannot be met by the %d of its %d witnesses that have a URL",
 			cfg.Policy.Quorum, len(reachable), len(cfg.Policy.Witnesses))
 	}
-	return w, nil
+	return w, w.newMirrors()
 }
 
 func setDefault(d *time.Duration, value time.Duration) {
@@ -151,7 +154,7 @@ func setDefault(d *time.Duration, value time.Duration) {
 type round struct {
 	opened  checkpoint.Opened
 	note    []byte // as the log signed it
-	prove   Prove
+	tree    Tree
 	confirm bool        // that nothing newer is known is what is asked
 	answer  chan answer // room for one of each lane
 }
@@ -167,8 +170,8 @@ type answer struct {
 // came when the same checkpoint missed the quorum before counts, and a witness
 // that failed rests before it is asked again. It must not be called for two
 // checkpoints at once, nor beside Confirm.
-func (w *Witnesses) Cosign(ctx context.Context, note []byte, prove Prove) ([]byte, error) {
-	g, err := w.gather(note, prove, false)
+func (w *Witnesses) Cosign(ctx context.Context, note []byte, tree Tree) ([]byte, error) {
+	g, err := w.gather(note, tree, false)
 	if err != nil {
 		return nil, err
 	}
@@ -185,8 +188,8 @@ func (w *Witnesses) Cosign(ctx context.Context, note []byte, prove Prove) ([]byt
 }
 
 // gather begins a round.
-func (w *Witnesses) gather(note []byte, prove Prove, confirm bool) (*gathering, error) {
-	r, err := w.newRound(note, prove, confirm)
+func (w *Witnesses) gather(note []byte, tree Tree, confirm bool) (*gathering, error) {
+	r, err := w.newRound(note, tree, confirm)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +202,7 @@ func (w *Witnesses) gather(note []byte, prove Prove, confirm bool) (*gathering, 
 
 // newRound makes a round of a checkpoint as the log signed it: without the
 // cosignatures that a published one has.
-func (w *Witnesses) newRound(note []byte, prove Prove, confirm bool) (*round, error) {
+func (w *Witnesses) newRound(note []byte, tree Tree, confirm bool) (*round, error) {
 	opened, err := checkpoint.Open(note, w.cfg.Log)
 	if err != nil {
 		return nil, fmt.Errorf("the log's own checkpoint: %w", err)
@@ -211,7 +214,7 @@ func (w *Witnesses) newRound(note []byte, prove Prove, confirm bool) (*round, er
 	signed.Signatures = slices.DeleteFunc(signed.Signatures, func(s checkpoint.Signature) bool {
 		return !slices.ContainsFunc(w.cfg.Log, func(k checkpoint.Verifier) bool { return k.Name() == s.Name && k.KeyHash() == s.KeyID })
 	})
-	return &round{opened: opened, note: signed.Marshal(), prove: prove, confirm: confirm, answer: make(chan answer, len(w.lanes))}, nil
+	return &round{opened: opened, note: signed.Marshal(), tree: tree, confirm: confirm, answer: make(chan answer, len(w.lanes))}, nil
 }
 
 // begin returns the cosignatures that count for a round.

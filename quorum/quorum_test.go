@@ -56,7 +56,19 @@ func (tr *tree) note(t *testing.T, size int) []byte {
 }
 
 // prove is RFC 6962's definition, word for word.
-func (tr *tree) prove(size int) Prove {
+func (tr *tree) prove(size int) Tree { return proofs{prove: tr.consistency(size)} }
+
+// proofs is a Tree for witnesses, which need no more.
+type proofs struct {
+	Tree
+	prove func(ctx context.Context, from int64) ([]merkle.Hash, error)
+}
+
+func (p proofs) Consistency(ctx context.Context, from int64) ([]merkle.Hash, error) {
+	return p.prove(ctx, from)
+}
+
+func (tr *tree) consistency(size int) func(ctx context.Context, from int64) ([]merkle.Hash, error) {
 	var sub func(m int, d []merkle.Hash, whole bool) []merkle.Hash
 	sub = func(m int, d []merkle.Hash, whole bool) []merkle.Hash {
 		if m == len(d) {

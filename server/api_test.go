@@ -286,11 +286,11 @@ type holdingWitness struct{ free chan struct{} }
 
 func (holdingWitness) Enough([]byte) bool { return true }
 
-func (holdingWitness) Confirm(context.Context, []byte, translog.ProveConsistency, func(context.Context) (int64, error)) error {
+func (holdingWitness) Confirm(context.Context, []byte, translog.Tree, func(context.Context) (int64, error)) error {
 	return nil
 }
 
-func (h holdingWitness) Cosign(ctx context.Context, note []byte, _ translog.ProveConsistency) ([]byte, error) {
+func (h holdingWitness) Cosign(ctx context.Context, note []byte, _ translog.Tree) ([]byte, error) {
 	n, err := checkpoint.ParseNote(note)
 	if err != nil {
 		return nil, err

@@ -69,6 +69,7 @@ type program struct {
 	reasons reasons // to ask again, that were told
 
 	hiding atomic.Bool // a password, at a terminal that does not show what is typed
+	ending atomic.Bool // a server, which ends what runs by itself
 }
 
 // patience is how long a command that was interrupted may take to end by itself.
@@ -123,7 +124,7 @@ func (p *program) wait(ctx context.Context, done <-chan error) (err error, ended
 		return err, true
 	case <-time.After(patience):
 	}
-	if p.hiding.Load() {
+	if p.hiding.Load() || p.ending.Load() {
 		return <-done, true
 	}
 	return nil, false

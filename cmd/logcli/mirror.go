@@ -81,6 +81,7 @@ func (p *program) mirrorCommand() *cobra.Command {
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print how many requests, bytes and hours it takes, and store nothing")
 	fl.DurationVar(&f.poll, "poll", time.Minute, "with --follow: time between two looks at the log")
 	fl.DurationVar(&f.staleAfter, "stale-after", 10*time.Minute, "with --follow: how long the log may serve an older checkpoint than before")
+	cmd.AddCommand(p.mirrorServeCommand(), p.mirrorPushCommand())
 	return cmd
 }
 

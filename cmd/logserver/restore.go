@@ -18,6 +18,7 @@ import (
 	"indelible/internal/filename"
 	"indelible/internal/progress"
 	"indelible/internal/redact"
+	"indelible/internal/tiledir"
 	"indelible/internal/words"
 )
 
@@ -100,7 +101,7 @@ func openMirror(ctx context.Context, from string, o *opened) (m mirror, err erro
 	if info, err := os.Stat(from); err != nil || !info.IsDir() {
 		return m, fmt.Errorf("--from %q is neither a URL (http://, https://) nor a directory", redact.URL(from))
 	}
-	dir := forward.Directory(from)
+	dir := tiledir.Directory(from)
 	m.Source = dir
 	text, err := dir.Checkpoint()
 	if err == nil {

@@ -71,7 +71,7 @@ func recall(ctx context.Context, v config.Values, o *opened) (all []memory, err 
 	if err != nil {
 		return nil, err
 	}
-	found, err := w.Recall(ctx, note, func(ctx context.Context, from int64) ([]merkle.Hash, error) { return o.prove(ctx, from, size) })
+	found, err := w.Recall(ctx, note, published{o, size})
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +89,27 @@ func recall(ctx context.Context, v config.Values, o *opened) (all []memory, err 
 	}
 	return all, nil
 }
+
+// published is the tree of the checkpoint that witnesses are shown. Mirrors are
+// asked what they have, and sent nothing: the database may be the wrong one.
+type published struct {
+	o    *opened
+	size int64
+}
+
+func (p published) Consistency(ctx context.Context, from int64) ([]merkle.Hash, error) {
+	return p.o.prove(ctx, from, p.size)
+}
+
+func (p published) Subtree(context.Context, int64, int64) ([]merkle.Hash, error) {
+	return nil, errNotSent
+}
+
+func (p published) Entries(context.Context, int64, int64) ([][]byte, error) {
+	return nil, errNotSent
+}
+
+var errNotSent = errors.New("the mirror lacks entries of the published checkpoint, and this command sends none")
 
 // latest is the checkpoint that witnesses are shown: the published one. To sign
 // that of the empty tree, where nothing is published, says nothing new.

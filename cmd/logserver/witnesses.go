@@ -28,6 +28,9 @@ const failOpenWait = 2 * time.Second
 func loadPolicy(v config.Values) (*checkpoint.Policy, error) {
 	path := v.Text("witness-policy")
 	if path == "" {
+		if len(v.List("mirrors")) > 0 {
+			return nil, errors.New("--mirrors names witnesses of a policy: give it with --witness-policy")
+		}
 		return nil, nil
 	}
 	data, err := os.ReadFile(path)
@@ -57,6 +60,7 @@ func newWitnesses(v config.Values, record []string, more quorum.Config) (*quorum
 	if err := namesLog(more.Policy, more.Log); err != nil {
 		return nil, fmt.Errorf("--witness-policy %s: %w", v.Text("witness-policy"), err)
 	}
+	more.Mirrors = v.List("mirrors")
 	if more.FailOpen = v.Bool("witness-fail-open"); more.FailOpen {
 		more.Wait = failOpenWait
 	}

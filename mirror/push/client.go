@@ -22,9 +22,11 @@ import (
 
 // Tree is the tree of a checkpoint that is pushed. Its methods may be called at
 // the same time.
-type Tree interface {
-	// Compute makes a proof out of the tree's tiles.
-	Compute(ctx context.Context, p merkle.Plan) ([]merkle.Hash, error)
+type Tree = interface {
+	// Consistency proves that the tree of size from is a prefix of this one.
+	Consistency(ctx context.Context, from int64) ([]merkle.Hash, error)
+	// Subtree proves that the entries [start, end) are a subtree of this one.
+	Subtree(ctx context.Context, start, end int64) ([]merkle.Hash, error)
 	// Entries returns the entries [start, end), which are in one block of 256 and
 	// begin with it.
 	Entries(ctx context.Context, start, end int64) ([][]byte, error)
@@ -74,8 +76,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return &Client{cfg: cfg, url: strings.TrimRight(cfg.URL, "/")}, nil
 }
 
-// AheadError: the mirror's pending checkpoint is larger than the one that is
-// pushed.
+// AheadError says that the mirror's pending checkpoint is larger than the one that
+// is pushed.
 type AheadError struct{ Size int64 }
 
 // Error implements error.
@@ -89,6 +91,9 @@ type StatusError struct {
 	Message string
 	retry   time.Duration
 }
+
+// RetryAfter is how long the mirror asks to be left alone.
+func (e *StatusError) RetryAfter() time.Duration { return e.retry }
 
 // Error implements error.
 func (e *StatusError) Error() string {
@@ -130,11 +135,7 @@ func (c *Client) AddCheckpoint(ctx context.Context, note []byte, size int64, tre
 
 // checkpointBody is an add-checkpoint request.
 func checkpointBody(ctx context.Context, note []byte, old, size int64, tree Tree) ([]byte, error) {
-	plan, err := merkle.PlanConsistency(old, size)
-	if err != nil {
-		return nil, err
-	}
-	proof, err := tree.Compute(ctx, plan)
+	proof, err := tree.Consistency(ctx, old)
 	if err != nil {
 		return nil, fmt.Errorf("prove that size %d extends size %d: %w", size, old, err)
 	}

@@ -124,11 +124,7 @@ func (u *sender) make(ctx context.Context, i int64) ([]byte, error) {
 	if int64(len(entries)) != end-from {
 		return nil, fmt.Errorf("read the entries [%d, %d): there are %d", from, end, len(entries))
 	}
-	plan, err := merkle.PlanSubtree(from, end, u.h.End)
-	if err != nil {
-		return nil, err
-	}
-	proof, err := u.tree.Compute(ctx, plan)
+	proof, err := u.tree.Subtree(ctx, from, end)
 	if err != nil {
 		return nil, fmt.Errorf("prove the entries [%d, %d): %w", from, end, err)
 	}

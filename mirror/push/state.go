@@ -9,6 +9,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/merkle"
+	"indelible/mirror"
 	"indelible/mirror/source"
 	"indelible/witness"
 )
@@ -26,6 +27,8 @@ type Copy interface {
 	Pending() source.Head
 	Accept(h source.Head) error
 }
+
+var _ Copy = (*mirror.Copy)(nil)
 
 // pending is what a witness needs in order to keep the pending checkpoints: add-checkpoint
 // is what a witness does, without a signature. It is the witness's database, and

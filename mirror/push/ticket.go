@@ -1,6 +1,7 @@
 package push
 
 import (
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -43,4 +44,11 @@ func (k TicketKey) mac(mirror, origin string, note []byte) []byte {
 	}
 	h.Write(note)
 	return h.Sum(nil)
+}
+
+// NewTicketKey derives a key from the secret of the mirror's own.
+func NewTicketKey(secret []byte) (k TicketKey, err error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "indelible mirror ticket key v1", len(k))
+	copy(k[:], key)
+	return k, err
 }

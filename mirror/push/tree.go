@@ -14,22 +14,38 @@ type Tiles interface {
 	Entries(ctx context.Context, start, end int64) ([][]byte, error)
 }
 
-// TreeOf is the tree whose tiles are read from somewhere. What is read there is
-// not verified: the mirror does that.
-func TreeOf(from Tiles) Tree { return &tiled{Tiles: from, kept: make(map[merkle.Tile]*merkle.Nodes)} }
+// TreeOf is the tree of a size whose tiles are read from somewhere. What is read
+// there is not verified: the mirror does that.
+func TreeOf(from Tiles, size int64) Tree {
+	return &tiled{Tiles: from, size: size, kept: make(map[merkle.Tile]*merkle.Nodes)}
+}
 
 // maxKept is how many tiles are kept in memory, of some 16 KiB.
 const maxKept = 256
 
 type tiled struct {
 	Tiles
+	size int64
 
 	mu   sync.Mutex
 	kept map[merkle.Tile]*merkle.Nodes
 }
 
-func (t *tiled) Compute(ctx context.Context, p merkle.Plan) ([]merkle.Hash, error) {
-	return p.Compute(func(tile merkle.Tile) (*merkle.Nodes, error) { return t.nodes(ctx, tile) })
+func (t *tiled) Consistency(ctx context.Context, from int64) ([]merkle.Hash, error) {
+	return t.compute(ctx)(merkle.PlanConsistency(from, t.size))
+}
+
+func (t *tiled) Subtree(ctx context.Context, start, end int64) ([]merkle.Hash, error) {
+	return t.compute(ctx)(merkle.PlanSubtree(start, end, t.size))
+}
+
+func (t *tiled) compute(ctx context.Context) func(merkle.Plan, error) ([]merkle.Hash, error) {
+	return func(p merkle.Plan, err error) ([]merkle.Hash, error) {
+		if err != nil {
+			return nil, err
+		}
+		return p.Compute(func(tile merkle.Tile) (*merkle.Nodes, error) { return t.nodes(ctx, tile) })
+	}
 }
 
 func (t *tiled) nodes(ctx context.Context, tile merkle.Tile) (*merkle.Nodes, error) {

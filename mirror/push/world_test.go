@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -75,7 +74,18 @@ func (l *testLog) at(size int64) *tree {
 	return t
 }
 
-func (t *tree) Compute(_ context.Context, p merkle.Plan) ([]merkle.Hash, error) {
+func (t *tree) Consistency(_ context.Context, from int64) ([]merkle.Hash, error) {
+	return t.compute(merkle.PlanConsistency(from, t.size))
+}
+
+func (t *tree) Subtree(_ context.Context, start, end int64) ([]merkle.Hash, error) {
+	return t.compute(merkle.PlanSubtree(start, end, t.size))
+}
+
+func (t *tree) compute(p merkle.Plan, err error) ([]merkle.Hash, error) {
+	if err != nil {
+		return nil, err
+	}
 	return p.Compute(func(tile merkle.Tile) (*merkle.Nodes, error) {
 		if n := t.full[merkle.Tile{Level: tile.Level, Index: tile.Index}]; n != nil {
 			return n, nil
@@ -378,13 +388,4 @@ func (w *world) begin() (parts chan []byte, answered chan *httptest.ResponseReco
 		answered <- rec
 	}()
 	return parts, answered
-}
-
-func contains(t *testing.T, text string, parts ...string) {
-	t.Helper()
-	for _, p := range parts {
-		if !strings.Contains(text, p) {
-			t.Errorf("%q is not in %q", p, text)
-		}
-	}
 }

@@ -1,4 +1,5 @@
-package forward
+// Package tiledir reads a log from a folder of files. Nothing in it is verified.
+package tiledir
 
 import (
 	"context"
@@ -14,7 +15,7 @@ import (
 	"indelible/merkle"
 )
 
-// Directory is a mirror whose files are named as C2SP tlog-tiles names the
+// Directory is a folder whose files are named as C2SP tlog-tiles names the
 // resources of a log:
 //
 //	checkpoint
