@@ -20,6 +20,9 @@
 //	GET /v1/proofs/inclusion             Included
 //	GET /v1/proofs/consistency           Consistent, RootAt
 //
+// Get, List, ListAt, Included, Consistent and RootAt work with every log: where this
+// API is not, they use tiles.
+//
 // # Errors
 //
 // ErrUntrusted: the answer does not hold, which is the log's fault or that of
@@ -58,6 +61,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -90,8 +94,11 @@ var (
 
 // Config is what a Client is made from.
 type Config struct {
-	URL  string                // http(s)://host[:port][/prefix]
-	Keys []checkpoint.Verifier // of the log; these or Policy are required for everything that is verified
+	URL string // http(s)://host[:port][/prefix]
+	// Others serve the same log. Reads are spread over all, and what one does not
+	// answer another one is asked for. Entries are added at URL.
+	Others []string
+	Keys   []checkpoint.Verifier // of the log; these or Policy are required for everything that is verified
 	// Policy stands in for Keys where it is set, and asks for witnesses as well:
 	// a checkpoint without its quorum is not believed.
 	Policy *checkpoint.Policy
@@ -113,6 +120,9 @@ type Config struct {
 	// Retrying, if set, is told why a request is going to be made again, and
 	// after how long.
 	Retrying func(err error, wait time.Duration)
+	// Shown, if set, is asked about each verified checkpoint that the log answers
+	// with. Its error is that of the request.
+	Shown func(context.Context, checkpoint.Opened) error
 	// UserAgent names the program.
 	UserAgent string
 	// Before, if set, is called before each request, repeated ones too: a limit of
@@ -125,14 +135,21 @@ type Config struct {
 // Client talks to one log.
 type Client struct {
 	cfg   Config
-	url   string
-	shown string // the URL without what may be secret
+	urls  []string
+	shown string // the first URL without what may be secret
+
+	next       atomic.Uint64 // which URL the next read begins with
+	tilesAlone atomic.Bool   // the log has no native API
 }
 
 // New makes a Client.
 func New(cfg Config) (*Client, error) {
-	if err := checkURL(cfg.URL); err != nil {
-		return nil, fmt.Errorf("log URL %q: %w", redact.URL(cfg.URL), err)
+	var urls []string
+	for _, u := range append([]string{cfg.URL}, cfg.Others...) {
+		if err := checkURL(u); err != nil {
+			return nil, fmt.Errorf("log URL %q: %w", redact.URL(u), err)
+		}
+		urls = append(urls, strings.TrimRight(u, "/"))
 	}
 	cfg.HTTP = cfg.ownHTTP()
 	if cfg.Tries == 0 {
@@ -142,8 +159,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "indelible-client"
 	}
-	bare := strings.TrimRight(cfg.URL, "/")
-	return &Client{cfg: cfg, url: bare, shown: redact.URL(bare)}, nil
+	return &Client{cfg: cfg, urls: urls, shown: redact.URL(urls[0])}, nil
 }
 
 // ownHTTP is the client of a Config with the limits that it asks for.
@@ -256,7 +272,7 @@ func (c *Client) patiently(ctx context.Context, r request) ([]byte, error) {
 	backoff := 200 * time.Millisecond
 	var before error // why it was asked again
 	for try := 1; ; try++ {
-		data, err := c.once(ctx, r)
+		data, err := c.anywhere(ctx, r)
 		if err == nil {
 			return data, nil
 		}
@@ -292,13 +308,45 @@ func ended(err, before error) error {
 	return fmt.Errorf("%w; it was asked again, since before that there was: %w", err, before)
 }
 
-func (c *Client) once(ctx context.Context, r request) ([]byte, error) {
+// anywhere asks one URL after the other, until one answers. Its error is that of the
+// URL that says most: that it will answer later, or that it has not what was asked for.
+func (c *Client) anywhere(ctx context.Context, r request) (data []byte, err error) {
+	urls, first := c.urls, uint64(0)
+	if r.method != http.MethodGet {
+		urls = urls[:1]
+	} else if len(urls) > 1 {
+		first = c.next.Add(1)
+	}
+	for i := range uint64(len(urls)) {
+		data, failed := c.once(ctx, urls[(first+i)%uint64(len(urls))], r)
+		if failed == nil || ctx.Err() != nil {
+			return data, failed
+		}
+		if err == nil || tells(failed) > tells(err) {
+			err = failed
+		}
+	}
+	return nil, err
+}
+
+// tells is how much an error tells of what the log has.
+func tells(err error) int {
+	if !errors.As(err, new(*StatusError)) {
+		return 0
+	}
+	if _, may := passing(err); may {
+		return 2
+	}
+	return 1
+}
+
+func (c *Client) once(ctx context.Context, base string, r request) ([]byte, error) {
 	if c.cfg.Before != nil {
 		if err := c.cfg.Before(ctx); err != nil {
 			return nil, err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, c.url+r.path, bytes.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, r.method, base+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, err
 	}

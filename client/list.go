@@ -18,13 +18,17 @@ const maxList = 1000
 // proofs, so these are made here, from tiles; each tile is fetched once.
 func (c *Client) List(ctx context.Context, start, limit int64) ([]Logged, error) {
 	entries, err := c.list(ctx, start, limit)
-	if err != nil {
+	if err != nil && !noAPI(err) {
 		return nil, err
 	}
+	tiles := err != nil
 	// Fetched afterwards, so that its tree has all that was listed.
 	o, err := c.Checkpoint(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if tiles {
+		return c.listByTiles(ctx, start, limit, o)
 	}
 	return c.proveAll(ctx, start, entries, o)
 }
@@ -33,6 +37,9 @@ func (c *Client) List(ctx context.Context, start, limit int64) ([]Logged, error)
 // tree. What the log has beyond it is left out.
 func (c *Client) ListAt(ctx context.Context, start, limit int64, at checkpoint.Opened) ([]Logged, error) {
 	entries, err := c.list(ctx, start, limit)
+	if noAPI(err) {
+		return c.listByTiles(ctx, start, limit, at)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +50,9 @@ func (c *Client) ListAt(ctx context.Context, start, limit int64, at checkpoint.O
 }
 
 func (c *Client) list(ctx context.Context, start, limit int64) ([]*pb.LoggedEntry, error) {
+	if c.tilesAlone.Load() {
+		return nil, &StatusError{Status: http.StatusNotFound}
+	}
 	var res pb.ListEntriesResponse
 	path := fmt.Sprintf("/v1/entries?start=%d&limit=%d", start, limit)
 	// SPEC: log.proto: a limit is at most 1,000, and 0 stands for a smaller one.
@@ -51,6 +61,7 @@ func (c *Client) list(ctx context.Context, start, limit int64) ([]*pb.LoggedEntr
 		most = min(limit, maxList)
 	}
 	if err := c.call(ctx, http.MethodGet, path, nil, &res, answer(int(most), entryBytes)); err != nil {
+		c.tilesAlone.Store(noAPI(err))
 		return nil, err
 	}
 	if n := int64(len(res.GetEntries())); n > most {
@@ -60,7 +71,7 @@ func (c *Client) list(ctx context.Context, start, limit int64) ([]*pb.LoggedEntr
 }
 
 func (c *Client) proveAll(ctx context.Context, start int64, entries []*pb.LoggedEntry, at checkpoint.Opened) (_ []Logged, err error) {
-	p := prover{client: c, at: at, nodes: map[merkle.Tile]*merkle.Nodes{}}
+	p := newProver(c, at)
 	list := make([]Logged, len(entries))
 	for i, e := range entries {
 		if list[i], err = p.prove(ctx, start+int64(i), e); err != nil {
@@ -70,24 +81,12 @@ func (c *Client) proveAll(ctx context.Context, start int64, entries []*pb.Logged
 	return list, nil
 }
 
-// prover makes inclusion proofs in one tree.
-type prover struct {
-	client *Client
-	at     checkpoint.Opened
-	nodes  map[merkle.Tile]*merkle.Nodes
-}
-
 func (p *prover) prove(ctx context.Context, index int64, e *pb.LoggedEntry) (Logged, error) {
 	plan, err := merkle.PlanInclusion(index, p.at.Size)
 	if err != nil {
 		return Logged{}, fmt.Errorf("%w: it listed entry %d, and its checkpoint has size %d", ErrUntrusted, index, p.at.Size)
 	}
-	for _, t := range plan.Tiles() {
-		if err := p.fetch(ctx, t); err != nil {
-			return Logged{}, err
-		}
-	}
-	hashes, err := plan.Compute(func(t merkle.Tile) (*merkle.Nodes, error) { return p.nodes[t], nil })
+	hashes, err := p.compute(ctx)(plan, nil)
 	if err != nil {
 		return Logged{}, err
 	}
@@ -96,20 +95,4 @@ func (p *prover) prove(ctx context.Context, index int64, e *pb.LoggedEntry) (Log
 		proof.Hashes = append(proof.Hashes, hashes[i][:])
 	}
 	return prove(e.GetCanonical(), e, proof, p.at)
-}
-
-func (p *prover) fetch(ctx context.Context, t merkle.Tile) error {
-	if p.nodes[t] != nil {
-		return nil
-	}
-	data, err := p.client.Tile(ctx, t)
-	if err != nil {
-		return err
-	}
-	hashes, err := merkle.DecodeTile(data)
-	if err != nil {
-		return err
-	}
-	p.nodes[t], err = merkle.Expand(hashes)
-	return err
 }

@@ -167,7 +167,7 @@ func (f Found) upTo(size int64) Found {
 
 // Prove proves that what was found is in the tree of a checkpoint.
 func (c *Client) Prove(ctx context.Context, hits []Hit, at checkpoint.Opened) ([]Logged, error) {
-	p := prover{client: c, at: at, nodes: map[merkle.Tile]*merkle.Nodes{}}
+	p := newProver(c, at)
 	if err := p.prefetch(ctx, hits); err != nil {
 		return nil, err
 	}
@@ -201,9 +201,8 @@ func (p *prover) prefetch(ctx context.Context, hits []Hit) error {
 	g.SetLimit(proving)
 	for i, t := range tiles {
 		g.Go(func() error {
-			one := prover{client: p.client, nodes: map[merkle.Tile]*merkle.Nodes{}}
-			err := one.fetch(ctx, t)
-			fetched[i] = one.nodes[t]
+			var err error
+			fetched[i], err = newProver(p.client, p.at).tile(ctx, t)
 			return err
 		})
 	}

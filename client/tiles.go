@@ -33,7 +33,19 @@ func (c *Client) Checkpoint(ctx context.Context) (checkpoint.Opened, error) {
 	if err != nil {
 		return checkpoint.Opened{}, err
 	}
-	return c.Open(note)
+	return c.openShown(ctx, note)
+}
+
+// openShown opens a checkpoint that the log answered with.
+func (c *Client) openShown(ctx context.Context, note []byte) (checkpoint.Opened, error) {
+	o, err := c.Open(note)
+	if err == nil && c.cfg.Shown != nil {
+		err = c.cfg.Shown(ctx, o)
+	}
+	if err != nil {
+		return checkpoint.Opened{}, err
+	}
+	return o, nil
 }
 
 // Open verifies a checkpoint as a Config says, and keeps the note as it came: it

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"indelible/checkpoint"
-	"indelible/client"
 	"indelible/evidence"
 	"indelible/merkle"
 	"indelible/witness"
@@ -82,7 +81,7 @@ func (l *feed) grown(ctx context.Context, head witness.Head, newest checkpoint.O
 	if head.Size == 0 {
 		return l.add(ctx, 0, nil, newest)
 	}
-	root, proof, err := l.begin(ctx, head.Size, newest.Checkpoint)
+	root, proof, err := l.client.Prefix(ctx, head.Size, newest.Checkpoint)
 	if err != nil {
 		return err
 	}
@@ -99,7 +98,7 @@ func (l *feed) grown(ctx context.Context, head witness.Head, newest checkpoint.O
 func (l *feed) behind(ctx context.Context, head witness.Head, newest checkpoint.Opened) error {
 	late := fmt.Errorf("%w: %d entries, and it had %d", ErrBehind, newest.Size, head.Size)
 	if newest.Size > 0 {
-		root, proof, err := l.begin(ctx, newest.Size, checkpoint.Checkpoint{Origin: l.Origin, Size: head.Size, Root: head.Root})
+		root, proof, err := l.client.Prefix(ctx, newest.Size, checkpoint.Checkpoint{Origin: l.Origin, Size: head.Size, Root: head.Root})
 		switch {
 		case err != nil:
 			late = fmt.Errorf("%w; whether it is the beginning of that one cannot be told: %w", late, err)
@@ -131,7 +130,7 @@ func (l *feed) afterConflict(ctx context.Context, size int64, head witness.Head,
 	}
 	var proof []merkle.Hash
 	if newest.Size > size {
-		if _, proof, err = l.begin(ctx, size, newest.Checkpoint); err != nil {
+		if _, proof, err = l.client.Prefix(ctx, size, newest.Checkpoint); err != nil {
 			return err
 		}
 	}
@@ -144,57 +143,6 @@ func (l *feed) add(ctx context.Context, old int64, proof []merkle.Hash, newest c
 		l.cfg.Events.Fed(l.Origin, newest.Size)
 	}
 	return err
-}
-
-// begin returns the root of the first size entries of a tree, and the proof that
-// the tree begins with them. Both are made from the log's tiles, and hold.
-func (l *feed) begin(ctx context.Context, size int64, tree checkpoint.Checkpoint) (root merkle.Hash, proof []merkle.Hash, err error) {
-	held := make(map[merkle.Tile]*merkle.Nodes)
-	get := func(t merkle.Tile) (*merkle.Nodes, error) {
-		// A plan of the beginning asks for tiles that are narrower than the tree's.
-		t.Width = int(min(merkle.TileWidth, merkle.HashesAt(t.Level, tree.Size)-t.Index*merkle.TileWidth))
-		if held[t] == nil {
-			if held[t], err = l.tile(ctx, t); err != nil {
-				return nil, err
-			}
-		}
-		return held[t], nil
-	}
-	perfect, err := compute(get)(merkle.PlanRange(size))
-	if err != nil {
-		return root, nil, err
-	}
-	if root, err = merkle.RangeRoot(size, perfect); err != nil {
-		return root, nil, err
-	}
-	if proof, err = compute(get)(merkle.PlanConsistency(size, tree.Size)); err != nil {
-		return root, nil, err
-	}
-	if err = merkle.VerifyConsistency(size, tree.Size, root, tree.Root, proof); err != nil {
-		return root, nil, fmt.Errorf("%w: its tiles do not lead to the root that it signed for %d entries: %w", client.ErrUntrusted, tree.Size, err)
-	}
-	return root, proof, nil
-}
-
-func compute(get func(merkle.Tile) (*merkle.Nodes, error)) func(merkle.Plan, error) ([]merkle.Hash, error) {
-	return func(p merkle.Plan, err error) ([]merkle.Hash, error) {
-		if err != nil {
-			return nil, err
-		}
-		return p.Compute(get)
-	}
-}
-
-func (l *feed) tile(ctx context.Context, t merkle.Tile) (*merkle.Nodes, error) {
-	data, err := l.client.Tile(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	hashes, err := merkle.DecodeTile(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", client.ErrUntrusted, t.Path(), err)
-	}
-	return merkle.Expand(hashes)
 }
 
 // Fetch returns a log's newest checkpoint, and the proof that it extends the
@@ -215,7 +163,7 @@ func Fetch(ctx context.Context, l Log, size int64) (note []byte, proof []merkle.
 	case newest.Size < size:
 		return nil, nil, fmt.Errorf("%w: %d entries, and the witness knows of %d", ErrBehind, newest.Size, size)
 	case size > 0 && newest.Size > size:
-		_, proof, err = f.begin(ctx, size, newest.Checkpoint)
+		_, proof, err = f.client.Prefix(ctx, size, newest.Checkpoint)
 	}
 	return newest.Note, proof, err
 }
