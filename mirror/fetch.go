@@ -20,6 +20,9 @@ const (
 	// perBlock is what a block of an estimate takes in memory: its bytes, once more while
 	// they grow, and the hashes.
 	perByte, perBlock = 2, 32 << 10
+	// maxIssued bounds how many issuers are remembered that may be on their way to the
+	// disk.
+	maxIssued = 10_000
 	// lookEvery is how often the log's size is looked at while entries are fetched.
 	lookEvery = time.Minute
 )
@@ -130,17 +133,35 @@ func (r *run) issuers(ctx context.Context, b source.Block) error {
 	}
 	for _, h := range hashes {
 		path := fmt.Sprintf("issuer/%x", h)
-		if r.copy.Has(path) {
+		if r.issued[h] || r.copy.Has(path) {
 			continue
 		}
 		data, err := log.Issuer(ctx, h)
 		if err == nil {
 			err = r.copy.Put(path, data)
 		}
+		if err == nil {
+			err = r.put(h)
+		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// put takes note of an issuer that is on its way to the disk.
+func (r *run) put(issuer [sha256.Size]byte) error {
+	if len(r.issued) >= maxIssued {
+		if err := r.copy.Sync(); err != nil { // all of them are there then
+			return err
+		}
+		r.issued = nil
+	}
+	if r.issued == nil {
+		r.issued = make(map[[sha256.Size]byte]bool)
+	}
+	r.issued[issuer] = true
 	return nil
 }
 

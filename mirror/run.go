@@ -3,6 +3,7 @@ package mirror
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -101,7 +102,9 @@ type run struct {
 
 	stale    time.Time // since when the head is smaller
 	failures int       // in a row
-	growth   growth
+	// issued are issuers that were put, and may not be on the disk yet.
+	issued map[[sha256.Size]byte]bool
+	growth growth
 }
 
 func (r *run) all(ctx context.Context) error {

@@ -1,11 +1,12 @@
 package source
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"indelible/checkpoint"
 	"indelible/client"
@@ -17,9 +18,13 @@ func Formats() []Format { return []Format{Tiles, SumDB, StaticCT, RekorV1} }
 // Open reads a log of a format. The empty format is found out: from the keys, or by
 // asking for the paths that only one format has.
 func Open(ctx context.Context, format Format, cfg Config) (Log, error) {
+	ofCT := func(k checkpoint.Verifier) bool { return k.Algorithm() == checkpoint.RFC6962 }
+	if format == "" && slices.ContainsFunc(cfg.Client.Keys, ofCT) {
+		format = StaticCT
+	}
 	if format == "" {
 		var err error
-		if format, err = probe(ctx, cfg); err != nil {
+		if format, _, err = Find(ctx, cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -36,29 +41,39 @@ func Open(ctx context.Context, format Format, cfg Config) (Log, error) {
 	return nil, fmt.Errorf("the format %q is unknown; it is one of %q", format, Formats())
 }
 
-// probe finds out the format of a log.
-func probe(ctx context.Context, cfg Config) (Format, error) {
-	ofCT := func(k checkpoint.Verifier) bool { return k.Algorithm() == checkpoint.RFC6962 }
-	if slices.ContainsFunc(cfg.Client.Keys, ofCT) {
-		return StaticCT, nil
-	}
+// Find finds out the format and the name of a log. Nothing vouches for them: the name
+// is for looking up which keys are known of that log. The paths of a static CT log
+// are found to be those of Tiles; its keys tell which it is.
+func Find(ctx context.Context, cfg Config) (Format, string, error) {
 	from, err := newPrefixes(cfg)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	var missing []error
-	for _, p := range []struct {
-		path, begins string
-		format       Format
-	}{{"checkpoint", "", Tiles}, {"latest", SumDBOrigin + "\n", SumDB}, {"api/v1/log", "{", RekorV1}} {
-		data, err := from.fetch(ctx, "format", p.path, maxLogInfo, -1, nil)
+	for _, f := range []struct {
+		path   string
+		format Format
+	}{{"checkpoint", Tiles}, {"latest", SumDB}, {"api/v1/log", RekorV1}} {
+		data, err := from.fetch(ctx, "format", f.path, maxLogInfo, -1, nil)
 		switch {
-		case err == nil && bytes.HasPrefix(bytes.TrimSpace(data), []byte(p.begins)):
-			return p.format, nil
-		case err != nil && !errors.Is(err, client.ErrNotFound):
-			return "", err
+		case errors.Is(err, client.ErrNotFound):
+			missing = append(missing, err)
+			continue
+		case err != nil:
+			return "", "", err
+		case f.format == RekorV1:
+			var info logInfo
+			if err := json.Unmarshal(data, &info); err != nil {
+				return "", "", from.fault("checkpoint", f.path, -1, err, data)
+			}
+			data = []byte(info.SignedTreeHead)
 		}
-		missing = append(missing, err)
+		note, err := checkpoint.ParseNote(data)
+		if err != nil {
+			return "", "", from.fault("checkpoint", f.path, -1, err, data)
+		}
+		name, _, _ := strings.Cut(string(note.Text), "\n")
+		return f.format, name, nil
 	}
-	return "", fmt.Errorf("no log of a known format is there (%q): %w", Formats(), errors.Join(missing...))
+	return "", "", fmt.Errorf("no log of a known format is there (%q): %w", Formats(), errors.Join(missing...))
 }

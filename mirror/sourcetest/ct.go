@@ -22,9 +22,11 @@ import (
 // leaf hashes cover for entries.
 type CT struct {
 	*Log
-	key     *ecdsa.PrivateKey
-	leaves  [][]byte // of the data tiles
-	issuers map[string][]byte
+	key    *ecdsa.PrivateKey
+	leaves [][]byte // of the data tiles
+	// Milliseconds is the time of the checkpoints.
+	Milliseconds uint64
+	issuers      map[string][]byte
 }
 
 // NewCT starts a log of certificates and precertificates by three issuers. Data
@@ -34,7 +36,7 @@ func NewCT(t testing.TB, origin string, size int64) *CT {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &CT{Log: New(t, origin, 0), key: key, issuers: map[string][]byte{}}
+	l := &CT{Log: New(t, origin, 0), Milliseconds: 1_700_000_000_000, key: key, issuers: map[string][]byte{}}
 	if l.Key, err = checkpoint.NewLogVerifier(origin, &key.PublicKey); err != nil {
 		t.Fatal(err)
 	}
@@ -129,14 +131,14 @@ func (l *CT) checkpoint() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := checkpoint.Checkpoint{Origin: l.Origin, Size: l.size, Root: l.root(l.size)}
-	const milliseconds = 1_700_000_000_000
-	message := binary.BigEndian.AppendUint64([]byte{0, 1}, milliseconds)
+
+	message := binary.BigEndian.AppendUint64([]byte{0, 1}, l.Milliseconds)
 	message = append(binary.BigEndian.AppendUint64(message, uint64(c.Size)), c.Root[:]...)
 	digest := sha256.Sum256(message)
 	sig, err := ecdsa.SignASN1(rand.Reader, l.key, digest[:])
 	if err != nil {
 		panic(err)
 	}
-	blob := append(binary.BigEndian.AppendUint64(nil, milliseconds), 4, 3)
+	blob := append(binary.BigEndian.AppendUint64(nil, l.Milliseconds), 4, 3)
 	return checkpoint.Note{Text: c.Text(), Signatures: []checkpoint.Signature{{Name: l.Origin, KeyID: l.Key.KeyHash(), Blob: vector(blob, 2, sig)}}}.Marshal()
 }
