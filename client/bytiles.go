@@ -13,23 +13,29 @@ import (
 	"indelible/merkle"
 )
 
-// noAPI reports whether an error says that the log has no native API, and not that
-// it lacks what was asked for. A bucket without a listing says 403 of what is not
-// there.
+// noAPI reports whether an error can say that the log has no native API, and not that
+// it lacks what was asked for: tiles tell. A bucket without a listing says 403 of what
+// is not there.
 func noAPI(err error) bool {
 	var s *StatusError
-	if !errors.As(err, &s) || s.code != codes.OK && s.code < 100 {
+	if !errors.As(err, &s) {
 		return false
 	}
 	switch s.Status {
-	case http.StatusNotFound, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+	case http.StatusNotFound:
 		return true
+	case http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return !s.ofAPI()
 	}
 	return false
 }
 
+// ofAPI reports whether an answer is of the native API, whose errors have gRPC's codes.
+func (e *StatusError) ofAPI() bool { return e.code != codes.OK && e.code < 100 }
+
 // getByTiles fetches and proves an entry of a log that has tiles alone.
-func (c *Client) getByTiles(ctx context.Context, index int64) (Logged, error) {
+// missing is the API's answer, if the log has one.
+func (c *Client) getByTiles(ctx context.Context, index int64, missing error) (Logged, error) {
 	at, err := c.Checkpoint(ctx)
 	if err != nil {
 		return Logged{}, err
@@ -37,6 +43,9 @@ func (c *Client) getByTiles(ctx context.Context, index int64) (Logged, error) {
 	list, err := c.listByTiles(ctx, index, 1, at)
 	if err != nil {
 		return Logged{}, err
+	}
+	if s := (*StatusError)(nil); len(list) == 0 && errors.As(missing, &s) && s.ofAPI() {
+		return Logged{}, missing
 	}
 	if len(list) == 0 {
 		return Logged{}, fmt.Errorf("entry %d is %w: its checkpoint has size %d", index, ErrNotFound, at.Size)

@@ -145,7 +145,7 @@ func TestHonest(t *testing.T) {
 	if err != nil || len(keys) != 1 {
 		t.Fatal(keys, err)
 	}
-	if _, err := c.Get(ctx, 4); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "nothing here") {
+	if _, err := c.Get(ctx, 5); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "nothing here") {
 		t.Fatal(err)
 	}
 	if _, err := c.Entries(ctx, 3, 5); err == nil {

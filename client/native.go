@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -98,7 +99,7 @@ func (c *Client) AddMany(ctx context.Context, entries []Entry) ([]Outcome, error
 func (c *Client) Get(ctx context.Context, index int64) (Logged, error) {
 	l, err := c.get(ctx, "/v1/entries/"+strconv.FormatInt(index, 10))
 	if noAPI(err) {
-		return c.getByTiles(ctx, index)
+		return c.getByTiles(ctx, index, err)
 	}
 	if err == nil && l.Index != index {
 		err = fmt.Errorf("%w: asked for entry %d, it proved entry %d", ErrUntrusted, index, l.Index)
@@ -109,7 +110,7 @@ func (c *Client) Get(ctx context.Context, index int64) (Logged, error) {
 // Lookup fetches the entry with a leaf hash, with its proof.
 func (c *Client) Lookup(ctx context.Context, leaf merkle.Hash) (Logged, error) {
 	l, err := c.get(ctx, "/v1/entries:lookup?leafHash="+url.QueryEscape(base64.StdEncoding.EncodeToString(leaf[:])))
-	if noAPI(err) {
+	if s := (*StatusError)(nil); noAPI(err) && errors.As(err, &s) && !s.ofAPI() {
 		return l, fmt.Errorf("the log has tiles alone, which do not find an entry by its leaf hash; ask for its index: %w", err)
 	}
 	if err == nil && l.LeafHash != leaf {

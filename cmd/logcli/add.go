@@ -87,9 +87,13 @@ func (p *program) add(ctx context.Context, files []string, o addOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	c, first, err := p.writer(ctx)
+	cfg, first, err := p.writer(ctx)
 	if err != nil {
 		return err
+	}
+	c, err := p.client(ctx, cfg)
+	if err != nil {
+		return usage(err)
 	}
 	outcomes, err := addAll(ctx, c, entries)
 	if err != nil {
@@ -99,7 +103,22 @@ func (p *program) add(ctx context.Context, files []string, o addOptions) error {
 	if err := p.addedAll(files, o, outcomes); err != nil {
 		return err
 	}
-	return unremembered
+	if unremembered != nil {
+		return unremembered
+	}
+	return p.shownByAdd(ctx, cfg, outcomes)
+}
+
+// shownByAdd demands that the checkpoint of what was added extends what is
+// remembered. Its proof is written by then: the entry is in the log, whatever else
+// the log did.
+func (p *program) shownByAdd(ctx context.Context, cfg client.Config, outcomes []client.Outcome) error {
+	for _, o := range outcomes {
+		if o.Err == nil {
+			return p.shown(ctx, cfg, o.Logged.Checkpoint)
+		}
+	}
+	return nil
 }
 
 // proof names the file that a file's proof goes to.
@@ -118,30 +137,27 @@ func addAll(ctx context.Context, c *client.Client, entries []client.Entry) ([]cl
 	return []client.Outcome{{Logged: l}}, err
 }
 
-// writer is a client that trusts the log's keys as given or remembered, or, on
-// first use, as the log says; said are the latter two.
-func (p *program) writer(ctx context.Context) (c *client.Client, said []checkpoint.Verifier, err error) {
+// writer is a client's configuration that trusts the log's keys as given or
+// remembered, or, on first use, as the log says; said are the latter two.
+func (p *program) writer(ctx context.Context) (cfg client.Config, said []checkpoint.Verifier, err error) {
 	logs, policy, err := p.givenLogs()
 	if err != nil {
-		return nil, nil, err
+		return cfg, nil, err
 	}
 	if len(logs) == 0 {
-		c, err := p.client(ctx, client.Config{URL: p.url})
+		c, err := p.client(ctx, client.Config{})
 		if err != nil {
-			return nil, nil, usage(err)
+			return cfg, nil, usage(err)
 		}
 		if said, err = c.Keys(ctx); err != nil {
-			return nil, nil, err
+			return cfg, nil, err
 		}
-		if _, _, err := p.known(said); err != nil {
-			return nil, nil, err
+		if _, _, err := p.known(said[0].Name(), said); err != nil {
+			return cfg, nil, err
 		}
 		logs = said
 	}
-	if c, err = p.client(ctx, client.Config{URL: p.url, Keys: logs, Policy: policy}); err != nil {
-		return nil, nil, usage(err)
-	}
-	return c, said, nil
+	return client.Config{Keys: logs, Policy: policy}, said, nil
 }
 
 // remember remembers the keys that a log says it has, once it has logged
@@ -151,7 +167,7 @@ func (p *program) remember(said []checkpoint.Verifier, outcomes []client.Outcome
 	if !logged || len(said) == 0 {
 		return nil
 	}
-	if err := p.pin(said); err != nil {
+	if err := p.pin(said[0].Name(), said); err != nil {
 		return fmt.Errorf("remember the log's key: %w", err)
 	}
 	return nil

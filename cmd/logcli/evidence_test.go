@@ -74,9 +74,9 @@ func TestEvidenceAgainstRememberedLog(t *testing.T) {
 	says(t, out, "PROVEN")
 	pins := filepath.Join(w.dir, "config/indelible/logs")
 	found, err := os.ReadDir(pins)
-	if err != nil || len(found) != 1 {
+	if err != nil || len(found) != 2 || !strings.HasSuffix(found[1].Name(), ".vkey") {
 		t.Fatal(found, err)
 	}
-	w.file(filepath.Join("config/indelible/logs", found[0].Name()), newWorld(t).log.signer.Verifier().String()+"\n")
+	w.file(filepath.Join("config/indelible/logs", found[1].Name()), newWorld(t).log.signer.Verifier().String()+"\n")
 	w.run(exitUnverified, "evidence", "verify", file)
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -43,7 +43,7 @@ func (p *program) listCommand() *cobra.Command {
 // listed is an entry as it is listed.
 type listed struct {
 	Index        int64      `json:"index"`
-	IntegratedAt string     `json:"integratedAt"`
+	IntegratedAt string     `json:"integratedAt,omitempty"`
 	Kind         entry.Kind `json:"kind"`
 	Signers      []signedBy `json:"signers"`
 	Digest       string     `json:"digest,omitempty"` // of the artifact, or of the envelope's payload
@@ -103,7 +103,7 @@ func (l *listing) rows(page []client.Logged) error {
 func listedOf(e client.Logged) (row listed, err error) {
 	row = listed{
 		Index: e.Index, Kind: entry.KindRaw, Signers: []signedBy{}, LeafHash: e.LeafHash[:],
-		IntegratedAt: time.UnixMilli(e.IntegratedAt).UTC().Format(time.RFC3339),
+		IntegratedAt: integratedAt(e),
 	}
 	parsed, err := entry.Parse(e.Canonical)
 	if err != nil {
@@ -143,7 +143,7 @@ func (l *listing) row(row listed) error {
 			return err
 		}
 	}
-	at := strings.NewReplacer("T", " ", "Z", "").Replace(row.IntegratedAt)
+	at := cmp.Or(strings.NewReplacer("T", " ", "Z", "").Replace(row.IntegratedAt), "–")
 	return l.line(strconv.FormatInt(row.Index, 10), at, string(row.Kind), shortSigners(row.Signers), shortDigest(row.Digest))
 }
 

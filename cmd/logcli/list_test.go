@@ -122,7 +122,7 @@ func TestListLies(t *testing.T) {
 			fmt.Fprint(rw, `{"entries":[{"canonical":"Zm9yZ2Vk"}]}`)
 		}},
 		"nothing":   {exitUnasked, func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, `{}`) }},
-		"no answer": {exitUnasked, http.NotFound},
+		"no answer": {exitUnasked, func(rw http.ResponseWriter, _ *http.Request) { fail(rw, http.StatusInternalServerError, "broken") }},
 	} {
 		w.log.replace["/v1/entries"] = func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.Query().Get("start") == "3" {

@@ -167,7 +167,7 @@ func TestHostileWords(t *testing.T) {
 	f := w.file("f", "artifact")
 	w.run(exitDone, "add", f)
 	w.log.replace["/v1/entries/0"] = func(rw http.ResponseWriter, _ *http.Request) {
-		fail(rw, http.StatusNotFound, "red: \x1b[31m bell: \a csi: \u009b2J backwards: \u202e")
+		fail(rw, http.StatusBadRequest, "red: \x1b[31m bell: \a csi: \u009b2J backwards: \u202e")
 	}
 	_, errs := w.run(exitUnasked, "get", "0")
 	says(t, errs, "red: ", "bell: ", "backwards: ")

@@ -1,7 +1,8 @@
 // Command logcli logs files, verifies proofs offline, and audits logs.
 //
-// Exit codes: 0 done, or verified; 1 it does not verify; 2 wrong usage, or
-// nothing to trust; 3 could not ask (network, server, file). Those of monitor
+// Exit codes: 0 done, or verified; 1 it does not verify, or the log contradicts what
+// it showed before; 2 wrong usage, or nothing to trust; 3 could not ask (network,
+// server, file), or the answer is older than what was shown before. Those of monitor
 // alone: 4 it does not keep up with the log; 5 the log's head is too old; 6 entries
 // that match a pattern; 7 the log shrank; 8 the log forked.
 package main
@@ -15,12 +16,14 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"indelible/client"
 	"indelible/internal/config"
@@ -62,7 +65,8 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 
-	url, output, logKey, policy, signer string
+	urls                                []string
+	url, output, logKey, policy, signer string // url is the first of urls
 	timeout, stall                      time.Duration
 	redirects                           bool
 
@@ -148,24 +152,35 @@ func (p *program) command() *cobra.Command {
 		Short: "Log files in a transparency log, and verify that they are logged",
 		Long: "Log files in a transparency log, and verify offline that they are logged.\n\n" +
 			"  logcli add FILE       sign FILE, log it, and write FILE.tlog-proof\n" +
-			"  logcli verify FILE    check FILE and FILE.tlog-proof, without any network",
+			"  logcli verify FILE    check FILE and FILE.tlog-proof, without any network\n\n" +
+			"The newest tree head that a log showed is remembered beside your keys, in\n" +
+			"indelible/logs of the user's configuration folder. Whatever the log answers must\n" +
+			"extend it.\n\n" +
+			"Exit codes: 0 done, or verified; 1 it does not verify, or the log forked or\n" +
+			"shrank since it was last asked (evidence is written); 2 wrong usage, or nothing\n" +
+			"to trust; 3 there is no answer, or one that is older than an earlier one.",
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return p.checkFlags(cmd) },
 	}
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(config.FlagError(cmd, err)) })
 	f := root.PersistentFlags()
-	def := "http://127.0.0.1:8080"
+	p.url = "http://127.0.0.1:8080" // for messages, until the flags are read
+	def := []string{p.url}
 	if env, ok := p.getenv("INDELIBLE_URL"); ok {
-		def = env
+		def = strings.Fields(env)
 	}
-	f.StringVar(&p.url, "url", def, "the log's `URL` (INDELIBLE_URL)")
-	f.Lookup("url").DefValue = redact.URL(def) // help shows it
+	f.StringArrayVar(&p.urls, "url", def, "the log's `URL` (INDELIBLE_URL); may be given again, for others that serve the same")
+	shown := make([]string, len(def))
+	for i, u := range def {
+		shown[i] = redact.URL(u)
+	}
+	f.Lookup("url").DefValue = strings.Join(shown, " ") // help shows it
 	f.StringVarP(&p.output, "output", "o", "text", "`text|json`")
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))
-	f.StringVar(&p.logKey, "log-key", "", "the log that is trusted: its vkey, or a file with them: `VKEY|FILE` (default: as remembered from the first add)")
-	f.StringVar(&p.policy, "policy", "", "the logs that are trusted and the witnesses asked for: a tlog-policy `FILE`")
-	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:HEX` (default: your own key)")
+	f.StringVar(&p.logKey, "log-key", "", "the log that is trusted: its vkey, or a file with them: `VKEY|FILE` (INDELIBLE_LOG_KEY; default: as remembered)")
+	f.StringVar(&p.policy, "policy", "", "the logs that are trusted and the witnesses asked for: a tlog-policy `FILE` (INDELIBLE_POLICY)")
+	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:HEX` (INDELIBLE_SIGNER; default: your own key)")
 	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "how long a command that asks a log may take")
 	f.DurationVar(&p.stall, "stall-timeout", 30*time.Second, "how long the log may send nothing while it is asked")
 	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, and send them what is added")
@@ -181,17 +196,36 @@ func (p *program) checkFlags(cmd *cobra.Command) error {
 	if err := filename.CheckFlags(cmd.Flags()); err != nil {
 		return usage(err)
 	}
+	p.fromEnvironment(cmd.Flags())
+	if len(p.urls) == 0 {
+		return usagef("INDELIBLE_URL is empty: set it to the log's URL, or unset it")
+	}
+	p.url = p.urls[0]
 	switch {
 	case p.output != "text" && p.output != "json":
 		return usagef("--output %q: it is text or json", p.output)
 	case p.logKey != "" && p.policy != "":
-		return usagef("give one of --log-key and --policy")
+		return usagef("give one of --log-key and --policy (or of INDELIBLE_LOG_KEY and INDELIBLE_POLICY)")
 	case p.timeout <= 0:
 		return usagef("--timeout %s: it is over 0, as in 30s or 2m", p.timeout)
 	case p.stall <= 0:
 		return usagef("--stall-timeout %s: it is over 0, as in 30s or 2m", p.stall)
 	}
 	return nil
+}
+
+// fromEnvironment reads what is trusted, where no flag says it: --log-key and
+// --policy stand in for each other.
+func (p *program) fromEnvironment(f *pflag.FlagSet) {
+	set := func(to *string, name string, unless ...string) {
+		env, ok := p.getenv(name)
+		if ok && env != "" && !slices.ContainsFunc(unless, f.Changed) {
+			*to = env
+		}
+	}
+	set(&p.logKey, "INDELIBLE_LOG_KEY", "log-key", "policy", "trusted-root")
+	set(&p.policy, "INDELIBLE_POLICY", "log-key", "policy")
+	set(&p.signer, "INDELIBLE_SIGNER", "signer", "certificate-identity", "certificate-oidc-issuer", "ca-roots")
 }
 
 func (p *program) licensesCommand() *cobra.Command {

@@ -33,7 +33,7 @@ func TestForgedLines(t *testing.T) {
 	}
 	w.run(exitUnasked, "verify", f+"3")
 	w.log.replace["/v1/entries/0"] = func(rw http.ResponseWriter, _ *http.Request) {
-		fail(rw, http.StatusNotFound, "it is not there\nlogcli: all verified")
+		fail(rw, http.StatusBadRequest, "it is not there\nlogcli: all verified")
 	}
 	_, errs = w.run(exitUnasked, "get", "0")
 	says(t, errs, "it is not there\n  logcli: all verified")

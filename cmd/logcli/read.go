@@ -18,6 +18,7 @@ import (
 	"indelible/entry"
 	"indelible/keys"
 	"indelible/merkle"
+	"indelible/mirror/source"
 )
 
 // reader is a client that trusts the log's key as given, or as remembered.
@@ -26,29 +27,44 @@ func (p *program) reader(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := p.client(ctx, client.Config{URL: p.url, Keys: logs, Policy: policy})
+	cfg := client.Config{Keys: logs, Policy: policy}
+	if len(logs) == 0 {
+		if cfg.Keys, cfg.Origin, err = p.remembered(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c, err := p.client(ctx, p.remembering(cfg))
 	if err != nil {
 		return nil, usage(err)
 	}
-	if len(logs) > 0 {
-		return c, nil
+	return c, nil
+}
+
+// remembered are the keys that are remembered of the log, and its name. The log says
+// the name; what counts is the keys that are remembered under it.
+func (p *program) remembered(ctx context.Context) (keys []checkpoint.Verifier, origin string, err error) {
+	c, err := p.client(ctx, client.Config{})
+	if err != nil {
+		return nil, "", usage(err)
 	}
-	// The log says its name; what counts is the key remembered under it.
+	hint := "ask its operator for it"
 	said, err := c.Keys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	logs, file, err := p.pinned(said[0].Name())
-	if err == nil && len(logs) == 0 {
-		err = usagef("no key of log %q is known: give --log-key VKEY|FILE (the log says %s; ask its operator), or add something first", said[0].Name(), said[0])
+	if err == nil {
+		origin, hint = said[0].Name(), fmt.Sprintf("the log says %s; ask its operator", said[0])
+	} else if errors.Is(err, client.ErrNotFound) {
+		_, origin, err = source.Find(ctx, p.sourceConfig(ctx, client.Config{}))
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if !logs[0].Equal(said[0]) {
+	keys, file, err := p.pinned(origin)
+	if err == nil && len(keys) == 0 {
+		err = usagef("no key of log %q is known: give --log-key VKEY|FILE (%s), or let it be remembered, by logcli trust add or your first add", origin, hint)
+	}
+	if err == nil && len(said) > 0 && !keys[0].Equal(said[0]) {
 		p.say("Note: the log says that its key is %s, and %s remembers another.", said[0], file)
 	}
-	return p.client(ctx, client.Config{URL: p.url, Keys: logs})
+	return keys, origin, err
 }
 
 // asking runs f with a reader, for as long as --timeout allows.
@@ -153,12 +169,23 @@ func (p *program) printEntry(l client.Logged) error {
 	if len(who) == 0 {
 		who = []string{"nobody"}
 	}
-	at := time.UnixMilli(l.IntegratedAt).UTC().Format(time.RFC3339)
+	at, word := integratedAt(l), " (the log's word)"
+	if at == "" {
+		word = "a time that the log does not say"
+	}
 	return p.print(map[string]any{
 		"index": l.Index, "kind": kind, "leafHash": l.LeafHash[:], "canonical": l.Canonical, "integratedAt": at,
 		"treeSize": l.Checkpoint.Size, "origin": l.Checkpoint.Origin, "signers": signers,
-	}, "index      %d of %d in log %s (proven)\nkind       %s\nsigned by  %s\nleaf hash  %x\nlogged at  %s (the log's word)\n\n%s\n",
-		l.Index, l.Checkpoint.Size, oneLine(l.Checkpoint.Origin), kind, strings.Join(who, "\n           "), l.LeafHash, at, printable(l.Canonical))
+	}, "index      %d of %d in log %s (proven)\nkind       %s\nsigned by  %s\nleaf hash  %x\nlogged at  %s%s\n\n%s\n",
+		l.Index, l.Checkpoint.Size, oneLine(l.Checkpoint.Origin), kind, strings.Join(who, "\n           "), l.LeafHash, at, word, printable(l.Canonical))
+}
+
+// integratedAt is when the log says that an entry was logged; empty if it does not.
+func integratedAt(l client.Logged) string {
+	if l.IntegratedAt == 0 {
+		return ""
+	}
+	return time.UnixMilli(l.IntegratedAt).UTC().Format(time.RFC3339)
 }
 
 // printable shows bytes that a terminal can show, and hex of others.
@@ -234,7 +261,12 @@ func reprove(ctx context.Context, c *client.Client, file string) (client.Logged,
 	if !old.HasExtra {
 		return client.Logged{}, unverified(fmt.Errorf("%s has no extra line, which carries the logged entry: fetch the proof by the entry's index", file+proofSuffix))
 	}
-	return c.Lookup(ctx, merkle.LeafHash(old.Extra))
+	leaf := merkle.LeafHash(old.Extra)
+	l, err := c.Get(ctx, old.Index)
+	if err == nil && l.LeafHash == leaf {
+		return l, nil
+	}
+	return c.Lookup(ctx, leaf) // the index in the proof is not that of the entry
 }
 
 func (p *program) checkpointCommand() *cobra.Command {
@@ -301,12 +333,13 @@ func (p *program) consistency(ctx context.Context, c *client.Client, olderNote, 
 		return unverified(fmt.Errorf("the newer checkpoint has size %d, and the older one %d: it comes from a server or cache that is behind, or the two were mixed up; "+
 			"if it stays so, the log was rolled back, and both are evidence\n\n%s\n%s", newer.Size, older.Size, older.Note, newer.Note))
 	}
-	proof, err := c.Consistent(ctx, older.Checkpoint, newer.Checkpoint)
-	if errors.Is(err, client.ErrUntrusted) {
-		return unverified(fmt.Errorf("%w\nBoth checkpoints are signed by the log. Keep them: they are evidence.\n\n%s\n%s", err, older.Note, newer.Note))
-	}
+	root, proof, err := c.Prefix(ctx, older.Size, newer.Checkpoint)
 	if err != nil {
 		return err
+	}
+	if root != older.Root {
+		fork := &source.ForkError{Older: headOf(older), Newer: headOf(newer), Root: root, Proof: proof}
+		return p.forked(fork, newer.Origin, older.Verified)
 	}
 	return p.print(map[string]any{"origin": newer.Origin, "from": older.Size, "to": newer.Size, "hashes": encode(proof), "consistent": true},
 		"Log %s has only grown: its tree of size %d is a prefix of that of size %d.\n", newer.Origin, older.Size, newer.Size)

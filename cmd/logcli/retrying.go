@@ -20,9 +20,16 @@ const (
 	maxReasons = 10
 )
 
-// client makes one that says to a person why it asks again, and until when at the
-// latest.
+// client makes one that asks the URLs of the flags, and says to a person why it asks
+// again.
 func (p *program) client(ctx context.Context, cfg client.Config) (*client.Client, error) {
+	cfg.URL, cfg.Others = p.url, p.urls[1:]
+	return client.New(p.patient(ctx, cfg))
+}
+
+// patient is the configuration of a client that says to a person why it asks again,
+// and until when at the latest.
+func (p *program) patient(ctx context.Context, cfg client.Config) client.Config {
 	cfg.Tries, cfg.Stall, cfg.FollowRedirects = tries, p.stall, p.redirects
 	limit := ""
 	if end, ok := ctx.Deadline(); ok {
@@ -34,7 +41,7 @@ func (p *program) client(ctx context.Context, cfg client.Config) (*client.Client
 				redact.URL(p.url), reason(err), wait.Round(100*time.Millisecond), tries, limit)
 		}
 	}
-	return client.New(cfg)
+	return cfg
 }
 
 // web makes requests that are no client's: once each, with the same limit.

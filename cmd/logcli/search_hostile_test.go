@@ -4,10 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -232,6 +235,19 @@ func (w *world) large(n int, leaveOut ...int64) {
 	}))
 	w.t.Cleanup(server.Close)
 	w.env["INDELIBLE_URL"] = server.URL
+	w.forgetHeads() // it is another log of the same name
+}
+
+// forgetHeads makes the user forget what a log showed.
+func (w *world) forgetHeads() {
+	w.t.Helper()
+	found, err := filepath.Glob(filepath.Join(w.dir, "config/indelible/logs/*.heads"))
+	for _, dir := range found {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // A search of many pages is compared with a log of many bundles.

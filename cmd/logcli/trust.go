@@ -119,8 +119,7 @@ func (p *program) pinned(origin string) ([]checkpoint.Verifier, string, error) {
 
 // known reports whether a log's keys are remembered, and in which file. A log that
 // has other keys than are remembered is not the same log.
-func (p *program) known(list []checkpoint.Verifier) (yes bool, file string, err error) {
-	origin := list[0].Name()
+func (p *program) known(origin string, list []checkpoint.Verifier) (yes bool, file string, err error) {
 	remembered, file, err := p.pinned(origin)
 	if err != nil || len(remembered) == 0 {
 		return false, file, err
@@ -135,13 +134,13 @@ func (p *program) known(list []checkpoint.Verifier) (yes bool, file string, err 
 }
 
 // pin remembers a log's keys.
-func (p *program) pin(list []checkpoint.Verifier) error {
-	known, file, err := p.known(list)
+func (p *program) pin(origin string, list []checkpoint.Verifier) error {
+	known, file, err := p.known(origin, list)
 	if known || err != nil {
 		return err
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "# log %s, as first seen\n", list[0].Name())
+	fmt.Fprintf(&text, "# log %s, as first seen\n", oneLine(origin))
 	for _, k := range list {
 		fmt.Fprintf(&text, "%s\n", k)
 	}

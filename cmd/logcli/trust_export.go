@@ -22,10 +22,10 @@ import (
 )
 
 func (p *program) trustCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "trust", Short: "Make other programs trust the log", RunE: func(cmd *cobra.Command, _ []string) error {
-		return usagef("trust is used as: logcli trust export --dir DIR")
+	cmd := &cobra.Command{Use: "trust", Short: "Trust a log, and make other programs trust it", RunE: func(cmd *cobra.Command, _ []string) error {
+		return usagef("trust is used as: logcli trust add [URL], or logcli trust export --dir DIR")
 	}}
-	cmd.AddCommand(p.trustExportCommand())
+	cmd.AddCommand(p.trustAddCommand(), p.trustExportCommand())
 	return cmd
 }
 
@@ -117,7 +117,7 @@ func (p *program) checkedKeys(ctx context.Context) ([]checkpoint.Verifier, error
 	if err != nil {
 		return nil, err
 	}
-	c, err := p.client(ctx, client.Config{URL: p.url})
+	c, err := p.client(ctx, client.Config{})
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -126,14 +126,14 @@ func (p *program) checkedKeys(ctx context.Context) ([]checkpoint.Verifier, error
 		return nil, err
 	}
 	if policy == nil && len(given) == 0 {
-		err = p.pin(said)
+		err = p.pin(said[0].Name(), said)
 	} else {
 		said, err = p.amongKeys(said, given)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if c, err = p.client(ctx, client.Config{URL: p.url, Keys: said, Policy: policy}); err != nil {
+	if c, err = p.client(ctx, p.remembering(client.Config{Keys: said, Policy: policy})); err != nil {
 		return nil, usage(err)
 	}
 	_, err = c.Checkpoint(ctx)
