@@ -31,7 +31,7 @@ func (p *program) mirrorPushCommand() *cobra.Command {
 			"256 entries before it stores it, and cosigns the checkpoint in the end. What it\n" +
 			"has stored when a push is interrupted need not be sent again.",
 		Example: "  logcli mirror push mirror https://mirror.example.com\n" +
-			"  logcli mirror push https://log.example.com https://mirror.example.com --log-key log.vkey",
+			"  logcli mirror push https://log.example.com https://mirror.example.com",
 		RunE: func(cmd *cobra.Command, a []string) error { return p.mirrorPush(cmd.Context(), a[0], a[1], f) },
 	}
 	fl := cmd.Flags()

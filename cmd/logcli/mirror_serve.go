@@ -41,8 +41,8 @@ func (p *program) mirrorServeCommand() *cobra.Command {
 		Long: "Serve the copies in DIR: the tiles and the newest checkpoint of each log, below\n" +
 			"/<hex SHA-256(origin)>/ (C2SP tlog-tiles). Another process may write them.\n\n" +
 			"With --name it is a mirror that cosigns what it has whole. Its keys, ML-DSA-44\n" +
-			"and Ed25519, are made on first use in DIR/.mirror/keys; /mirror.v0.json has their\n" +
-			"vkeys. Use them for no other purpose: no witness, no log.\n\n" +
+			"and Ed25519, are made on first use in DIR/.mirror/keys; /mirror.v0.json has\n" +
+			"their vkeys. Use them for no other purpose: no witness, no log.\n\n" +
 			"With --name, and --log-key or --policy, it takes entries of these logs from\n" +
 			"clients (C2SP tlog-mirror: add-checkpoint, add-entries), and is the process\n" +
 			"that writes their copies.",
