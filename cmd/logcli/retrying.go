@@ -20,10 +20,12 @@ const (
 	maxReasons = 10
 )
 
-// client makes one that asks the URLs of the flags, and says to a person why it asks
+// client makes one that asks the URLs of the flags, if it has none, and says to a person why it asks
 // again.
 func (p *program) client(ctx context.Context, cfg client.Config) (*client.Client, error) {
-	cfg.URL, cfg.Others = p.url, p.urls[1:]
+	if cfg.URL == "" {
+		cfg.URL, cfg.Others = p.url, p.urls[1:]
+	}
 	return client.New(p.patient(ctx, cfg))
 }
 
