@@ -35,6 +35,10 @@ format:
 lint:
 	bash .ci/run format vet staticcheck deadcode
 
+.PHONY: mirror-kills
+mirror-kills: ## a mirror is killed 100 times, at random moments
+	INDELIBLE_MIRROR_KILLS=100 go test ./mirror -run '^TestKill$$' -count=1 -v
+
 fuzz: ## every target, a minute each; one of them: go test -fuzz '^FuzzParseBundle$$' ./merkle
 	FUZZ_SECONDS=60 FUZZ_TOTAL_SECONDS=86400 bash .ci/run fuzz
 

@@ -62,6 +62,7 @@ type options struct {
 	duration time.Duration // of each measurement
 	rounds   int           // of each comparison
 	preload  int64         // entries in the log for reads and proofs
+	mirrored int64         // entries of the log that is mirrored
 	grow     int64         // entries up to which the cost per add is followed
 	binlog   bool
 	pool     string // InnoDB buffer pool
@@ -75,11 +76,12 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,witness,logwitness,monitor,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,witness,logwitness,monitor,mirror,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
 	fs.Int64Var(&o.grow, "grow", 5_000_000, "entries up to which growth is followed")
+	fs.Int64Var(&o.mirrored, "mirrored", 500_000, "entries of 1 KiB in the log that is mirrored")
 	fs.BoolVar(&o.binlog, "binlog", false, "run the database with log_bin and sync_binlog=1")
 	fs.StringVar(&o.pool, "buffer-pool", "2G", "the database's innodb_buffer_pool_size")
 	fs.StringVar(&o.bin, "logserver", "", "a logserver binary to measure (default: build this tree's)")
@@ -98,7 +100,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("-rounds %d: at least 1", o.rounds)
 	}
 	if short {
-		o.duration, o.rounds, o.preload, o.grow = 3*time.Second, 1, 50_000, 100_000
+		o.duration, o.rounds, o.preload, o.grow, o.mirrored = 3*time.Second, 1, 50_000, 100_000, 100_000
 	}
 	return o, nil
 }
@@ -133,6 +135,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"witness", measureWitness},
 		{"logwitness", measureLogwitness},
 		{"monitor", measureMonitor},
+		{"mirror", measureMirror},
 		{"growth", measureGrowth},
 	}
 	b, err := newBench(ctx, o, stderr)

@@ -63,7 +63,8 @@ type Copy struct {
 	wide    bool        // tail is one that no bundle can hold
 	head    source.Head // committed
 	pending source.Head
-	since   int // bytes that were appended since the last batch
+	beside  map[string]bool // files of Put, which may be on their way
+	since   int             // bytes that were appended since the last batch
 	last    time.Time
 	err     error
 }
@@ -82,7 +83,7 @@ func Open(cfg Config) (*Copy, error) {
 		return nil, errors.New("the log has no origin")
 	}
 	cfg.Format = cmp.Or(cfg.Format, source.Tiles)
-	c := &Copy{tree: filepath.Join(cfg.Dir, Folder(cfg.Origin)), private: privateDir(cfg.Dir, cfg.Origin), disk: cfg.disk, last: time.Now()}
+	c := &Copy{tree: filepath.Join(cfg.Dir, Folder(cfg.Origin)), private: privateDir(cfg.Dir, cfg.Origin), disk: cfg.disk, last: time.Now(), beside: make(map[string]bool)}
 	if c.disk == nil {
 		c.disk = realDisk{}
 		err := mkdirAll(c.disk, cfg.Dir, 0o755)
@@ -179,6 +180,9 @@ func (c *Copy) readState(cfg Config) error {
 // recover makes a state from the tiles of the committed head.
 func (c *Copy) recover(cfg Config) (err error) {
 	c.state = state{Origin: cfg.Origin, Format: cfg.Format, Size: c.head.Size, Pending: c.head.Note, Partials: []int64{c.head.Size}}
+	if c.head.Note != nil {
+		c.state.Notes = []string{noteSum(c.head.Note)}
+	}
 	c.edge, err = merkle.NewEdge(c.head.Size, func(level int) ([]merkle.Hash, error) {
 		t := merkle.Tile{Level: level, Index: merkle.TilesAt(level, c.head.Size), Width: merkle.PartialWidth(level, c.head.Size)}
 		if t.Width == 0 {
@@ -294,7 +298,7 @@ func (c *Copy) Accept(h source.Head) error {
 	return c.failed(c.save())
 }
 
-// accepted is a line of the file heads.
+// accepted is a line of the file heads, after its SHA-256.
 type accepted struct {
 	Time string `json:"time"`
 	Size int64  `json:"size"`
@@ -302,18 +306,23 @@ type accepted struct {
 	Note string `json:"note"`
 }
 
-// remember adds a head to the file of all heads.
-func (c *Copy) remember(h source.Head) error {
+// headLine is the line of a head: a SHA-256, and what it is of.
+func headLine(h source.Head) []byte {
 	line, err := json.Marshal(accepted{time.Now().UTC().Format(time.RFC3339), h.Size, h.Root[:], string(h.Note)})
 	if err != nil {
-		return err
+		panic(err) // it has only strings, a number and bytes
 	}
+	return fmt.Appendf(nil, "\n%x %s\n", sha256.Sum256(line), line)
+}
+
+// remember adds a head to the file of all heads.
+func (c *Copy) remember(h source.Head) error {
 	f, err := c.disk.extend(filepath.Join(c.private, "heads"), 0o600)
 	if err != nil {
 		return err
 	}
 	// A line that a crash cut off ends here.
-	_, err = f.Write(fmt.Appendf(nil, "\n%s\n", line))
+	_, err = f.Write(headLine(h))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -434,6 +443,10 @@ func (c *Copy) commit(h source.Head, edge merkle.Edge) error {
 		return err
 	}
 	c.notePartials(h.Size)
+	c.state.Notes = []string{noteSum(h.Note)}
+	if c.head.Note != nil {
+		c.state.Notes = append(c.state.Notes, noteSum(c.head.Note))
+	}
 	if err := c.flush(); err != nil {
 		return err
 	}
@@ -598,7 +611,7 @@ func (c *Copy) Has(path string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, err := c.read(path)
-	return err == nil
+	return err == nil || c.beside[path]
 }
 
 // Put writes a file beside the entries, such as issuer/…, unless it is there. It is
@@ -612,9 +625,10 @@ func (c *Copy) Put(path string, data []byte) error {
 	if !filepath.IsLocal(path) {
 		return fmt.Errorf("%q is not a path in a copy", path)
 	}
-	if had, err := c.read(path); err == nil && bytes.Equal(had, data) {
+	if had, err := c.read(path); c.beside[path] || err == nil && bytes.Equal(had, data) {
 		return nil
 	}
+	c.beside[path] = true
 	return c.failed(c.writer.put(c.path(path), data))
 }
 

@@ -66,7 +66,7 @@ func (r *run) fetch(ctx context.Context, head source.Head) error {
 				return
 			}
 			working.Go(func() {
-				b, err := r.log.Block(client.WithLimit(ctx, (reserve-perBlock)/perByte), head, n)
+				b, err := r.block(client.WithLimit(ctx, (reserve-perBlock)/perByte), head, n)
 				slot <- fetched{b, reserve, err}
 			})
 		}
@@ -74,7 +74,7 @@ func (r *run) fetch(ctx context.Context, head source.Head) error {
 	for slot := range slots {
 		f := <-slot
 		if isTooBig(f.err) {
-			f.block, f.err = r.log.Block(ctx, head, r.copy.Next()/source.BlockSize)
+			f.block, f.err = r.block(ctx, head, r.copy.Next()/source.BlockSize)
 		}
 		if f.err != nil {
 			return f.err
@@ -88,6 +88,12 @@ func (r *run) fetch(ctx context.Context, head source.Head) error {
 		budget.Release(f.reserved)
 	}
 	return ctx.Err()
+}
+
+func (r *run) block(ctx context.Context, head source.Head, n int64) (source.Block, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Patience)
+	defer cancel()
+	return r.log.Block(ctx, head, n)
 }
 
 // append adds a block to the copy, and what is beside it.

@@ -26,6 +26,9 @@ type Options struct {
 	// Memory bounds the bytes of blocks that are being fetched, or wait; 32 MiB. One
 	// block can come on top.
 	Memory int64
+	// Patience is how long a block, or a head with its proof, may take with all tries; 10
+	// minutes. A log that sends a byte now and then ends there.
+	Patience time.Duration
 	// Follow goes on when the copy has the newest head: it looks again after Poll, 1
 	// minute, and after failures that may pass later and later, up to MaxPause, 10
 	// minutes.
@@ -80,6 +83,7 @@ var (
 // What it has is durable when it returns, whatever the error.
 func Run(ctx context.Context, c *Copy, log source.Log, o Options) (Report, error) {
 	o.Parallel, o.Memory = cmp.Or(o.Parallel, 8), cmp.Or(o.Memory, 32<<20)
+	o.Patience = cmp.Or(o.Patience, 10*time.Minute)
 	o.Poll, o.MaxPause, o.StaleAfter = cmp.Or(o.Poll, time.Minute), cmp.Or(o.MaxPause, 10*time.Minute), cmp.Or(o.StaleAfter, 10*time.Minute)
 	r := &run{Options: o, copy: c, log: log, report: Report{Origin: log.Origin()}}
 	if log.Format() != c.Format() {
@@ -155,20 +159,12 @@ func (r *run) event(format string, args ...any) {
 // once brings the copy to the newest head, which is proven to extend the one before it
 // fetches an entry.
 func (r *run) once(ctx context.Context) error {
-	head, err := r.log.Head(ctx)
+	head, err := r.newest(ctx)
 	if err != nil {
 		return err
 	}
-	r.growth.add(head.Size)
-	held := r.copy.Pending()
-	if head.Size < held.Size {
-		return r.smaller(ctx, head, held)
-	}
-	r.stale = time.Time{}
-	if held.Note != nil {
-		if _, err := r.log.Consistent(ctx, held, head); err != nil {
-			return r.contradiction(err)
-		}
+	if t, ok := r.log.(tailing); ok && t.Tail(head) > r.copy.Next() {
+		return fmt.Errorf("only the end of %s can be read, from entry %d on, and a copy has all entries: mirror one of its frozen shards", r.log.Origin(), t.Tail(head))
 	}
 	if err := r.copy.Accept(head); err != nil {
 		return err
@@ -178,6 +174,29 @@ func (r *run) once(ctx context.Context) error {
 	}
 	return r.copy.Commit(head)
 }
+
+// newest is the log's newest head, which is proven to extend the one that is held.
+func (r *run) newest(ctx context.Context) (source.Head, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Patience)
+	defer cancel()
+	head, err := r.log.Head(ctx)
+	if err != nil {
+		return head, err
+	}
+	r.growth.add(head.Size)
+	held := r.copy.Pending()
+	if head.Size < held.Size {
+		return head, r.smaller(ctx, head, held)
+	}
+	r.stale = time.Time{}
+	if held.Note != nil {
+		_, err = r.log.Consistent(ctx, held, head)
+	}
+	return head, r.contradiction(err)
+}
+
+// tailing is a log of which only the end can be read.
+type tailing interface{ Tail(head source.Head) int64 }
 
 // smaller says what a head means that is smaller than one that was accepted.
 func (r *run) smaller(ctx context.Context, head, held source.Head) error {
@@ -209,11 +228,13 @@ func (r *run) beginning(ctx context.Context, head, held source.Head) error {
 		return err
 	}
 	fork := &source.ForkError{Older: head, Newer: held, Root: root}
-	if r.copy.Next() == held.Size {
-		fork.Proof, err = r.copy.Prove(head.Size, held.Size)
-	} else {
+	if r.copy.Next() < held.Size { // the proof is in the log's tiles
 		_, err = r.log.Consistent(ctx, head, held)
 		errors.As(err, &fork)
+		return r.contradiction(fork)
+	}
+	if fork.Proof, err = r.copy.Prove(head.Size, held.Size); err != nil {
+		return err
 	}
 	return r.contradiction(fork)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"indelible/checkpoint"
@@ -119,6 +120,7 @@ func TestHostile(t *testing.T) {
 	cut := func(l *sourcetest.Log) {
 		l.Replace("tile/entries/100", func(w http.ResponseWriter, _ *http.Request) { w.Write(l.Resource("tile/entries/100")[:1000]) })
 	}
+	l := sourcetest.New(t, "log.example", size)
 	for _, h := range []hostile{
 		{"changed entry", flipped("tile/entries/100", 302), "/tile/entries/100: entry 25623 is not the one in the tree", true},
 		{"changed entry at the end", flipped("tile/entries/258.p/188", 30), "/tile/entries/258.p/188: entry 66050 is not the one in the tree", true},
@@ -138,7 +140,6 @@ func TestHostile(t *testing.T) {
 		{"unavailable", serves("tile/entries/100", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }), "/tile/entries/100: ", false},
 	} {
 		t.Run(h.name, func(t *testing.T) {
-			l := sourcetest.New(t, "log.example", size)
 			h.serve(l)
 			c := openCopy(t, t.TempDir())
 			_, err := Run(t.Context(), c, openSource(t, l, nil), options(l))
@@ -211,6 +212,56 @@ func TestPassing(t *testing.T) {
 			holds(t, c.Path(), l, 1000)
 		})
 	}
+}
+
+// A log that sends a byte now and then is given up, and not stored.
+func TestSlowDrip(t *testing.T) {
+	for _, path := range []string{"checkpoint", "tile/entries/001", "tile/0/003.p/232"} {
+		l := sourcetest.New(t, "log.example", 1000)
+		l.Replace(path, func(w http.ResponseWriter, r *http.Request) {
+			for tick := time.NewTicker(5 * time.Millisecond); r.Context().Err() == nil; <-tick.C {
+				w.Write([]byte{0})
+				http.NewResponseController(w).Flush()
+			}
+		})
+		c := openCopy(t, t.TempDir())
+		o := options(l)
+		o.Patience = 200 * time.Millisecond
+		if _, err := Run(t.Context(), c, openSource(t, l, nil), o); !errors.Is(err, context.DeadlineExceeded) || c.Head().Size > 0 {
+			t.Errorf("%s: %v, head %d", path, err, c.Head().Size)
+		}
+		onlyTrue(t, c.Path(), l)
+	}
+}
+
+// While a log asks to wait, no request is made.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		waits := func(p *Pace) time.Duration {
+			began := time.Now()
+			if err := p.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(began)
+		}
+		p := NewPace(0)
+		p.Retrying(errors.New("no answer"), time.Minute)
+		if got := waits(p); got != 0 {
+			t.Errorf("after a failure of one request, another waits %s", got)
+		}
+		p.Retrying(fmt.Errorf("x: %w", &client.StatusError{Status: http.StatusTooManyRequests}), time.Minute)
+		p.Retrying(fmt.Errorf("x: %w", &client.StatusError{Status: http.StatusServiceUnavailable}), time.Second)
+		if got := waits(p); got != time.Minute {
+			t.Errorf("told to wait a minute, it waits %s", got)
+		}
+		p = NewPace(10)
+		for range 10 {
+			waits(p)
+		}
+		if got := waits(p); got < 90*time.Millisecond || got > 110*time.Millisecond {
+			t.Errorf("the eleventh request of ten a second waits %s", got)
+		}
+	})
 }
 
 func TestGrownMeanwhile(t *testing.T) {

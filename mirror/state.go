@@ -31,7 +31,12 @@ type state struct {
 	Edge [][]byte `json:"edge,omitempty"`
 	// Partials are the sizes whose partial tiles and bundle are there.
 	Partials []int64 `json:"partials,omitempty"`
+	// Notes are the SHA-256 of the checkpoints that may be served: the committed one,
+	// and that which a commit was to replace it by.
+	Notes []string `json:"notes,omitempty"`
 }
+
+func noteSum(note []byte) string { return fmt.Sprintf("%x", sha256.Sum256(note)) }
 
 // errDamaged: a state file is not as it was written.
 var errDamaged = errors.New("its checksum is wrong")

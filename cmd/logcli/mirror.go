@@ -14,6 +14,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/client"
+	"indelible/internal/config"
 	"indelible/internal/progress"
 	"indelible/mirror"
 	"indelible/mirror/source"
@@ -62,7 +63,8 @@ func (p *program) mirrorCommand() *cobra.Command {
 			"asked, serves an older checkpoint than before, or DIR cannot be written.",
 		Example: "  logcli mirror https://log.example.com mirror --log-key log.vkey\n" +
 			"  logcli mirror https://log.example.com mirror --follow",
-		Args: args(cobra.MinimumNArgs(2)),
+		Annotations: map[string]string{config.OwnArguments: "yes"},
+		Args:        args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if err := f.check(); err != nil {
 				return err
@@ -81,7 +83,7 @@ func (p *program) mirrorCommand() *cobra.Command {
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print how many requests, bytes and hours it takes, and store nothing")
 	fl.DurationVar(&f.poll, "poll", time.Minute, "with --follow: time between two looks at the log")
 	fl.DurationVar(&f.staleAfter, "stale-after", 10*time.Minute, "with --follow: how long the log may serve an older checkpoint than before")
-	cmd.AddCommand(p.mirrorServeCommand(), p.mirrorPushCommand())
+	cmd.AddCommand(p.mirrorVerifyCommand(), p.mirrorServeCommand(), p.mirrorPushCommand())
 	return cmd
 }
 

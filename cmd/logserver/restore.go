@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -100,6 +102,11 @@ func openMirror(ctx context.Context, from string, o *opened) (m mirror, err erro
 	}
 	if info, err := os.Stat(from); err != nil || !info.IsDir() {
 		return m, fmt.Errorf("--from %q is neither a URL (http://, https://) nor a directory", redact.URL(from))
+	}
+	// logcli mirror keeps the copies of several logs in one directory.
+	below := filepath.Join(from, fmt.Sprintf("%x", sha256.Sum256([]byte(keys[0].Name()))))
+	if info, err := os.Stat(below); err == nil && info.IsDir() {
+		from = below
 	}
 	dir := tiledir.Directory(from)
 	m.Source = dir

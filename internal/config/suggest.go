@@ -35,12 +35,16 @@ func FlagError(cmd *cobra.Command, err error) error {
 
 func startsWithDigit(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
 
+// OwnArguments annotates a command that has subcommands and takes arguments too:
+// Groups leaves it as it is.
+const OwnArguments = "own arguments"
+
 // Groups makes commands that only group others refuse a name that none of them
 // has; cobra prints the help instead, and does so for root alone.
 func Groups(root *cobra.Command) {
 	for _, c := range root.Commands() {
 		Groups(c)
-		if !c.HasSubCommands() {
+		if !c.HasSubCommands() || c.Annotations[OwnArguments] != "" {
 			continue
 		}
 		c.SuggestionsMinimumDistance = 2
