@@ -79,7 +79,7 @@ func (p *program) mirrorPush(ctx context.Context, from, target string, f pushFla
 // pushed is the newest checkpoint of what is pushed, and where it is read.
 func (p *program) pushed(ctx context.Context, from, origin string) (checkpoint.Opened, push.Tiles, error) {
 	if strings.HasPrefix(from, "http://") || strings.HasPrefix(from, "https://") {
-		p.url = from
+		p.url, p.urls = from, []string{from}
 		c, err := p.reader(ctx)
 		if err != nil {
 			return checkpoint.Opened{}, nil, err

@@ -214,7 +214,7 @@ func (p *program) watched(ctx context.Context, urls []string, m *monitorFlags) (
 	if info, err := os.Stat(urls[0]); err == nil && info.IsDir() {
 		return p.copied(urls[0], m.origin)
 	}
-	p.url = urls[0] // for messages
+	p.url, p.urls = urls[0], urls // for messages and tree heads
 	logs, policy, err := p.monitorKeys(ctx, m.origin)
 	if err != nil {
 		return nil, nil, err
