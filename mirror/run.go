@@ -203,8 +203,7 @@ func (r *run) smaller(ctx context.Context, head, held source.Head) error {
 	if err := r.beginning(ctx, head, held); err != nil {
 		return err
 	}
-	file, err := evidence.OfShrunk(r.Keys, held.Note, head.Note)
-	if err == nil {
+	if file, err := evidence.OfShrunk(r.Keys, held.Note, head.Note); err == nil {
 		return r.evidence(evidence.Shrunk, held, ErrShrunk, func() ([]byte, error) { return file, nil })
 	}
 	if r.stale.IsZero() {

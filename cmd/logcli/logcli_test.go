@@ -74,7 +74,6 @@ func TestErrorsAsJSON(t *testing.T) {
 			{"nonsense"},
 			{"add"},
 			{"add", "--nonsense", f},
-			{"verify", f, "g"},
 			{"verify", "-"},
 			{"add", "--kind", "nonsense", f},
 			{"get", "0", "--url", "nonsense"},

@@ -14,7 +14,6 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/client"
-	"indelible/internal/config"
 	"indelible/internal/progress"
 	"indelible/mirror"
 	"indelible/mirror/source"
@@ -63,8 +62,7 @@ func (p *program) mirrorCommand() *cobra.Command {
 			"asked, serves an older checkpoint than before, or DIR cannot be written.",
 		Example: "  logcli mirror https://log.example.com mirror --log-key log.vkey\n" +
 			"  logcli mirror https://log.example.com mirror --follow",
-		Annotations: map[string]string{config.OwnArguments: "yes"},
-		Args:        args(cobra.MinimumNArgs(2)),
+		Args: args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			if err := f.check(); err != nil {
 				return err

@@ -160,8 +160,8 @@ func TestWhatElseIsWrong(t *testing.T) {
 	note["envelope"] = text + lines[len(lines)-2]
 	write(good)
 	out, _ = w.run(exitUnverified, args...)
-	says(t, out, "✓ checkpoint", "✗ witnesses", "the log's signature on the checkpoint is right")
-	if got := w.verdict(exitUnverified, "witnesses", args...); got.State != verify.Failed || !strings.Contains(got.Detail, "two signature lines by w") {
+	says(t, out, "✗ checkpoint")
+	if got := w.verdict(exitUnverified, "checkpoint", args...); got.State != verify.Failed || !strings.Contains(got.Detail, "two signature lines by w") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -35,17 +35,13 @@ func FlagError(cmd *cobra.Command, err error) error {
 
 func startsWithDigit(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
 
-// OwnArguments annotates a command that has subcommands and takes arguments too:
-// Groups leaves it as it is.
-const OwnArguments = "own arguments"
-
 // Groups makes commands that only group others refuse a name that none of them
 // has; cobra prints the help instead, and does so for root alone.
 func Groups(root *cobra.Command) {
 	for _, c := range root.Commands() {
 		Groups(c)
-		if !c.HasSubCommands() || c.Annotations[OwnArguments] != "" {
-			continue
+		if !c.HasSubCommands() || c.Args != nil {
+			continue // one that takes arguments too looks at them itself
 		}
 		c.SuggestionsMinimumDistance = 2
 		c.Args = func(cmd *cobra.Command, args []string) error {

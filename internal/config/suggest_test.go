@@ -36,11 +36,14 @@ func TestGroups(t *testing.T) {
 		"group x":     "program group --help lists the commands",
 		"group":       "",
 		"group -h":    "",
+		"both a b":    "",
 	} {
 		nothing := func(*cobra.Command, []string) error { return nil }
 		root, group := &cobra.Command{Use: "program", SilenceUsage: true}, &cobra.Command{Use: "group"}
 		group.AddCommand(&cobra.Command{Use: "status", RunE: nothing})
-		root.AddCommand(group)
+		both := &cobra.Command{Use: "both", Args: cobra.ExactArgs(2), RunE: nothing}
+		both.AddCommand(&cobra.Command{Use: "below", RunE: nothing})
+		root.AddCommand(group, both)
 		Groups(root)
 		root.SetErr(io.Discard)
 		root.SetOut(io.Discard)
