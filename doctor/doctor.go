@@ -14,7 +14,8 @@
 //	v2 retry     the same again has the same index
 //	v1 key       the key of the Rekor v1 API is the trusted one, and ECDSA P-256
 //	v1 note      it signed the tree head, and that is the checkpoint's
-//	rekor v1     an entry added by Rekor v1 is what was asked for, promised and proven
+//	rekor v1     an entry added by Rekor v1 is what was asked for, promised and proven;
+//	             not where only v2 is in use (Config.RekorV1)
 //	v1 retry     the same again is answered with the same entry
 //	v1 read      the entry is found by its UUID
 //	native       the native API proves an entry
@@ -54,6 +55,10 @@ type Config struct {
 	// Trusted finds what is trusted already of a log, by the origin that it
 	// says. It may find nothing.
 	Trusted func(origin string) (Trusted, error)
+	// RekorV1 adds an entry by Rekor v1 in any case. Without it one is added if the
+	// log does not serve Rekor v2, or if one of its newest entries is of v1's:
+	// rekor-monitor reads no log with such an entry.
+	RekorV1 bool
 	// ReadOnly adds no entries.
 	ReadOnly bool
 	// HTTP does the requests; one with a timeout of half a minute.

@@ -60,6 +60,34 @@ func TestReadOnlyWritesNothing(t *testing.T) {
 	}
 }
 
+// One entry of Rekor v1's blinds rekor-monitor, so the first is added only if it is
+// asked for, or if no client can use Rekor v2.
+func TestRekorV1IsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config()
+	cfg.RekorV1 = false
+	for wrote := range 2 { // of an empty log, and of one that has an entry of v2's
+		r, err := w.run(cfg)
+		if err != nil || others(r) != "rekor v1 not checked" || fmt.Sprint(r.Wrote) != fmt.Sprintf("[%d]", wrote) || !strings.Contains(says(r), "--rekor-v1") {
+			t.Errorf("%v, wrote %v\n%s", err, r.Wrote, says(r))
+		}
+	}
+	asked := w.config()
+	if r, err := w.run(asked); err != nil || fmt.Sprint(r.Wrote) != "[2 3]" {
+		t.Errorf("%v, wrote %v\n%s", err, r.Wrote, says(r))
+	}
+	if r, err := w.run(cfg); err != nil || others(r) != "" || fmt.Sprint(r.Wrote) != "[4 5]" {
+		t.Errorf("where v1 is in use: %v, wrote %v\n%s", err, r.Wrote, says(r))
+	}
+	only := newWorld(t)
+	only.change = onAll("/api/v2/*", answers(404, "{}"))
+	cfg = only.config()
+	cfg.RekorV1 = false
+	if r, err := only.run(cfg); err != nil || others(r) != "rekor v2 not checked" || fmt.Sprint(r.Wrote) != "[0]" {
+		t.Errorf("where v2 is not served: %v, wrote %v\n%s", err, r.Wrote, says(r))
+	}
+}
+
 const (
 	postV2 = "/api/v2/log/entries"
 	postV1 = "/api/v1/log/entries"

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/entry"
 	"indelible/merkle"
 )
 
@@ -51,9 +52,26 @@ func (e *examination) rekorV1(ctx context.Context) {
 		e.skipped("rekor v1", "", "it is served; nothing is added, as asked")
 	case e.unwell:
 		e.skipsAdds("rekor v1")
+	case !e.cfg.RekorV1 && e.v2.served && !e.usesV1(ctx):
+		e.skipped("rekor v1", "If clients use it, try it with --rekor-v1. Do not on a log that rekor-monitor watches: it reads no log with an entry of Rekor v1.",
+			"it is served; nothing is added, since none of the newest entries is of Rekor v1")
 	default:
 		e.tryV1(ctx)
 	}
+}
+
+// usesV1 reports whether one of the newest entries, as of before this run, is of
+// Rekor v1: those of the last entry bundle.
+func (e *examination) usesV1(ctx context.Context) bool {
+	if e.report.Size == 0 {
+		return false
+	}
+	start := (e.report.Size - 1) / merkle.TileWidth * merkle.TileWidth
+	entries, err := e.client.Entries(ctx, start, e.report.Size)
+	return err == nil && slices.ContainsFunc(entries, func(data []byte) bool {
+		kind, version := entry.KindOf(data)
+		return kind == entry.KindIntoto || version == "0.0.1"
+	})
 }
 
 func (e *examination) useV1Key(spki []byte) bool {

@@ -170,7 +170,7 @@ func (w *world) trusting(roots *x509.CertPool, server *httptest.Server) *http.Cl
 // they should. It is patient: what is there, is found.
 func (w *world) config() doctor.Config {
 	return doctor.Config{
-		URL: "https://" + origin, HTTP: w.http(w.server), Fresh: time.Minute, Found: time.Minute,
+		URL: "https://" + origin, RekorV1: true, HTTP: w.http(w.server), Fresh: time.Minute, Found: time.Minute,
 		Trusted: func(string) (doctor.Trusted, error) {
 			return doctor.Trusted{Keys: []checkpoint.Verifier{w.key}, From: "the test", RekorV1Key: w.v1, RekorFrom: "the test"}, nil
 		},

@@ -22,20 +22,23 @@ func (p *program) doctorCommand() *cobra.Command {
 		Long: "Try the log as its clients do, by the native API, Rekor v2 and Rekor v1, and say\n" +
 			"of each check what was found and what to do.\n\n" +
 			"It WRITES up to two entries, one by each Rekor API: a random digest, signed by a\n" +
-			"key made for it and thrown away. With --read-only it writes none.\n\n" +
+			"key made for it and thrown away. With --read-only it writes none. By Rekor v1 it\n" +
+			"writes only with --rekor-v1, or if the log does not serve Rekor v2, or if one of\n" +
+			"the log's newest entries is of Rekor v1.\n\n" +
 			"Exit codes: 0 nothing failed (there may be warnings); 1 something failed; 2\n" +
 			"wrong usage; 3 the log does not answer.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.doctor(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.readOnly, "read-only", false, "write no entries")
+	f.BoolVar(&o.rekorV1, "rekor-v1", false, "write an entry by Rekor v1, too (rekor-monitor reads no log with such an entry)")
 	f.StringVar(&o.publicURL, "public-url", "", "the log's `URL` as other clients reach it (default: --url)")
 	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "`FILE` with the key of the Rekor v1 API that is trusted, PEM (default: as remembered by trust export)")
 	return cmd
 }
 
 type doctorOptions struct {
-	readOnly              bool
+	readOnly, rekorV1     bool
 	publicURL, rekorV1Key string
 }
 
@@ -46,7 +49,7 @@ func (p *program) doctor(ctx context.Context, o doctorOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	report, err := doctor.Run(ctx, doctor.Config{HTTP: p.web(), URL: p.url, PublicURL: o.publicURL, ReadOnly: o.readOnly, Trusted: trusted}, p.printCheck)
+	report, err := doctor.Run(ctx, doctor.Config{HTTP: p.web(), URL: p.url, PublicURL: o.publicURL, RekorV1: o.rekorV1, ReadOnly: o.readOnly, Trusted: trusted}, p.printCheck)
 	if len(report.Checks) == 0 && err != nil {
 		return usage(err)
 	}
