@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"indelible/checkpoint"
+	"indelible/internal/filelock"
 	"indelible/merkle"
 	"indelible/mirror/source"
 )
@@ -63,7 +64,7 @@ func Check(ctx context.Context, o CheckOptions) (Checked, error) {
 	if _, err := os.Stat(c.private); errors.Is(err, fs.ErrNotExist) {
 		return c.report, fmt.Errorf("%w of the log %q in %s", ErrNoCopy, o.Origin, o.Dir)
 	}
-	lock, err := lockFile(filepath.Join(c.private, "lock"))
+	lock, err := filelock.Take(filepath.Join(c.private, "lock"))
 	if err != nil {
 		return c.report, fmt.Errorf("%s: %w", c.tree, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"indelible/checkpoint"
+	"indelible/internal/filelock"
 	"indelible/mirror/source"
 	"indelible/mirror/sourcetest"
 )
@@ -154,7 +155,7 @@ func TestLostFiles(t *testing.T) {
 func TestCheckOfACopyInUse(t *testing.T) {
 	dir := t.TempDir()
 	openCopy(t, dir)
-	if _, err := Check(t.Context(), CheckOptions{Dir: dir, Origin: "log.example"}); !errors.Is(err, ErrInUse) {
+	if _, err := Check(t.Context(), CheckOptions{Dir: dir, Origin: "log.example"}); !errors.Is(err, filelock.ErrInUse) {
 		t.Error(err)
 	}
 	if _, err := Check(t.Context(), CheckOptions{Dir: dir, Origin: "other.example"}); !errors.Is(err, ErrNoCopy) {

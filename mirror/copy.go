@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/filelock"
 	"indelible/merkle"
 	"indelible/mirror/source"
 )
@@ -26,12 +27,8 @@ const (
 	batchTime  = 10 * time.Second
 )
 
-var (
-	// ErrInUse: another process writes this copy.
-	ErrInUse = errors.New("another process writes this copy")
-	// ErrNoCopy: the directory has no copy of that log.
-	ErrNoCopy = errors.New("there is no copy")
-)
+// ErrNoCopy: the directory has no copy of that log.
+var ErrNoCopy = errors.New("there is no copy")
 
 // Config says which copy to open.
 type Config struct {
@@ -93,7 +90,7 @@ func Open(cfg Config) (*Copy, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.lock, err = lockFile(filepath.Join(c.private, "lock")); err != nil {
+		if c.lock, err = filelock.Take(filepath.Join(c.private, "lock")); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(cfg.Dir, Folder(cfg.Origin)), err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"indelible/checkpoint"
+	"indelible/internal/filelock"
 	"indelible/merkle"
 	"indelible/mirror/source"
 	"indelible/mirror/sourcetest"
@@ -215,7 +216,7 @@ func TestInUse(t *testing.T) {
 	dir := t.TempDir()
 	l := sourcetest.New(t, "log.example", 1)
 	c := openCopy(t, dir)
-	if _, err := Open(Config{Dir: dir, Origin: "log.example"}); !errors.Is(err, ErrInUse) {
+	if _, err := Open(Config{Dir: dir, Origin: "log.example"}); !errors.Is(err, filelock.ErrInUse) {
 		t.Errorf("a second one: %v", err)
 	}
 	other, err := Open(Config{Dir: dir, Origin: "other.example", Keys: []checkpoint.Verifier{l.Key}})

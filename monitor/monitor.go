@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"indelible/checkpoint"
 	"indelible/evidence"
 	"indelible/evidence/folder"
+	"indelible/internal/filelock"
 	"indelible/merkle"
 	"indelible/mirror/source"
 )
@@ -47,6 +49,7 @@ type Monitor struct {
 	cfg     Config
 	matcher *Matcher
 	file    stateFile
+	lock    *os.File
 	state   State
 	saved   time.Time
 	metrics metrics
@@ -61,7 +64,8 @@ const (
 	saveEvery = 2 * time.Second
 )
 
-// New makes a Monitor, and reads its state. The state of another log is refused.
+// New makes a Monitor, and reads its state. The state of another log is refused, and
+// so is one that another Monitor uses, until it is closed.
 func New(cfg Config) (*Monitor, error) {
 	cfg.Parallel = cmp.Or(cfg.Parallel, 8)
 	cfg.Evidence = cmp.Or(cfg.Evidence, filepath.Dir(cfg.State))
@@ -70,19 +74,34 @@ func New(cfg Config) (*Monitor, error) {
 		return nil, err
 	}
 	m := &Monitor{cfg: cfg, matcher: matcher, file: stateFile{path: cfg.State}}
+	if m.lock, err = filelock.Take(cfg.State + ".lock"); err != nil {
+		return nil, fmt.Errorf("the state %s is locked by the file %s.lock: %w, or give each monitor a state of its own", cfg.State, cfg.State, err)
+	}
+	if err := m.load(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// Close lets another Monitor use the state.
+func (m *Monitor) Close() error { return m.lock.Close() }
+
+// load reads the state, or begins one.
+func (m *Monitor) load() error {
+	cfg := m.cfg
 	old, err := m.file.load()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if old != nil {
 		m.state = *old
-		return m, m.resume()
+		return m.resume()
 	}
 	m.state = State{
 		Version: stateVersion, Origin: cfg.Log.Origin(), Format: cfg.Log.Format(), Patterns: digestOf(cfg.Patterns), FirstUnreadable: -1,
 		Since: Since{Index: max(cfg.Start, 0), Time: now()}, Next: max(cfg.Start, 0),
 	}
-	return m, nil
+	return nil
 }
 
 // now is the time, to the second.

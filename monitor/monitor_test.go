@@ -116,12 +116,16 @@ func (w *world) size() int64 {
 
 func (w *world) monitor() *monitor.Monitor {
 	w.t.Helper()
-	return must(monitor.New(w.cfg))(w.t)
+	m := must(monitor.New(w.cfg))(w.t)
+	w.t.Cleanup(func() { m.Close() })
+	return m
 }
 
 func (w *world) once() monitor.Report {
 	w.t.Helper()
-	return must(w.monitor().Once(w.t.Context()))(w.t)
+	m := w.monitor()
+	defer m.Close()
+	return must(m.Once(w.t.Context()))(w.t)
 }
 
 // alarm demands one alarm of a kind.
@@ -220,6 +224,7 @@ func TestKilledBetweenMatchAndDelivery(t *testing.T) {
 				}
 				w.sink.events = w.sink.events[:kill+1]
 			}
+			m.Close()
 			w.sink.before = nil
 			w.sink.err = nil
 			w.once()
@@ -484,7 +489,7 @@ func (w *world) following(t *testing.T, long time.Duration, f monitor.Following)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
-	lasting := must(monitor.New(w.cfg))(t).Follow(ctx, f)
+	lasting := w.monitor().Follow(ctx, f)
 	return w.sink.kinds(), lasting
 }
 
@@ -575,11 +580,18 @@ func TestStateIsNeverBegunAgain(t *testing.T) {
 func TestOneStateTwoMonitors(t *testing.T) {
 	w := newWorld(t)
 	w.grow(10)
-	w.once()
-	first, second := w.monitor(), w.monitor()
-	w.grow(20)
+	first := w.monitor()
+	if _, err := monitor.New(w.cfg); err == nil || !strings.Contains(err.Error(), "another process uses it") {
+		t.Error(err)
+	}
 	must(first.Once(t.Context()))(t)
-	if _, err := second.Once(t.Context()); err == nil || !strings.Contains(err.Error(), "another monitor") {
+	first.Close()
+	w.once()
+	first = w.monitor()
+	if err := os.WriteFile(w.cfg.State, []byte("{}"), 0o600); err != nil { // by something that takes no lock
+		t.Fatal(err)
+	}
+	if _, err := first.Once(t.Context()); err == nil || !strings.Contains(err.Error(), "another monitor") {
 		t.Error(err)
 	}
 }

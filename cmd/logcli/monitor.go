@@ -123,6 +123,7 @@ func (p *program) monitor(cmd *cobra.Command, urls []string, m *monitorFlags) er
 	if err != nil {
 		return usage(err)
 	}
+	defer watch.Close()
 	if m.follow {
 		return p.follow(ctx, watch, m)
 	}

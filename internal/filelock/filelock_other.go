@@ -1,6 +1,6 @@
 //go:build !unix
 
-package mirror
+package filelock
 
 import (
 	"errors"
@@ -9,13 +9,11 @@ import (
 	"os"
 )
 
-// lockFile makes a file that cannot be removed while a process has it open. One that
-// a process left behind is removed.
-func lockFile(path string) (*os.File, error) {
+// Take makes a file that cannot be removed while a process has it open. One that a
+// process left behind is removed.
+func Take(path string) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w (%w)", ErrInUse, err)
 	}
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
-
-func ignoreUnsupported(error) error { return nil }

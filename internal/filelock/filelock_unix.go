@@ -1,6 +1,6 @@
 //go:build unix
 
-package mirror
+package filelock
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file for this process, until it is closed. It returns ErrInUse if
-// another has it.
-func lockFile(path string) (*os.File, error) {
+// Take locks a file, which it makes if there is none, until the file is closed. Its
+// error is ErrInUse if it is locked already.
+func Take(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -22,11 +22,4 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-func ignoreUnsupported(err error) error {
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		return nil // a file system without a sync of folders
-	}
-	return err
 }
