@@ -31,19 +31,12 @@ func Copies(dir string) ([]Info, error) {
 	}
 	var list []Info
 	for _, f := range folders {
-		data, err := realDisk{}.read(filepath.Join(private, f.Name(), "state"), maxState)
-		if errors.Is(err, fs.ErrNotExist) {
+		info, err := FindFolder(dir, f.Name())
+		if errors.Is(err, ErrNoCopy) {
 			continue
 		}
 		if err != nil {
 			return nil, err
-		}
-		info, err := infoOf(dir, data)
-		if err == nil && Folder(info.Origin) != f.Name() {
-			err = fmt.Errorf("it is of the log %q", info.Origin)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(private, f.Name(), "state"), err)
 		}
 		list = append(list, info)
 	}
@@ -52,14 +45,31 @@ func Copies(dir string) ([]Info, error) {
 
 // Find is the copy of a log; ErrNoCopy if there is none.
 func Find(dir, origin string) (Info, error) {
-	data, err := realDisk{}.read(filepath.Join(privateDir(dir, origin), "state"), maxState)
+	info, err := FindFolder(dir, Folder(origin))
+	if errors.Is(err, ErrNoCopy) {
+		err = fmt.Errorf("%w of the log %q in %s", ErrNoCopy, origin, dir)
+	}
+	return info, err
+}
+
+// FindFolder is the copy whose folder has this name; ErrNoCopy if there is none.
+func FindFolder(dir, folder string) (Info, error) {
+	path := filepath.Join(dir, ".mirror", folder, "state")
+	data, err := realDisk{}.read(path, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Info{}, fmt.Errorf("%w of the log %q in %s", ErrNoCopy, origin, dir)
+		return Info{}, fmt.Errorf("%w: there is no %s", ErrNoCopy, path)
 	}
 	if err != nil {
 		return Info{}, err
 	}
-	return infoOf(dir, data)
+	info, err := infoOf(dir, data)
+	if err == nil && Folder(info.Origin) != folder {
+		err = fmt.Errorf("it is of the log %q", info.Origin)
+	}
+	if err != nil {
+		return info, fmt.Errorf("%s: %w", path, err)
+	}
+	return info, nil
 }
 
 func infoOf(dir string, data []byte) (Info, error) {

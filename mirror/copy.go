@@ -262,7 +262,7 @@ func (c *Copy) tile(level int, index int64) ([]merkle.Hash, error) {
 		return nil, fmt.Errorf("a tree of %d entries has no tile %d of level %d", c.edge.Size(), index, level)
 	}
 	if c.since > 0 { // it may be on its way
-		if err := c.flush(); err != nil {
+		if err := c.failed(c.flush()); err != nil {
 			return nil, err
 		}
 	}
@@ -644,15 +644,16 @@ func (c *Copy) Close() error {
 	return err
 }
 
-// errCopy: waiting does not help.
-var errCopy = errors.New("the copy cannot be written")
+// ErrUnwritable: what is on the disk is not known after an error. Only another Open
+// helps.
+var ErrUnwritable = errors.New("the copy cannot be written")
 
 var errClosed = errors.New("the copy is closed")
 
 // failed keeps the first error: what is on the disk after it is not known.
 func (c *Copy) failed(err error) error {
 	if err != nil && c.err == nil {
-		c.err = fmt.Errorf("%w: %s: %w", errCopy, c.tree, err)
+		c.err = fmt.Errorf("%w: %s: %w", ErrUnwritable, c.tree, err)
 		return c.err
 	}
 	return err

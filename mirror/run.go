@@ -137,7 +137,7 @@ func (r *run) passing(err error) bool {
 	if errors.Is(err, ErrStale) {
 		return time.Since(r.stale) < r.StaleAfter
 	}
-	return !errors.Is(err, source.ErrFalse) && !errors.Is(err, ErrForked) && !errors.Is(err, ErrShrunk) && !errors.Is(err, errCopy)
+	return !errors.Is(err, source.ErrFalse) && !errors.Is(err, ErrForked) && !errors.Is(err, ErrShrunk) && !errors.Is(err, ErrUnwritable)
 }
 
 func (r *run) pause(err error) time.Duration {

@@ -93,7 +93,14 @@ func (p *program) mirrorServe(ctx context.Context, dir string, f serveFlags) (er
 		return usagef("--log-key and --policy name the logs that may be pushed, and a mirror that takes them has a name: give --name NAME")
 	}
 	logger := slog.New(slog.NewTextHandler(p.stderr, nil))
-	m := &mirrorServer{dir: dir, fault: func(err error) { logger.Error("a request failed", "error", err) }}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	m := &mirrorServer{dir: dir, fault: func(err error) {
+		logger.Error("a request failed", "error", err)
+		if errors.Is(err, mirror.ErrUnwritable) {
+			end(err) // a new process reads what is on the disk
+		}
+	}}
 	defer func() { err = errors.Join(err, m.close()) }()
 	if err := m.identify(f); err != nil {
 		return err
@@ -117,7 +124,11 @@ func (p *program) mirrorServe(ctx context.Context, dir string, f serveFlags) (er
 	}
 	p.ending.Store(true) // what runs is waited for
 	go certs.Follow(ctx)
-	return transport.Servers{HTTP: transport.HTTPServer(m.handler(f.url), time.Minute, logger), HTTPOn: on, Grace: grace}.Run(ctx)
+	err = transport.Servers{HTTP: transport.HTTPServer(m.handler(f.url), time.Minute, logger), HTTPOn: on, Grace: grace}.Run(ctx)
+	if why := context.Cause(ctx); errors.Is(why, mirror.ErrUnwritable) {
+		err = errors.Join(why, err)
+	}
+	return err
 }
 
 // mirrorServer is a mirror that is served.
@@ -246,20 +257,15 @@ func (m *mirrorServer) handler(url string) http.Handler {
 // sign cosigns the checkpoint of a copy that another process writes. One that was
 // pushed is cosigned already.
 func (m *mirrorServer) sign(folder string, note, previous []byte) ([]byte, error) {
-	copies, err := mirror.Copies(m.dir)
+	c, err := mirror.FindFolder(m.dir, folder)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("which log the copy %s is of: %w", folder, err)
 	}
-	for _, c := range copies {
-		if mirror.Folder(c.Origin) == folder {
-			if m.signed(c, note) {
-				return note, nil
-			}
-			signed, _, err := push.Cosign(note, previous, c.Origin, c.Keys, m.by, time.Now())
-			return signed, err
-		}
+	if m.signed(c, note) {
+		return note, nil
 	}
-	return nil, fmt.Errorf("nothing says which log the copy %s is of", folder)
+	signed, _, err := push.Cosign(note, previous, c.Origin, c.Keys, m.by, time.Now())
+	return signed, err
 }
 
 // signed reports whether all of the mirror's keys cosigned a checkpoint.

@@ -436,3 +436,29 @@ func TestNames(t *testing.T) {
 		t.Error("a mirror without keys")
 	}
 }
+
+// A copy that was replaced by an older one, or another, is not cosigned.
+func TestCosignsNoSmallerTree(t *testing.T) {
+	l, other := newLog(t, "log.example"), newLog(t, "log.example")
+	other.fork = 100
+	w := newWorld(t, l)
+	keys := []checkpoint.Verifier{l.signer.Verifier()}
+	cosign := func(tr *tree, previous []byte) ([]byte, error) {
+		note, _, err := Cosign(tr.note(t), previous, l.origin, keys, w.by, w.now)
+		return note, err
+	}
+	previous, err := cosign(l.at(300), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int64{300, 301} {
+		if _, err := cosign(l.at(size), previous); err != nil {
+			t.Errorf("size %d: %v", size, err)
+		}
+	}
+	for name, tr := range map[string]*tree{"a smaller tree": l.at(299), "another tree": other.at(300)} {
+		if note, err := cosign(tr, previous); err == nil || note != nil || !strings.Contains(err.Error(), "not cosigned") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
