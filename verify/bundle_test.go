@@ -102,11 +102,18 @@ func material(cert []byte) obj {
 // as a dsse, or, for newer clients, as a hashedrekord of what is signed.
 func newStatement(t testing.TB, kind entry.Kind) *signedIn {
 	t.Helper()
-	key := newKey(t)
+	return newStatementBy(t, kind, newKey(t), nil)
+}
+
+func newStatementBy(t testing.TB, kind entry.Kind, key *ecdsa.PrivateKey, cert []byte) *signedIn {
+	t.Helper()
 	sum := sha256.Sum256([]byte("artifact"))
 	payload := fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"other","digest":{"sha256":"00"}},{"name":"it","digest":{"sha256":"%x","gitCommit":"aa"}}],"predicateType":"https://example.com/p","predicate":{}}`, sum)
 	pae := entry.PAE(inToto, []byte(payload))
 	sig, v := signWith(t, key, pae), entry.Verifier{PublicKey: spkiOf(t, key.Public())}
+	if cert != nil {
+		v = entry.Verifier{Certificate: cert}
+	}
 	env := obj{"payloadType": inToto, "payload": b64([]byte(payload)), "signatures": []any{obj{"sig": b64(sig)}}}
 	var e entry.Entry
 	var err error
@@ -122,7 +129,7 @@ func newStatement(t testing.TB, kind entry.Kind) *signedIn {
 	}
 	s := &signedIn{t: t, artifact: "artifact", bundle: obj{
 		"mediaType":            "application/vnd.dev.sigstore.bundle+json;version=0.3",
-		"verificationMaterial": material(nil), "dsseEnvelope": env,
+		"verificationMaterial": material(cert), "dsseEnvelope": env,
 	}}
 	s.trust.Signers = []Signer{{Fingerprint: fingerprintOf(t, key)}}
 	s.logIt(string(kind), e.Canonical())
@@ -280,14 +287,20 @@ func newRekorV1(t testing.TB, key *ecdsa.PrivateKey, cert []byte, at int64) *sig
 // newEnvelopeV1 is newStatement by Rekor v1, as a dsse or an intoto.
 func newEnvelopeV1(t testing.TB, kind string) *signedIn {
 	t.Helper()
-	s := newStatement(t, entry.KindDSSE)
-	key := newKey(t)
-	s.trust.Signers = []Signer{{Fingerprint: fingerprintOf(t, key)}}
+	return newEnvelopeBy(t, kind, newKey(t), nil, 1_700_000_000)
+}
+
+func newEnvelopeBy(t testing.TB, kind string, key *ecdsa.PrivateKey, cert []byte, at int64) *signedIn {
+	t.Helper()
+	s := newStatementBy(t, entry.KindDSSE, key, cert)
 	env := s.bundle["dsseEnvelope"].(obj)
 	payload, _ := base64.StdEncoding.DecodeString(env["payload"].(string))
 	sig := b64(signWith(t, key, entry.PAE(inToto, payload)))
 	env["signatures"] = []any{obj{"sig": sig}}
 	verifier := signerV1{t, key}.pem()
+	if cert != nil {
+		verifier = b64(certPEM(cert))
+	}
 	text, _ := json.Marshal(env)
 	proposed, version := "", "0.0.1"
 	if kind == "dsse" {
@@ -301,7 +314,7 @@ func newEnvelopeV1(t testing.TB, kind string) *signedIn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.toRekorV1(e.Canonical(), kind, version, 1_700_000_000)
+	s.toRekorV1(e.Canonical(), kind, version, at)
 	return s
 }
 

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/digitorus/timestamp"
@@ -157,6 +158,20 @@ func stamped(t *testing.T, a *Authority, response []byte, reason string) {
 	case reason != "" && (err == nil || !strings.Contains(err.Error(), reason)):
 		t.Errorf("%d, %v: not refused for %q", at, err, reason)
 	}
+}
+
+// A chain that has expired since vouches for what it stamped before.
+func TestChainThatExpired(t *testing.T) {
+	var a *Authority
+	var response []byte
+	synctest.Test(t, func(t *testing.T) { // in which it is the year 2000
+		s := newStamper(t, nil)
+		a, response = s.authority(s.chain...), s.stamp(s.noon, "sig", nil)
+	})
+	if !time.Now().After(a.root.NotAfter) {
+		t.Fatal("the chain has not expired")
+	}
+	stamped(t, a, response, "")
 }
 
 // What was stamped by SHA-1 may be two things.
