@@ -214,8 +214,13 @@ func (u *upload) wait() {
 		at = u.end
 	}
 	u.client.SetReadDeadline(at)
-	u.place.Waits(func() { u.client.SetReadDeadline(time.Unix(1, 0)) })
+	u.place.Waits(u.cut)
+	if u.big != nil {
+		u.big.Waits(u.cut)
+	}
 }
+
+func (u *upload) cut() { u.client.SetReadDeadline(time.Unix(1, 0)) }
 
 // waited ends that. It returns whose fault it is that err came.
 func (u *upload) waited(err error) error {
@@ -235,7 +240,7 @@ func (u *upload) room() (err error) {
 		return nil
 	}
 	if u.big, err = u.s.large.Take(u.ctx); err == nil {
-		u.big.Waits(func() { u.client.SetReadDeadline(time.Unix(1, 0)) })
+		u.big.Waits(u.cut)
 	}
 	return err
 }

@@ -5,10 +5,13 @@ import (
 	"compress/gzip"
 	"crypto/ed25519"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -460,5 +463,41 @@ func TestCosignsNoSmallerTree(t *testing.T) {
 		if note, err := cosign(tr, previous); err == nil || note != nil || !strings.Contains(err.Error(), "not cosigned") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Uploads that stall after a large package keep out no other large one.
+func TestStalledLargeUploads(t *testing.T) {
+	l := newLog(t, "log.example")
+	l.pad = 4096
+	w := newWorld(t, l)
+	tr := l.at(600)
+	w.pending(0, tr)
+	server := httptest.NewServer(w.server)
+	defer server.Close()
+	var stalled sync.WaitGroup
+	defer stalled.Wait()
+	for i := range int64(maxLarge) {
+		r, send := io.Pipe()
+		defer send.Close()
+		stalled.Go(func() {
+			if res, err := http.Post(server.URL+"/add-entries", entriesType, r); err == nil {
+				res.Body.Close()
+			}
+			r.Close()
+		})
+		stalled.Go(func() { send.Write(tr.body(t, i*PackageSize, nil, 1)) })
+		for end := time.Now().Add(20 * time.Second); w.copies[l.origin].Next() < (i+1)*PackageSize; runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatal("the package is not stored")
+			}
+		}
+	}
+	res, err := http.Post(server.URL+"/add-entries", entriesType, bytes.NewReader(tr.body(t, PackageSize, nil, -1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Body.Close(); res.StatusCode != http.StatusOK {
+		t.Errorf("an upload beside those that stall: %s", res.Status)
 	}
 }

@@ -26,6 +26,7 @@ type testLog struct {
 	origin string
 	signer *checkpoint.KeySigner
 	fork   int64 // from this index on, its entries are others
+	pad    int   // bytes at the end of each entry
 }
 
 func newLog(t *testing.T, origin string) *testLog {
@@ -42,7 +43,7 @@ func (l *testLog) entry(i int64) []byte {
 	if i >= l.fork {
 		return fmt.Appendf(nil, "another entry %d", i)
 	}
-	return bytes.Repeat(fmt.Appendf(nil, "entry %d of %s ", i, l.origin), int(i%3))
+	return append(bytes.Repeat(fmt.Appendf(nil, "entry %d of %s ", i, l.origin), int(i%3)), make([]byte, l.pad)...)
 }
 
 func (l *testLog) Entries(_ context.Context, start, end int64) (all [][]byte, err error) {
