@@ -400,12 +400,19 @@ func body(res *http.Response, limit int64) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("the answer has Content-Encoding %q, which was not asked for", enc)
 	}
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(data)) > limit {
+	var data bytes.Buffer
+	if said := min(res.ContentLength, limit, maxGrown); said > 0 {
+		data.Grow(int(said) + bytes.MinRead)
+	}
+	_, err := data.ReadFrom(io.LimitReader(r, limit+1))
+	if err == nil && int64(data.Len()) > limit {
 		err = fmt.Errorf("%w: over %d bytes", ErrTooBig, limit)
 	}
-	return data, err
+	return data.Bytes(), err
 }
+
+// maxGrown bounds the memory that an answer takes before it came.
+const maxGrown = 1 << 20
 
 func statusError(res *http.Response, path string) error {
 	e := &StatusError{Status: res.StatusCode, Message: http.StatusText(res.StatusCode), retry: retryAfter(res.Header.Get("Retry-After"))}

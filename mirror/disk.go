@@ -96,17 +96,30 @@ func replace(d disk, path string, data []byte, mode fs.FileMode) error {
 // writeBeside writes a file whole, and then gives it its name. Its content is durable
 // then; its name is once its folder was synced.
 func writeBeside(d disk, path string, data []byte, mode fs.FileMode) error {
-	beside := path + ".new"
-	f, err := d.create(beside, mode)
+	f, err := startBeside(d, path, data, mode)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
+	return endBeside(d, f, path, f.Sync())
+}
+
+// startBeside writes a file beside its place. Nothing is durable yet.
+func startBeside(d disk, path string, data []byte, mode fs.FileMode) (file, error) {
+	f, err := d.create(path+".new", mode)
+	if err != nil {
+		return nil, err
 	}
+	if _, err = f.Write(data); err != nil {
+		return nil, errors.Join(err, f.Close(), d.remove(path+".new"))
+	}
+	return f, nil
+}
+
+// endBeside gives a file its name that startBeside began, and that was synced since; or
+// removes it after an error.
+func endBeside(d disk, f file, path string, err error) error {
 	if err = errors.Join(err, f.Close()); err == nil {
-		return d.rename(beside, path)
+		return d.rename(path+".new", path)
 	}
-	return errors.Join(err, d.remove(beside))
+	return errors.Join(err, d.remove(path+".new"))
 }
