@@ -115,9 +115,21 @@ func chooseDetails(pub crypto.PublicKey, asked KeyDetails, kind Kind) (KeyDetail
 	case asked == Ed25519ph && usual == Ed25519: // in an envelope both will do
 		return asked, nil
 	case asked == Ed25519 && usual == Ed25519ph:
-		return "", fmt.Errorf("%w: pure Ed25519 signs the message, and a hashedrekord has only its digest: sign with Ed25519ph, or log a DSSE envelope", ErrAlgorithm)
+		return "", fmt.Errorf("%w: %s", ErrAlgorithm, pureEd25519)
 	}
 	return "", fmt.Errorf("%w: key details %q do not fit the key, which is %s", ErrAlgorithm, asked, usual)
+}
+
+// pureEd25519 says what is right for those who sign with pure Ed25519, as most
+// programs do with an Ed25519 key.
+const pureEd25519 = "pure Ed25519 signs the message, and a hashedrekord has only its digest: sign with Ed25519ph, or log a DSSE envelope"
+
+// explainEd25519 ends the error of a hashedrekord that does not fit its key.
+func (s Signer) explainEd25519() string {
+	if s.KeyDetails != Ed25519ph {
+		return ""
+	}
+	return "; " + pureEd25519
 }
 
 // verifyDigest checks a signature over a digest. It asks the crypto packages

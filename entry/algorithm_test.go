@@ -8,6 +8,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -342,5 +344,36 @@ func TestAKeyHasOneForm(t *testing.T) {
 		if taken < len(der) {
 			t.Errorf("%s: %d were taken", k, taken)
 		}
+	}
+}
+
+// An Ed25519 key signs messages with most programs, and then nothing that the
+// request says of its digest makes it right. The error says what does.
+func TestPureEd25519(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, spki := ed25519.Sign(key, []byte("artifact")), spkiOf(t, key.Public())
+	short, long := sha256.Sum256([]byte("artifact")), sha512.Sum512([]byte("artifact"))
+	text := base64.StdEncoding.EncodeToString(pemOf("PUBLIC KEY", spki))
+	for algorithm, digest := range map[string][]byte{"sha256": short[:], "sha512": long[:]} {
+		for _, details := range []KeyDetails{"", Ed25519, Ed25519ph} {
+			_, err := NewHashedRekord(HashedRekord{Digest: digest, Signature: sig, Verifier: Verifier{PublicKey: spki, KeyDetails: details}})
+			if !errors.Is(err, ErrInvalid) || !strings.HasSuffix(err.Error(), pureEd25519) {
+				t.Errorf("%s, %q: %v", algorithm, details, err)
+			}
+		}
+		_, err := NewRekorV1(fmt.Appendf(nil, `{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{"data":{"hash":{"algorithm":"%s","value":"%x"}},"signature":{"content":"%s","publicKey":{"content":"%s"}}}}`,
+			algorithm, digest, base64.StdEncoding.EncodeToString(sig), text))
+		if !errors.Is(err, ErrInvalid) || !strings.HasSuffix(err.Error(), pureEd25519) {
+			t.Errorf("%s by Rekor v1: %v", algorithm, err)
+		}
+	}
+	// Those of other keys are not told of it.
+	r := request(t, ecKey(t, elliptic.P256()), "x")
+	r.Digest = short[:]
+	if _, err := NewHashedRekord(r); err == nil || strings.Contains(err.Error(), "Ed25519") {
+		t.Error(err)
 	}
 }

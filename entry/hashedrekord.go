@@ -39,11 +39,11 @@ func (r HashedRekord) verify() (Signer, error) {
 		return s, err
 	}
 	if hash := s.KeyDetails.hash(); len(r.Digest) != hash.Size() {
-		return s, fmt.Errorf("the digest has %d bytes; %s signs the %d bytes of %s", len(r.Digest), s.KeyDetails, hash.Size(), hash)
+		return s, fmt.Errorf("the digest has %d bytes; %s signs the %d bytes of %s%s", len(r.Digest), s.KeyDetails, hash.Size(), hash, s.explainEd25519())
 	}
 	return s, r.Work.do(s.cost(0), func() error {
 		if err := s.verifyDigest(r.Digest, r.Signature); err != nil {
-			return fmt.Errorf("%w over the digest %x with the %s key given", err, r.Digest, s.KeyDetails)
+			return fmt.Errorf("%w over the digest %x with the %s key given%s", err, r.Digest, s.KeyDetails, s.explainEd25519())
 		}
 		return nil
 	})

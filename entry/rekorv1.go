@@ -261,8 +261,8 @@ func (p *proposedRekord) readHashed(spec json.RawMessage) error {
 		return r.err
 	}
 	if want := p.signer.KeyDetails.hash(); p.hash != want {
-		return fmt.Errorf("%w: spec.data.hash.algorithm is %q, and the key in spec.signature.publicKey, %s, signs digests by %q",
-			ErrAlgorithm, hashNameV1(p.hash), p.signer.KeyDetails, hashNameV1(want))
+		return fmt.Errorf("%w: spec.data.hash.algorithm is %q, and the key in spec.signature.publicKey, %s, signs digests by %q%s",
+			ErrAlgorithm, hashNameV1(p.hash), p.signer.KeyDetails, hashNameV1(want), p.signer.explainEd25519())
 	}
 	j.Data.Hash, j.Signature.PublicKey.Content = newHashV1(p.hash, p.digest), p.signer.pem()
 	return nil
@@ -283,8 +283,8 @@ func (s Signer) verifyChainBy(w Work) error {
 
 func (s Signer) verifyHashed(h crypto.Hash, digest, sig []byte) error {
 	if err := s.verifyDigest(digest, sig); err != nil {
-		return fmt.Errorf("spec.signature.content is wrong: %w over the %s digest %x with the %s key in spec.signature.publicKey%s",
-			err, hashNameV1(h), digest, s.KeyDetails, s.explainDigest(h, digest, sig))
+		return fmt.Errorf("spec.signature.content is wrong: %w over the %s digest %x with the %s key in spec.signature.publicKey%s%s",
+			err, hashNameV1(h), digest, s.KeyDetails, s.explainDigest(h, digest, sig), s.explainEd25519())
 	}
 	return nil
 }
