@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"indelible/checkpoint"
@@ -39,8 +40,8 @@ type Config struct {
 	StaleAfter time.Duration
 	// Budget is how long one look at the log can take; 0: no limit.
 	Budget time.Duration
-	// Parallel is how many blocks are read at a time; 8. Each can take 16 MiB, and
-	// takes less than 1 MiB of a log of signatures.
+	// Parallel is how many blocks are read at a time; 8. Of blocks with answers of over
+	// 4 MiB one is read at a time.
 	Parallel int
 }
 
@@ -50,6 +51,7 @@ type Monitor struct {
 	matcher *Matcher
 	file    stateFile
 	lock    *os.File
+	large   sync.Mutex // for the block that is larger than maxShared
 	state   State
 	saved   time.Time
 	metrics metrics

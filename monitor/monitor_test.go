@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -619,5 +620,43 @@ func TestMarshal(t *testing.T) {
 	}
 	if s := fmt.Sprintf("%q", text); s == "" {
 		t.Fatal()
+	}
+}
+
+// lonely fails if two large blocks are in memory at one time.
+type lonely struct {
+	source.Log
+	large  *atomic.Int64
+	second chan struct{}
+}
+
+func (l lonely) Block(ctx context.Context, h source.Head, n int64) (source.Block, error) {
+	b, err := l.Log.Block(ctx, h, n)
+	if err != nil {
+		return b, err
+	}
+	if l.large.Add(1) == 2 {
+		close(l.second)
+	}
+	defer l.large.Add(-1)
+	select {
+	case <-l.second:
+		err = errors.New("two large blocks at one time")
+	case <-time.After(500 * time.Millisecond):
+	}
+	return b, err
+}
+
+// What a log of large entries takes in memory does not grow with the blocks that
+// are read at a time.
+func TestLargeBlocksAreReadOneByOne(t *testing.T) {
+	w := newWorld(t)
+	big := make([]byte, 60<<10)
+	for range 3*source.BlockSize - 150 {
+		w.log.Add(big)
+	}
+	w.cfg.Log = lonely{w.cfg.Log, new(atomic.Int64), make(chan struct{})}
+	if r := w.once(); len(r.Alarms) > 0 || r.Left > 0 {
+		t.Errorf("%d left, %+v", r.Left, r.Alarms)
 	}
 }

@@ -8,9 +8,14 @@ import (
 	"sync"
 	"time"
 
+	"indelible/client"
 	"indelible/entry"
 	"indelible/mirror/source"
 )
+
+// maxShared bounds the answers of blocks that are read at the same time, in bytes. A
+// block with a larger one is read again, and is the only such block in memory.
+const maxShared = 4 << 20
 
 // compared is what came of a block.
 type compared struct {
@@ -78,7 +83,12 @@ func (m *Monitor) advance(ctx context.Context, c compared) error {
 
 // compare compares the entries of block n, without those before from.
 func (m *Monitor) compare(ctx context.Context, head source.Head, n, from int64) (c compared) {
-	b, err := m.cfg.Log.Block(ctx, head, n)
+	b, err := m.cfg.Log.Block(client.WithLimit(ctx, maxShared), head, n)
+	if errors.Is(err, client.ErrTooBig) {
+		m.large.Lock()
+		defer m.large.Unlock()
+		b, err = m.cfg.Log.Block(ctx, head, n)
+	}
 	if err == nil {
 		err = checkBlock(b, head, n)
 	}

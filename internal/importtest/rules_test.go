@@ -54,7 +54,7 @@ func rules() map[string]rule {
 		"mirror/push":            {[]string{"merkle", "checkpoint", "mirror", "mirror/source", "witness", "internal/places", "internal/redact", "internal/web"}, "entries to mirrors and from clients, of any log; add-checkpoint is a witness's without signatures"},
 		"mirror/sourcetest":      {[]string{"checkpoint", "merkle"}, "a log for tests"},
 		"mirror":                 {[]string{"internal/filelock", "mirror/source", "client", "evidence", "evidence/folder", "checkpoint", "merkle"}, "copies of logs on disk: it knows neither server nor storage"},
-		"monitor":                {[]string{"internal/filelock", "mirror/source", "entry", "evidence", "evidence/folder", "checkpoint", "merkle", "internal/redact", "internal/web"}, "watches any log: it knows neither copy nor server"},
+		"monitor":                {[]string{"client", "internal/filelock", "mirror/source", "entry", "evidence", "evidence/folder", "checkpoint", "merkle", "internal/redact", "internal/web"}, "watches any log: it knows neither copy nor server"},
 		"mirror/serve":           {[]string{"merkle", "checkpoint", "internal/bytecache"}, "serves copies as they are on disk: who writes them does not matter"},
 		"server":                 {[]string{"log", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
 		"server/rest":            {[]string{"server/failure", "internal/transport"}, "bodies and JSON of any REST API"},

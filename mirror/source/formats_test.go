@@ -328,3 +328,19 @@ func FuzzDataTile(f *testing.F) {
 		}
 	})
 }
+
+// The entries of a block of Rekor v1 are bounded together, not only each answer.
+func TestRekorV1BlockIsBounded(t *testing.T) {
+	l := sourcetest.NewRekorV1(t, "rekor.example", 0)
+	big := make([]byte, 2<<20)
+	for range 20 {
+		l.Shards[0].Add(big)
+	}
+	log, err := source.NewRekorV1(t.Context(), config(l.Key, l.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Block(t.Context(), head(t, log), 0); !errors.Is(err, client.ErrTooBig) || !strings.Contains(err.Error(), "of a block") {
+		t.Error(err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"indelible/checkpoint"
+	"indelible/client"
 	"indelible/merkle"
 )
 
@@ -24,7 +25,9 @@ const (
 	maxRetrieved = 10
 	// maxEntries bounds the answer with that many entries, in bytes. One can have an
 	// attestation, which no leaf hash covers.
-	maxEntries = 64 << 20
+	maxEntries = 32 << 20
+	// maxWhole bounds the entries of a block, in bytes.
+	maxWhole = 32 << 20
 	// tailBlocks is how many blocks before its head an active shard is read from.
 	tailBlocks = 4
 )
@@ -200,12 +203,16 @@ func (l *rekorV1) Block(ctx context.Context, head Head, n int64) (Block, error) 
 		return Block{}, fmt.Errorf("block %d is not in a tree of size %d", n, head.Size)
 	}
 	b := Block{Start: start, Data: []byte{}}
+	size := 0
 	for end := min(start+BlockSize, head.Size); start < end; start += maxRetrieved {
 		entries, err := l.retrieve(ctx, head, start, int(min(maxRetrieved, end-start)))
 		if err != nil {
 			return Block{}, err
 		}
 		for _, e := range entries {
+			if size += len(e); size > maxWhole {
+				return Block{}, l.from.fault("entry", retrievePath, b.Start, fmt.Errorf("%w: the entries of a block have over %d bytes", client.ErrTooBig, maxWhole), nil)
+			}
 			b.Entries, b.Leaves = append(b.Entries, e), append(b.Leaves, merkle.LeafHash(e))
 			if b.Data != nil {
 				data, err := merkle.AppendBundleEntry(b.Data, e)
@@ -231,6 +238,8 @@ type retrieved struct {
 	} `json:"verification"`
 }
 
+const retrievePath = "api/v1/log/entries/retrieve"
+
 // retrieve fetches up to ten entries, and proves that they are below the head.
 func (l *rekorV1) retrieve(ctx context.Context, head Head, start int64, count int) ([][]byte, error) {
 	l.mu.Lock()
@@ -240,9 +249,8 @@ func (l *rekorV1) retrieve(ctx context.Context, head Head, start int64, count in
 	for i := range count {
 		asked.WriteString("," + strconv.FormatInt(first+start+int64(i), 10))
 	}
-	const path = "api/v1/log/entries/retrieve"
 	entries := make([][]byte, count)
-	_, err := l.from.post(ctx, "entry", path, []byte(`{"logIndexes":[`+asked.String()[1:]+`]}`), maxEntries, start, func(data []byte) error {
+	_, err := l.from.post(ctx, "entry", retrievePath, []byte(`{"logIndexes":[`+asked.String()[1:]+`]}`), maxEntries, start, func(data []byte) error {
 		var list []map[string]retrieved
 		if err := json.Unmarshal(data, &list); err != nil {
 			return err
