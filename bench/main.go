@@ -15,7 +15,8 @@
 // rekor, search, attack (a client beside one that sends what costs the most),
 // bigreads (adds beside readers of large entries),
 // witness (a log that asks witnesses), logwitness (a witness that
-// logs ask), monitor (entries compared with patterns), growth. Most take their limits from the group limits, and print
+// logs ask), monitor (entries compared with patterns), mirror (a log mirrored, pushed,
+// and its copy served), growth. Most take their limits from the group limits, and print
 // none without it; those that compare, and logwitness, measure their own.
 //
 // It builds logserver and logwitness, starts a MariaDB of its own and a fresh
@@ -29,6 +30,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -49,6 +51,11 @@ func main() {
 func begin(ctx context.Context, args []string) error {
 	if len(args) == 3 && args[0] == "serve-echo" {
 		return serveEcho(ctx, args[1], args[2])
+	}
+	if len(args) == 3 && args[0] == "serve-files" {
+		files := http.Server{Addr: args[1], Handler: http.FileServer(http.Dir(args[2]))}
+		defer context.AfterFunc(ctx, func() { files.Close() })()
+		return files.ListenAndServe()
 	}
 	if s, ok := parseServedLog(args); ok {
 		return serveLog(ctx, s)
