@@ -272,12 +272,13 @@ func TestLeftOut(t *testing.T) {
 	o := example(t)
 	other, hash := tlog([]byte{1}, "PKCS1_RSA_PKCS1V5"), tlog([]byte{1}, "PKIX_ED25519")
 	hash["hashAlgorithm"] = "SHA3_NEW"
-	o["tlogs"] = append([]any{other, hash}, o["tlogs"].([]any)...)
+	o["tlogs"] = append([]any{other, hash, tlog([]byte{1}, "ML_DSA_44")}, o["tlogs"].([]any)...)
 	o["ctlogs"] = []any{tlog([]byte{1}, "ML_DSA_NEW")}
 	r, err := Parse(data(t, o))
 	if err != nil || len(r.Logs) != 2 || !slices.Equal(r.LeftOut, []string{
 		`tlogs[0], "https://log.example", has a key of kind PKCS1_RSA_PKCS1V5`,
 		`tlogs[1], "https://log.example", has the hash HASH_ALGORITHM_UNSPECIFIED`,
+		`tlogs[2], "https://log.example", has a key of kind ML_DSA_44`,
 		`ctlogs[0], "https://log.example", has a key of kind PUBLIC_KEY_DETAILS_UNSPECIFIED`,
 	}) {
 		t.Errorf("%q, %v", r.LeftOut, err)
