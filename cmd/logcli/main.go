@@ -171,11 +171,7 @@ func (p *program) command() *cobra.Command {
 		def = strings.Fields(env)
 	}
 	f.StringArrayVar(&p.urls, "url", def, "the log's `URL` (INDELIBLE_URL); may be given again, for others that serve the same")
-	shown := make([]string, len(def))
-	for i, u := range def {
-		shown[i] = redact.URL(u)
-	}
-	f.Lookup("url").DefValue = strings.Join(shown, " ") // help shows it
+	f.Lookup("url").DefValue = strings.Join(shownURLs(def), " ") // help shows it
 	f.StringVarP(&p.output, "output", "o", "text", "`text|json`")
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))
 	f.StringVar(&p.logKey, "log-key", "", "the log that is trusted: its vkey, or a file with them: `VKEY|FILE` (INDELIBLE_LOG_KEY; default: as remembered)")

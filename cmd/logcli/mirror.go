@@ -15,6 +15,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/internal/progress"
+	"indelible/internal/redact"
 	"indelible/mirror"
 	"indelible/mirror/source"
 )
@@ -94,7 +95,7 @@ func (p *program) mirror(ctx context.Context, urls []string, dir string, f mirro
 	if f.dryRun {
 		return p.estimate(ctx, log, dir, f.rate)
 	}
-	c, err := mirror.Open(mirror.Config{Dir: dir, Origin: log.Origin(), Format: log.Format(), URLs: urls, Keys: keys})
+	c, err := mirror.Open(mirror.Config{Dir: dir, Origin: log.Origin(), Format: log.Format(), URLs: shownURLs(urls), Keys: keys})
 	if err != nil {
 		return err
 	}
@@ -142,6 +143,16 @@ func (p *program) source(ctx context.Context, urls []string, dir string, f mirro
 // mirrorTries is how often a log is asked the same: that takes about a minute.
 const mirrorTries = 8
 
+// shownURLs are URLs without secrets, as a copy remembers them: its directory is
+// served, copied and backed up.
+func shownURLs(urls []string) []string {
+	shown := make([]string, len(urls))
+	for i, u := range urls {
+		shown[i] = redact.URL(u)
+	}
+	return shown
+}
+
 // copiedKeys are the keys of the copy that was made from these URLs.
 func (p *program) copiedKeys(urls []string, dir string) ([]checkpoint.Verifier, error) {
 	copies, err := mirror.Copies(dir)
@@ -150,7 +161,7 @@ func (p *program) copiedKeys(urls []string, dir string) ([]checkpoint.Verifier, 
 	}
 	for _, c := range copies {
 		for _, u := range c.URLs {
-			if strings.TrimRight(u, "/") == strings.TrimRight(urls[0], "/") {
+			if strings.TrimRight(u, "/") == strings.TrimRight(shownURLs(urls)[0], "/") {
 				return c.Keys, nil
 			}
 		}

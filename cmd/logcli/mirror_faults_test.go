@@ -82,3 +82,17 @@ func TestMirrorServeDamagedCopy(t *testing.T) {
 		t.Errorf("the damaged copy: %d", res.StatusCode)
 	}
 }
+
+// A copy remembers no password of the log's URL, and still knows the log by it.
+func TestMirrorRemembersNoPassword(t *testing.T) {
+	u := newWorld(t)
+	dir := t.TempDir()
+	l := sourcetest.New(t, "a.example", 10)
+	url := strings.Replace(l.URL, "://", "://user:hunter2@", 1)
+	u.run(0, "mirror", url, dir, "--log-key", l.Key.String())
+	u.run(0, "mirror", url, dir)
+	state, err := os.ReadFile(filepath.Join(dir, ".mirror", mirror.Folder(l.Origin), "state"))
+	if err != nil || strings.Contains(string(state), "hunter2") {
+		t.Errorf("%v: %s", err, state)
+	}
+}
