@@ -310,7 +310,7 @@ func (p *program) report(err error) int {
 	if err == nil || errors.As(err, &reported{}) {
 		return c
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, syscall.ECONNREFUSED) && strings.Contains(err.Error(), strings.TrimRight(redact.URL(p.url), "/")) {
 		err = fmt.Errorf("%w\nIs a log running at %s? Another is given by --url, or INDELIBLE_URL", err, redact.URL(p.url))
 	}
 	if s := (*client.StatusError)(nil); errors.As(err, &s) && s.LeadsTo != "" {

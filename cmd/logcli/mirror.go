@@ -16,6 +16,7 @@ import (
 	"indelible/client"
 	"indelible/internal/progress"
 	"indelible/internal/redact"
+	"indelible/internal/words"
 	"indelible/mirror"
 	"indelible/mirror/source"
 )
@@ -116,11 +117,12 @@ func (p *program) mirror(ctx context.Context, urls []string, dir string, f mirro
 
 // source is the log at some URLs, with the keys that are trusted.
 func (p *program) source(ctx context.Context, urls []string, dir string, f mirrorFlags, pace *mirror.Pace) (source.Log, []checkpoint.Verifier, error) {
+	p.url, p.urls = urls[0], urls // for messages
 	keys, policy, err := p.givenLogs()
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(keys) == 0 {
+	if len(keys) == 0 && policy == nil {
 		if keys, err = p.copiedKeys(urls, dir); err != nil {
 			return nil, nil, err
 		}
@@ -130,14 +132,34 @@ func (p *program) source(ctx context.Context, urls []string, dir string, f mirro
 		agent += " (" + f.contact + ")"
 	}
 	cfg := source.Config{URLs: urls, Origin: f.origin, Client: client.Config{
-		Keys: keys, Policy: policy, Tries: mirrorTries, Stall: p.stall, FollowRedirects: p.redirects, UserAgent: agent,
+		Policy: policy, Tries: mirrorTries, Stall: p.stall, FollowRedirects: p.redirects, UserAgent: agent,
 		MaxWait: time.Hour, Before: pace.Wait, Retrying: pace.Retrying,
 	}}
-	if len(keys) == 0 {
-		return nil, nil, usagef("no key of the log is known: give --log-key VKEY|FILE or --policy FILE")
+	if len(keys) == 0 && policy == nil {
+		if keys, err = p.pinnedOf(ctx, cfg); err != nil {
+			return nil, nil, err
+		}
 	}
+	cfg.Client.Keys = keys
 	log, err := source.Open(ctx, source.Format(f.format), cfg)
 	return log, keys, err
+}
+
+// pinnedOf are the keys that are remembered of the log that is there. The log says its
+// name; what counts is the keys that are remembered under it.
+func (p *program) pinnedOf(ctx context.Context, cfg source.Config) ([]checkpoint.Verifier, error) {
+	origin := cfg.Origin
+	if origin == "" {
+		var err error
+		if _, origin, err = source.Find(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	list, _, err := p.pinned(origin)
+	if err == nil && len(list) == 0 {
+		err = usagef("no key of the log %q is known: give --log-key VKEY|FILE or --policy FILE, or let it be remembered by logcli trust add", origin)
+	}
+	return list, err
 }
 
 // mirrorTries is how often a log is asked the same: that takes about a minute.
@@ -186,8 +208,8 @@ func (p *program) estimate(ctx context.Context, log source.Log, dir string, rate
 	return p.print(struct {
 		mirror.Estimate
 		Hours float64 `json:"hours"`
-	}{e, hours}, "Log %s has %d entries. The copy in %s lacks %d of them:\n%d requests, %s to fetch, %s on disk, %s.\nNothing was stored (--dry-run).\n",
-		oneLine(e.Origin), e.Size, oneLine(dir), e.Entries, e.Requests, size(e.Bytes), size(e.Disk), at)
+	}{e, hours}, "Log %s has %s. The copy in %s lacks %d of them:\n%s, %s to fetch, %s on disk, %s.\nNothing was stored (--dry-run).\n",
+		oneLine(e.Origin), words.Count(e.Size, "entry"), oneLine(dir), e.Entries, words.Count(e.Requests, "request"), size(e.Bytes), size(e.Disk), at)
 }
 
 // size is a number of bytes as people write it.

@@ -15,6 +15,7 @@ import (
 
 // mirrorWorld is a log, and a directory for its copy.
 func mirrorWorld(t *testing.T, size int64) (l *sourcetest.Log, dir string, logcli func(args ...string) (string, string, int)) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // no key is remembered
 	l, dir = sourcetest.New(t, "log.example", size), filepath.Join(t.TempDir(), "mirror")
 	logcli = func(args ...string) (string, string, int) {
 		var out, errs strings.Builder
@@ -86,6 +87,13 @@ func TestMirrorExitCodes(t *testing.T) {
 	key := l.Key.String()
 	if _, errs, code := run("mirror", l.URL, dir, "--rate", "0"); code != exitUsage || !strings.Contains(errs, "--log-key") {
 		t.Errorf("without a key: %d %s", code, errs)
+	}
+	// A key that is remembered is used.
+	if out, errs, code := run("trust", "add", "--url", l.URL, "--log-key", key); code != exitDone {
+		t.Fatalf("trust add: %d %s%s", code, out, errs)
+	}
+	if out, errs, code := run("mirror", l.URL, filepath.Join(t.TempDir(), "m"), "--rate", "0"); code != exitDone {
+		t.Errorf("with a remembered key: %d %s%s", code, out, errs)
 	}
 	l.Replace("tile/entries/001", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("xyz")) })
 	if _, errs, code := run("mirror", l.URL, dir, "--rate", "0", "--log-key", key); code != exitUnverified || !strings.Contains(errs, l.URL+"/tile/entries/001: entry 0 of 256") {

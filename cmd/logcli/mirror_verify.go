@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"indelible/internal/progress"
+	"indelible/internal/words"
 	"indelible/mirror"
 )
 
@@ -133,9 +134,9 @@ func (p *program) printChecked(all []mirror.Checked, wrong int) error {
 		text.WriteString(findingLines(c))
 		state := "is what its checkpoint says"
 		if n := len(c.Findings); n > 0 {
-			state = fmt.Sprintf("has %d faults", n)
+			state = "has " + words.Count(n, "fault")
 		}
-		fmt.Fprintf(&text, "The copy of log %s %s: %d entries, %s.\n", oneLine(c.Origin), state, c.Entries, size(c.Bytes))
+		fmt.Fprintf(&text, "The copy of log %s %s: %s, %s.\n", oneLine(c.Origin), state, words.Count(c.Entries, "entry"), size(c.Bytes))
 	}
 	if err := p.print(map[string]any{"copies": all, "wrong": wrong, "exit": min(wrong, exitUnverified)}, "%s", text.String()); err != nil {
 		return err

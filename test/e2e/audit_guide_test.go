@@ -39,11 +39,12 @@ func TestAuditGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.env = append(u.env, "FINGERPRINT="+fingerprint, "GOSUMDB="+sumDB(t), "GOTOOLCHAIN=local")
+	u.env = append(u.env, "HOME="+u.dir, "XDG_STATE_HOME="+filepath.Join(u.dir, "state"), "FINGERPRINT="+fingerprint, "GOSUMDB="+sumDB(t), "GOTOOLCHAIN=local")
 	// What stands in for what: the text of the guide, and of the test.
 	standIns := strings.NewReplacer(
 		"https://log.example.com", "http://"+s.http,
 		"https://log2025-1.rekor.sigstore.dev/api/v2", "http://"+s.http+"/api/v2",
+		"127.0.0.1:8092", freeAddrs(t, 1)[0],
 		"log2025-1.rekor.sigstore.dev+cf119915+AbfK5adZJxsI323FwGD2AJJ9F4i89cfDuLdGJBIYntuO", key.String(),
 	)
 	for _, section := range guide(t, "../../docs/audit.md") {
