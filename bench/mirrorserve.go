@@ -32,6 +32,8 @@ func (b *bench) pushed(logcli string, l *mirroredLog) way {
 		}
 		defer to.stop()
 		cmd := exec.CommandContext(ctx, logcli, "mirror", "push", l.url, to.http, "--log-key", l.vkey)
+		// It remembers the heads that it was shown: of this log, for this run.
+		cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir, "XDG_CACHE_HOME="+b.dir, "XDG_STATE_HOME="+b.dir)
 		began := time.Now()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return measured{}, fmt.Errorf("%w: %s", err, out)
