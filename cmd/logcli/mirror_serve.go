@@ -85,6 +85,9 @@ func (p *program) mirrorServe(ctx context.Context, dir string, f serveFlags) (er
 	if err := f.check(); err != nil {
 		return err
 	}
+	if _, err := os.Stat(dir); err != nil && f.name == "" {
+		return fmt.Errorf("there is nothing to serve: %w", err)
+	}
 	logs, _, err := p.givenLogs()
 	if err != nil {
 		return err

@@ -121,6 +121,9 @@ func TestMirrorExitCodes(t *testing.T) {
 	if _, errs, code := run("mirror", "verify", dir, "--repair"); code != exitUsage {
 		t.Errorf("--repair alone: %d %s", code, errs)
 	}
+	if _, errs, code := run("mirror", "serve", filepath.Join(dir, "misspelt"), "--listen", "127.0.0.1:none"); code != exitUnasked || !strings.Contains(errs, "there is nothing to serve") {
+		t.Errorf("serve without a directory: %d %s", code, errs)
+	}
 	if _, errs, code := run("mirror", "verify", t.TempDir()); code != exitUnasked || !strings.Contains(errs, "there is no copy") {
 		t.Errorf("no copy: %d %s", code, errs)
 	}
