@@ -23,7 +23,7 @@ import (
 
 // A batch is what Append makes durable together.
 const (
-	batchBytes = 256 << 20
+	batchBytes = 64 << 20
 	batchTime  = 10 * time.Second
 )
 
