@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +23,18 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asLogcli) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	// What tests remember stays out of the home of whoever runs them.
+	home, err := os.MkdirTemp("", "logcli-test-")
+	if err == nil {
+		err = errors.Join(os.Setenv("XDG_CONFIG_HOME", home), os.Setenv("XDG_STATE_HOME", home))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(home)
+	os.Exit(code)
 }
 
 func (w *world) pipe(name string) string {

@@ -233,7 +233,7 @@ func (p *program) printMirror(r mirror.Report, path string) error {
 	return p.print(struct {
 		mirror.Report
 		Path string `json:"path"`
-	}{r, path}, "Log %s: the copy has its %d entries, verified; %d of them (%s) are new.\nIt is in %s.\n%s",
+	}{r, path}, "Log %s: the copy has all entries (%d), verified; %d of them (%s) are new.\nIt is in %s.\n%s",
 		oneLine(r.Origin), r.Size, r.Fetched, size(r.Bytes), oneLine(path), more)
 }
 

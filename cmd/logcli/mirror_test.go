@@ -37,7 +37,7 @@ func TestMirrorCommand(t *testing.T) {
 		t.Error("--dry-run made the directory")
 	}
 	out, errs, code = run("mirror", l.URL, dir, "--rate", "0", "--log-key", key, "--contact", "auditor@example.com")
-	if code != exitDone || !strings.Contains(out, "the copy has its 1000 entries, verified; 1000 of them") {
+	if code != exitDone || !strings.Contains(out, "the copy has all entries (1000), verified; 1000 of them") {
 		t.Fatalf("%d %s%s", code, out, errs)
 	}
 	// The key is remembered with the copy.

@@ -59,7 +59,7 @@ func TestSearchBehind(t *testing.T) {
 	w, fp := searchWorld(t)
 	w.searchable(func(_ url.Values, p *pb.SearchEntriesResponse) { p.Entries, p.CompleteTo, p.NextPageToken = nil, 0, "" })
 	out, errs := w.run(exitUnverified, "search", "--public-key", fp, "--verify")
-	says(t, out, "FOUND BY", "audit", "5 entries, proven to be in log log.example, found by the audit alone.", "All 5 entries were looked through; the log's search was complete up to 0.")
+	says(t, out, "FOUND BY", "audit", "5 entries, proven to be in log log.example, found by the audit alone.", "All entries (5) were looked through; the log's search was complete up to 0.")
 	says(t, errs, "the search is behind: it is complete up to 0 of 5 entries", "It lacks 5 entries: 0, 1, 2, 3, 4, which the audit found")
 	if strings.Contains(out, ", proven.") || strings.Contains(errs, "left out") {
 		t.Error(out, errs)
