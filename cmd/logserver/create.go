@@ -77,9 +77,9 @@ func (o *opened) rename(from, to string) error {
 }
 
 // writeVkey writes the vkey of a new key beside it, for the lists and policies of
-// others.
+// others. One that is there already is of a key that is gone.
 func (o *opened) writeVkey(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return fmt.Errorf("write the vkey of the new key: %w", err)
 	}

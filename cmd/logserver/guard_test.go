@@ -214,7 +214,7 @@ func TestClearedIsRecorded(t *testing.T) {
 		t.Errorf("%v: %s", err, register)
 	}
 	mirror := start(t, newer)
-	if out, err := command(t, dir, "restore", "--from", mirror.url); err != nil || !strings.Contains(out, "from 1 entries to 4") {
+	if out, err := command(t, dir, "restore", "--from", mirror.url); err != nil || !strings.Contains(out, "from 1 entry to 4") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	mirror.stop()

@@ -80,6 +80,7 @@ func startAs(t *testing.T, args ...string) *instance {
 	for !strings.Contains(out.String(), "Try next") {
 		select {
 		case err := <-done:
+			done <- nil // for stop
 			t.Fatalf("it ended: %v", err)
 		case <-time.After(5 * time.Millisecond):
 		}
@@ -361,7 +362,7 @@ func TestIndexRebuild(t *testing.T) {
 	s.stop()
 	var out bytes.Buffer
 	err := run(t.Context(), []string{"index", "rebuild", "--data-dir", dir}, func(string) (string, bool) { return "", false }, &out, &out)
-	if err != nil || out.String() != "log.example.com: the search index has all 1 entries.\n" {
+	if err != nil || out.String() != "log.example.com: the search index is complete: it has 1 entry.\n" {
 		t.Fatalf("%v: %s", err, out.String())
 	}
 	s = start(t, dir)
