@@ -304,7 +304,6 @@ func TestServerOnAReplica(t *testing.T) {
 	if err := errors.Join(r.replica.Exec(ctx, "SET GLOBAL read_only = ON"), r.replica.Lag(ctx, 0)); err != nil {
 		t.Fatal(err)
 	}
-	wrong.ready()
 	reader := wrong.client(s.vkey())
 	eventually(t, "the replica's reader sees all", func() error {
 		if got, err := reader.Get(ctx, 2); err != nil || string(got.Canonical) != "the log goes on" {
@@ -312,6 +311,7 @@ func TestServerOnAReplica(t *testing.T) {
 		}
 		return nil
 	})
+	wrong.saysUnready("read_only is ON") // though it serves reads
 	wrong.stop()
 	l.settle(c)
 }

@@ -112,6 +112,7 @@ func TestFeeder(t *testing.T) {
 	s.args = append(s.args, again...)
 	s.start()
 	s.ready()
+	u = newUser(t, s) // who does not remember what the log was before
 	u.exits(0, "number 3", "add", u.file("A", "A"), u.file("B", "B"), u.file("C", "C"), u.file("D", "D"))
 	var file string
 	eventually(t, "evidence", func() error {

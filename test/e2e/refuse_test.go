@@ -250,7 +250,7 @@ func TestGuardClear(t *testing.T) {
 	}
 	// The newer copy back: cleared, and it goes on.
 	copyFile(t, newer, f.db)
-	for _, says := range []string{"Cleared at size 2. Reason given: test", "Nothing to clear: the log is not poisoned, and all of its 2 entries check."} {
+	for _, says := range []string{"Cleared at size 2. Reason given: test", "Nothing to clear: the log is not poisoned, and all of its entries (2) check."} {
 		if out := must(t, nil, "logserver", "guard", "clear", "--reason", "test", "--data-dir", f.dir); !strings.Contains(out, says) {
 			t.Errorf("%s\nand not: %s", out, says)
 		}
