@@ -24,7 +24,7 @@ func BundlesIn(data []byte) (list [][]byte) {
 		switch err := d.Decode(&one); {
 		case errors.Is(err, io.EOF) && len(list) > 0 && len(list) <= maxBundles:
 			return list
-		case err != nil:
+		case err != nil || one[0] != '{': // Decode left out the spaces before it
 			return [][]byte{data}
 		}
 		var attested struct {

@@ -35,6 +35,7 @@ func TestSeveralBundles(t *testing.T) {
 		"no bundle in the list":   {list([]byte("{}"), []byte("null")), "bundle", "has no mediaType"},
 		"cut off":                 {lines(good.data(), good.data()[:9]), "bundle", "has more after its end"},
 		"too many":                {bytes.Repeat([]byte("{}\n"), maxBundles+1), "bundle", "has more after its end"},
+		"a number before it":      {append([]byte("0"), good.data()...), "bundle", "bundle"},
 		"an empty list":           {[]byte(`{"attestations":[]}`), "bundle", "has no mediaType"},
 	} {
 		r, err := VerifyBundle(strings.NewReader("artifact"), c.data, trust)
