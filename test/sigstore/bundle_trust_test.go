@@ -101,7 +101,7 @@ func distrusts(a, other *authority) []distrust {
 		{name: "the log's period that ended", root: expired("tlogs"), cosignTakesThis: true}, // as nothing says when the checkpoint was signed
 		{name: "the log's period to come", check: "period", reason: "still to come", root: toCome, cosignTakesThis: true},
 		{name: "a timestamp after the certificate besides", bundle: stampedTwice(a)}, // which cosign wants all to be within
-		{name: "another log", check: "checkpoint", reason: "no log that you trust", root: otherKey},
+		{name: "another log", check: "checkpoint", reason: "the trusted root has no log that signs as", root: otherKey},
 	}
 }
 
