@@ -115,7 +115,7 @@ func TestOthers(t *testing.T) {
 		}
 	}
 	if _, err := client.New(client.Config{URL: l.URL, Others: []string{"nonsense"}}); err == nil {
-		t.Error("a URL that is none")
+		t.Error("an invalid URL was accepted")
 	}
 }
 

@@ -372,8 +372,8 @@ func (c *Client) once(ctx context.Context, base string, r request) ([]byte, erro
 
 type limitKey struct{}
 
-// WithLimit returns a context whose answers have at most so many bytes: one that has
-// more is ErrTooBig. It bounds the memory of who asks for much at the same time.
+// WithLimit returns a context whose answers have a maximum size in bytes: one that has
+// more is ErrTooBig. It bounds the memory of a caller with many requests.
 func WithLimit(ctx context.Context, limit int64) context.Context {
 	return context.WithValue(ctx, limitKey{}, limit)
 }

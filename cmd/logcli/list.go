@@ -174,7 +174,7 @@ func (l *listing) finish(err error) error {
 		return err
 	}
 	if l.next == l.start {
-		return l.p.print(nil, "Log %s has %s: there is none from number %d on.\n", l.at.Origin, words.Count(l.at.Size, "entry"), l.start)
+		return l.p.print(nil, "Log %s has %s; number %d is beyond them.\n", l.at.Origin, words.Count(l.at.Size, "entry"), l.start)
 	}
 	more := ""
 	if l.next < l.at.Size {

@@ -103,7 +103,7 @@ func TestListRanges(t *testing.T) {
 	out, _ := w.run(exitDone, "list", "--start", "3", "--limit", "2")
 	says(t, out, "Entries 3 to 4 of 8", "More with --start 5.")
 	out, _ = w.run(exitDone, "list", "--start", "8")
-	says(t, out, "has 8 entries: there is none from number 8 on")
+	says(t, out, "has 8 entries; number 8 is beyond them")
 	w.run(exitUsage, "list", "--limit", "-1")
 	w.run(exitUsage, "list", "--start", "x")
 	w.run(exitUsage, "list", "5")

@@ -148,7 +148,7 @@ func (p *program) amongKeys(said, given []checkpoint.Verifier) (list []checkpoin
 			list = append(list, k)
 			continue
 		}
-		err = unverified(fmt.Errorf("the log says that %s is a key of it, and that is none of those given", k))
+		err = unverified(fmt.Errorf("the log says that its key is %s; that key is not among those given", k))
 	}
 	if len(list) == 0 {
 		return nil, err

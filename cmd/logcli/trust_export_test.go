@@ -99,7 +99,7 @@ func TestTrustExportOfAnotherLog(t *testing.T) {
 	dir := filepath.Join(w.dir, "trust")
 	export := []string{"trust", "export", "--dir", dir}
 	_, errs := w.run(exitUnverified, append(export, "--log-key", other.log.signer.Verifier().String())...)
-	says(t, errs, "none of those given")
+	says(t, errs, "that key is not among those given")
 	_, errs = w.run(exitUnverified, append(export, "--rekor-v1-key", "SHA256:"+strings.Repeat("0", 64))...)
 	says(t, errs, fp, "and not SHA256:000")
 	w.run(exitUsage, append(export, "--rekor-v1-key", w.file("x", "x"))...)

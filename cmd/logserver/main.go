@@ -57,7 +57,7 @@ type program struct {
 	dev            bool
 	level          slog.LevelVar                 // of the log
 	again          func() (config.Values, error) // loads the settings again
-	libraries      *libraries                    // nil: what they say is nobody's affair
+	libraries      *libraries                    // nil: library output is discarded
 }
 
 func (p *program) run(ctx context.Context, args []string) error {

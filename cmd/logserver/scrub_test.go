@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// An entry that was changed by SQL is found by the scrub, though nobody reads it,
+// An entry that was changed by SQL is found by the scrub, though no client reads it,
 // and by a read; readiness, the metrics and guard status say which it is.
 func TestBitRotIsFound(t *testing.T) {
 	data := t.TempDir()
