@@ -194,7 +194,7 @@ func TestAmongKeys(t *testing.T) {
 	if list, err := p.amongKeys([]checkpoint.Verifier{a, b}, []checkpoint.Verifier{a}); err != nil || len(list) != 1 || !list[0].Equal(a) {
 		t.Errorf("%v, %v", list, err)
 	}
-	says(t, errs.String(), "Left out: the log says that "+b.String())
+	says(t, errs.String(), "Left out: the log says that its key is "+b.String())
 	if list, err := p.amongKeys([]checkpoint.Verifier{b}, []checkpoint.Verifier{a}); err == nil || code(err) != exitUnverified {
 		t.Errorf("%v, %v", list, err)
 	}
