@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/merkle"
 )
@@ -32,7 +31,7 @@ func TestAnswersOfManyValues(t *testing.T) {
 		"get":  func() error { _, err := c.Get(t.Context(), 3); return err },
 		"list": func() error { _, err := c.List(t.Context(), 0, 0); return err },
 		"add many": func() error {
-			_, err := c.AddMany(t.Context(), []Entry{{Request: &pb.Entry{}, Canonical: entryOf(3)}})
+			_, err := c.AddMany(t.Context(), []Entry{{Canonical: entryOf(3)}})
 			return err
 		},
 	} {
@@ -72,7 +71,7 @@ func TestGreatestAnswers(t *testing.T) {
 	}
 	entries := make([]Entry, 1024)
 	for i := range entries {
-		entries[i] = Entry{Request: &pb.Entry{}, Canonical: entryOf(i)}
+		entries[i] = Entry{Canonical: entryOf(i)}
 	}
 	outcomes, err := c.AddMany(t.Context(), entries)
 	if err != nil {

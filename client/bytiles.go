@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"google.golang.org/grpc/codes"
-
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/merkle"
 )
@@ -31,7 +28,7 @@ func noAPI(err error) bool {
 }
 
 // ofAPI reports whether an answer is of the native API, whose errors have gRPC's codes.
-func (e *StatusError) ofAPI() bool { return e.code != codes.OK && e.code < 100 }
+func (e *StatusError) ofAPI() bool { return e.code != codeOK && e.code < 100 }
 
 // getByTiles fetches and proves an entry of a log that has tiles alone.
 // missing is the API's answer, if the log has one.
@@ -68,9 +65,9 @@ func (c *Client) listByTiles(ctx context.Context, start, limit int64, at checkpo
 	if limit > 0 {
 		entries = entries[:min(limit, int64(len(entries)))]
 	}
-	list := make([]*pb.LoggedEntry, len(entries))
+	list := make([]loggedEntry, len(entries))
 	for i, e := range entries {
-		list[i] = &pb.LoggedEntry{Canonical: e}
+		list[i] = loggedEntry{Canonical: e}
 	}
 	return c.proveAll(ctx, start, list, at)
 }

@@ -64,8 +64,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
 	"indelible/checkpoint"
 	"indelible/internal/redact"
 	"indelible/internal/web"
@@ -210,9 +208,15 @@ type StatusError struct {
 	// LeadsTo is where a redirect that was not followed says that the log is; empty
 	// for other answers. It holds neither user nor query.
 	LeadsTo string
-	code    codes.Code // as the log's own API says it; OK if it does not
+	code    uint32 // gRPC's code, as the log's own API says it; codeOK if it does not
 	retry   time.Duration
 }
+
+// Codes of gRPC that the native API answers with, as the member "code".
+const (
+	codeOK                 = 0
+	codeFailedPrecondition = 9
+)
 
 func (e *StatusError) Error() string {
 	text := fmt.Sprintf("%s (HTTP %d)", e.Message, e.Status)
@@ -240,14 +244,14 @@ func passing(err error) (wait time.Duration, ok bool) {
 	if !errors.As(err, &s) {
 		return 0, !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooBig) && !misconfigured(err)
 	}
-	if s.code == codes.FailedPrecondition { // the log is poisoned: only its operator helps
+	if s.code == codeFailedPrecondition { // the log is poisoned: only its operator helps
 		return 0, false
 	}
 	switch s.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return s.retry, true
 	case http.StatusInternalServerError: // a log of ours says more
-		return s.retry, s.code == codes.OK
+		return s.retry, s.code == codeOK
 	}
 	return 0, false
 }
@@ -426,7 +430,7 @@ func statusError(res *http.Response, path string) error {
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(data, &said) == nil && said.Message != "" {
-		e.Message, e.code = shortened(said.Message), codes.Code(said.Code)
+		e.Message, e.code = shortened(said.Message), said.Code
 	} else if text := strings.TrimSpace(string(data)); text != "" && len(text) < 300 {
 		e.Message = text
 	}

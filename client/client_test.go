@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/merkle"
 )
@@ -199,11 +198,11 @@ func TestHostile(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.replace["/v1/entries"] = func(w http.ResponseWriter, _ *http.Request) { f.entry(w, 3, []byte("something else"), f.proof(3)) }
-	if _, err := c.Add(t.Context(), Entry{Request: &pb.Entry{}, Canonical: entryOf(3)}); !errors.Is(err, ErrUntrusted) {
+	if _, err := c.Add(t.Context(), Entry{Canonical: entryOf(3)}); !errors.Is(err, ErrUntrusted) {
 		t.Fatal(err)
 	}
 	f.replace["/v1/entries:batch"] = func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"outcomes":[]}`) }
-	if _, err := c.AddMany(t.Context(), []Entry{{Request: &pb.Entry{}, Canonical: entryOf(3)}}); !errors.Is(err, ErrUntrusted) {
+	if _, err := c.AddMany(t.Context(), []Entry{{Canonical: entryOf(3)}}); !errors.Is(err, ErrUntrusted) {
 		t.Fatal(err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/merkle"
 )
@@ -49,11 +48,11 @@ func (c *Client) ListAt(ctx context.Context, start, limit int64, at checkpoint.O
 	return c.proveAll(ctx, start, entries, at)
 }
 
-func (c *Client) list(ctx context.Context, start, limit int64) ([]*pb.LoggedEntry, error) {
+func (c *Client) list(ctx context.Context, start, limit int64) ([]loggedEntry, error) {
 	if c.tilesAlone.Load() {
 		return nil, &StatusError{Status: http.StatusNotFound}
 	}
-	var res pb.ListEntriesResponse
+	var res listResponse
 	path := fmt.Sprintf("/v1/entries?start=%d&limit=%d", start, limit)
 	// SPEC: log.proto: a limit is at most 1,000, and 0 stands for a smaller one.
 	most := int64(maxList)
@@ -64,13 +63,13 @@ func (c *Client) list(ctx context.Context, start, limit int64) ([]*pb.LoggedEntr
 		c.tilesAlone.Store(noAPI(err))
 		return nil, err
 	}
-	if n := int64(len(res.GetEntries())); n > most {
+	if n := int64(len(res.Entries)); n > most {
 		return nil, fmt.Errorf("%w: asked for up to %d entries, it listed %d", ErrUntrusted, most, n)
 	}
-	return res.GetEntries(), nil
+	return res.Entries, nil
 }
 
-func (c *Client) proveAll(ctx context.Context, start int64, entries []*pb.LoggedEntry, at checkpoint.Opened) (_ []Logged, err error) {
+func (c *Client) proveAll(ctx context.Context, start int64, entries []loggedEntry, at checkpoint.Opened) (_ []Logged, err error) {
 	p := newProver(c, at)
 	list := make([]Logged, len(entries))
 	for i, e := range entries {
@@ -81,7 +80,7 @@ func (c *Client) proveAll(ctx context.Context, start int64, entries []*pb.Logged
 	return list, nil
 }
 
-func (p *prover) prove(ctx context.Context, index int64, e *pb.LoggedEntry) (Logged, error) {
+func (p *prover) prove(ctx context.Context, index int64, e loggedEntry) (Logged, error) {
 	plan, err := merkle.PlanInclusion(index, p.at.Size)
 	if err != nil {
 		return Logged{}, fmt.Errorf("%w: it listed entry %d, and its checkpoint has size %d", ErrUntrusted, index, p.at.Size)
@@ -90,9 +89,9 @@ func (p *prover) prove(ctx context.Context, index int64, e *pb.LoggedEntry) (Log
 	if err != nil {
 		return Logged{}, err
 	}
-	proof := &pb.InclusionProof{Index: index}
+	proof := inclusionProof{Index: number(index)}
 	for i := range hashes {
 		proof.Hashes = append(proof.Hashes, hashes[i][:])
 	}
-	return prove(e.GetCanonical(), e, proof, p.at)
+	return prove(e.Canonical, e, proof, p.at)
 }

@@ -4,16 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json/v2"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/merkle"
 )
@@ -37,7 +34,7 @@ func (l Logged) Proof() checkpoint.Proof {
 // Entry is what is to be logged: how the log is asked, and the canonical bytes
 // that must come of it.
 type Entry struct {
-	Request   *pb.Entry
+	Request   Request
 	Canonical []byte
 }
 
@@ -49,47 +46,47 @@ type Outcome struct {
 
 // Add logs an entry.
 func (c *Client) Add(ctx context.Context, e Entry) (Logged, error) {
-	var res pb.AddEntryResponse
-	if err := c.call(ctx, http.MethodPost, "/v1/entries", &pb.AddEntryRequest{Entry: e.Request}, &res, answer(1, entryBytes)); err != nil {
+	var res addResponse
+	if err := c.call(ctx, http.MethodPost, "/v1/entries", addRequest{e.Request}, &res, answer(1, entryBytes)); err != nil {
 		return Logged{}, err
 	}
-	if got := res.GetEntry().GetCanonical(); len(got) > 0 && !bytes.Equal(got, e.Canonical) {
+	if got := res.Entry.Canonical; len(got) > 0 && !bytes.Equal(got, e.Canonical) {
 		return Logged{}, fmt.Errorf("%w: it logged something else than was asked for", ErrUntrusted)
 	}
-	o, err := c.openShown(ctx, []byte(res.GetCheckpoint().GetNote()))
+	o, err := c.openShown(ctx, []byte(res.Checkpoint.Note))
 	if err != nil {
 		return Logged{}, err
 	}
-	l, err := prove(e.Canonical, res.GetEntry(), res.GetProof(), o)
-	l.Duplicate = res.GetDuplicate()
+	l, err := prove(e.Canonical, res.Entry, res.Proof, o)
+	l.Duplicate = res.Duplicate
 	return l, err
 }
 
 // AddMany logs up to 1,024 entries in one request.
 func (c *Client) AddMany(ctx context.Context, entries []Entry) ([]Outcome, error) {
-	req := &pb.AddEntriesRequest{}
+	var req addManyRequest
 	for _, e := range entries {
 		req.Entries = append(req.Entries, e.Request)
 	}
-	var res pb.AddEntriesResponse
+	var res addManyResponse
 	if err := c.call(ctx, http.MethodPost, "/v1/entries:batch", req, &res, answer(len(entries), proofBytes)); err != nil {
 		return nil, err
 	}
-	if len(res.GetOutcomes()) != len(entries) {
-		return nil, fmt.Errorf("%w: %d outcomes for %d entries", ErrUntrusted, len(res.GetOutcomes()), len(entries))
+	if len(res.Outcomes) != len(entries) {
+		return nil, fmt.Errorf("%w: %d outcomes for %d entries", ErrUntrusted, len(res.Outcomes), len(entries))
 	}
-	o, err := c.openShown(ctx, []byte(res.GetCheckpoint().GetNote()))
+	o, err := c.openShown(ctx, []byte(res.Checkpoint.Note))
 	if err != nil {
 		return nil, err
 	}
 	outcomes := make([]Outcome, len(entries))
-	for i, out := range res.GetOutcomes() {
-		if e := out.GetError(); e != nil {
-			outcomes[i].Err = fmt.Errorf("%w: %s", ErrRefused, e.GetMessage())
+	for i, out := range res.Outcomes {
+		if out.Error != nil {
+			outcomes[i].Err = fmt.Errorf("%w: %s", ErrRefused, out.Error.Message)
 			continue
 		}
-		l, err := prove(entries[i].Canonical, out.GetEntry(), out.GetProof(), o)
-		l.Duplicate = out.GetDuplicate()
+		l, err := prove(entries[i].Canonical, out.Entry, out.Proof, o)
+		l.Duplicate = out.Duplicate
 		outcomes[i] = Outcome{l, err}
 	}
 	return outcomes, nil
@@ -120,21 +117,21 @@ func (c *Client) Lookup(ctx context.Context, leaf merkle.Hash) (Logged, error) {
 }
 
 func (c *Client) get(ctx context.Context, path string) (Logged, error) {
-	var res pb.GetEntryResponse
+	var res getResponse
 	if err := c.call(ctx, http.MethodGet, path, nil, &res, answer(1, entryBytes)); err != nil {
 		return Logged{}, err
 	}
-	o, err := c.openShown(ctx, []byte(res.GetCheckpoint().GetNote()))
+	o, err := c.openShown(ctx, []byte(res.Checkpoint.Note))
 	if err != nil {
 		return Logged{}, err
 	}
-	return prove(res.GetEntry().GetCanonical(), res.GetEntry(), res.GetProof(), o)
+	return prove(res.Entry.Canonical, res.Entry, res.Proof, o)
 }
 
 // prove verifies that the bytes are in the checkpoint's tree. The leaf hash is
 // computed here; the one in the answer is not looked at.
-func prove(canonical []byte, e *pb.LoggedEntry, p *pb.InclusionProof, o checkpoint.Opened) (Logged, error) {
-	l := Logged{Index: p.GetIndex(), Canonical: canonical, LeafHash: merkle.LeafHash(canonical), IntegratedAt: e.GetIntegratedAt(), Checkpoint: o}
+func prove(canonical []byte, e loggedEntry, p inclusionProof, o checkpoint.Opened) (Logged, error) {
+	l := Logged{Index: int64(p.Index), Canonical: canonical, LeafHash: merkle.LeafHash(canonical), IntegratedAt: int64(e.IntegratedAt), Checkpoint: o}
 	var err error
 	if l.Hashes, err = included(l.LeafHash, p, o.Checkpoint); err != nil {
 		return Logged{}, err
@@ -143,13 +140,13 @@ func prove(canonical []byte, e *pb.LoggedEntry, p *pb.InclusionProof, o checkpoi
 }
 
 // included verifies an inclusion proof, and returns its hashes.
-func included(leaf merkle.Hash, p *pb.InclusionProof, at checkpoint.Checkpoint) ([]merkle.Hash, error) {
-	list, err := hashes(p.GetHashes())
+func included(leaf merkle.Hash, p inclusionProof, at checkpoint.Checkpoint) ([]merkle.Hash, error) {
+	list, err := hashes(p.Hashes)
 	if err == nil {
-		err = merkle.VerifyInclusion(p.GetIndex(), at.Size, leaf, list, at.Root)
+		err = merkle.VerifyInclusion(int64(p.Index), at.Size, leaf, list, at.Root)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: inclusion proof of entry %d in a tree of size %d: %w", ErrUntrusted, p.GetIndex(), at.Size, err)
+		return nil, fmt.Errorf("%w: inclusion proof of entry %d in a tree of size %d: %w", ErrUntrusted, p.Index, at.Size, err)
 	}
 	return list, nil
 }
@@ -157,7 +154,7 @@ func included(leaf merkle.Hash, p *pb.InclusionProof, at checkpoint.Checkpoint) 
 // Included proves that the leaf at an index is in the tree of a checkpoint,
 // which need not be the newest, and returns the proof.
 func (c *Client) Included(ctx context.Context, index int64, leaf merkle.Hash, at checkpoint.Checkpoint) ([]merkle.Hash, error) {
-	var res pb.InclusionProof
+	var res inclusionProof
 	path := fmt.Sprintf("/v1/proofs/inclusion?index=%d&treeSize=%d", index, at.Size)
 	err := c.call(ctx, http.MethodGet, path, nil, &res, answer(1, proofBytes))
 	if noAPI(err) {
@@ -166,10 +163,10 @@ func (c *Client) Included(ctx context.Context, index int64, leaf merkle.Hash, at
 	if err != nil {
 		return nil, err
 	}
-	if res.GetIndex() != index {
-		return nil, fmt.Errorf("%w: asked for entry %d, it proved entry %d", ErrUntrusted, index, res.GetIndex())
+	if int64(res.Index) != index {
+		return nil, fmt.Errorf("%w: asked for entry %d, it proved entry %d", ErrUntrusted, index, res.Index)
 	}
-	return included(leaf, &res, at)
+	return included(leaf, res, at)
 }
 
 func hashes(list [][]byte) ([]merkle.Hash, error) {
@@ -198,7 +195,7 @@ func (c *Client) Consistent(ctx context.Context, older, newer checkpoint.Checkpo
 		if err != nil {
 			return nil, err
 		}
-		proof = res.GetHashes()
+		proof = res.Hashes
 	}
 	return consistent(older, newer, proof)
 }
@@ -235,11 +232,11 @@ func (c *Client) RootAt(ctx context.Context, size int64, newer checkpoint.Checkp
 	if err != nil {
 		return merkle.Hash{}, nil, err
 	}
-	root, err := hashes([][]byte{res.GetFromRoot()})
+	root, err := hashes([][]byte{res.FromRoot})
 	if err != nil {
 		return merkle.Hash{}, nil, fmt.Errorf("%w: the root of the tree of size %d: %w", ErrUntrusted, size, err)
 	}
-	proof, err := consistent(checkpoint.Checkpoint{Origin: newer.Origin, Size: size, Root: root[0]}, newer, res.GetHashes())
+	proof, err := consistent(checkpoint.Checkpoint{Origin: newer.Origin, Size: size, Root: root[0]}, newer, res.Hashes)
 	if err != nil {
 		return merkle.Hash{}, nil, err
 	}
@@ -247,13 +244,10 @@ func (c *Client) RootAt(ctx context.Context, size int64, newer checkpoint.Checkp
 }
 
 // consistency fetches a proof, which is not verified.
-func (c *Client) consistency(ctx context.Context, from, to int64) (*pb.ConsistencyProof, error) {
-	var res pb.ConsistencyProof
+func (c *Client) consistency(ctx context.Context, from, to int64) (res consistencyProof, err error) {
 	path := fmt.Sprintf("/v1/proofs/consistency?from=%d&to=%d", from, to)
-	if err := c.call(ctx, http.MethodGet, path, nil, &res, answer(1, proofBytes)); err != nil {
-		return nil, err
-	}
-	return &res, nil
+	err = c.call(ctx, http.MethodGet, path, nil, &res, answer(1, proofBytes))
+	return res, err
 }
 
 // bound is how much an answer may hold. A few bytes of JSON can take hundreds
@@ -275,11 +269,11 @@ func answer(entries, each int) bound {
 }
 
 // call makes a request of the native API.
-func (c *Client) call(ctx context.Context, method, path string, in, out proto.Message, b bound) error {
+func (c *Client) call(ctx context.Context, method, path string, in, out any, b bound) error {
 	r := request{method: method, path: path, limit: int64(b.bytes)}
 	if in != nil {
 		var err error
-		if r.body, err = protojson.Marshal(in); err != nil {
+		if r.body, err = json.Marshal(in); err != nil {
 			return err
 		}
 	}
@@ -290,9 +284,5 @@ func (c *Client) call(ctx context.Context, method, path string, in, out proto.Me
 	if n := bytes.Count(data, []byte{','}); n > b.commas {
 		return fmt.Errorf("%w: it has %d commas; an answer to this has at most %d", ErrUntrusted, n, b.commas)
 	}
-	// A newer server may say more than we know.
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, out); err != nil {
-		return fmt.Errorf("%w: it is not what the API says: %w", ErrUntrusted, err)
-	}
-	return nil
+	return decode(data, out)
 }

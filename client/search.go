@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/merkle"
 )
@@ -71,7 +70,7 @@ type search struct {
 }
 
 func (s *search) next(ctx context.Context) (Found, error) {
-	var res pb.SearchEntriesResponse
+	var res searchResponse
 	path := fmt.Sprintf("/v1/entries:search?%s=%s&pageSize=%d&pageToken=%s", url.QueryEscape(s.query.By), url.QueryEscape(s.query.Value), searchPage, url.QueryEscape(s.token))
 	if err := s.client.call(ctx, http.MethodGet, path, nil, &res, answer(searchPage, entryBytes)); err != nil {
 		return Found{}, err
@@ -83,7 +82,7 @@ func (s *search) next(ctx context.Context) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	s.token = res.GetNextPageToken()
+	s.token = res.NextPageToken
 	if n := len(f.Hits); n > 0 {
 		s.last = f.Hits[n-1].Index
 	}
@@ -135,22 +134,22 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // readFound checks a page: it comes after the last entry of the page before.
-func readFound(res *pb.SearchEntriesResponse, last int64) (Found, error) {
-	f := Found{CompleteTo: res.GetCompleteTo()}
-	if n := len(res.GetEntries()); n > searchPage || n == 0 && res.GetNextPageToken() != "" {
+func readFound(res *searchResponse, last int64) (Found, error) {
+	f := Found{CompleteTo: int64(res.CompleteTo)}
+	if n := len(res.Entries); n > searchPage || n == 0 && res.NextPageToken != "" {
 		return f, fmt.Errorf("%w: a page of %d entries; it has 1 to %d where there are more", ErrUntrusted, n, searchPage)
 	}
-	if f.CompleteTo < 0 || f.CompleteTo > res.GetTreeSize() {
-		return f, fmt.Errorf("%w: the search is complete up to %d of %d entries", ErrUntrusted, f.CompleteTo, res.GetTreeSize())
+	if f.CompleteTo < 0 || f.CompleteTo > int64(res.TreeSize) {
+		return f, fmt.Errorf("%w: the search is complete up to %d of %d entries", ErrUntrusted, f.CompleteTo, res.TreeSize)
 	}
-	for _, e := range res.GetEntries() {
-		index := e.GetIndex()
+	for _, e := range res.Entries {
+		index := int64(e.Index)
 		if index <= last || index >= f.CompleteTo {
 			return f, fmt.Errorf("%w: it found entry %d after entry %d, in %d entries", ErrUntrusted, index, last, f.CompleteTo)
 		}
 		last = index
 		f.Hits = append(f.Hits, Hit{
-			Index: index, Canonical: e.GetCanonical(), LeafHash: merkle.LeafHash(e.GetCanonical()), IntegratedAt: e.GetIntegratedAt(),
+			Index: index, Canonical: e.Canonical, LeafHash: merkle.LeafHash(e.Canonical), IntegratedAt: int64(e.IntegratedAt),
 		})
 	}
 	return f, nil
@@ -174,7 +173,7 @@ func (c *Client) Prove(ctx context.Context, hits []Hit, at checkpoint.Opened) ([
 	list := make([]Logged, len(hits))
 	for i, h := range hits {
 		var err error
-		if list[i], err = p.prove(ctx, h.Index, &pb.LoggedEntry{Canonical: h.Canonical, IntegratedAt: h.IntegratedAt}); err != nil {
+		if list[i], err = p.prove(ctx, h.Index, loggedEntry{Canonical: h.Canonical, IntegratedAt: number(h.IntegratedAt)}); err != nil {
 			return nil, err
 		}
 	}

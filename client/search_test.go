@@ -3,15 +3,13 @@ package client
 import (
 	"errors"
 	"testing"
-
-	pb "indelible/api/proto/indelible/v1"
 )
 
 func TestReadFound(t *testing.T) {
-	page := func(complete, size int64, next string, indexes ...int64) *pb.SearchEntriesResponse {
-		p := &pb.SearchEntriesResponse{CompleteTo: complete, TreeSize: size, NextPageToken: next}
+	page := func(complete, size int64, next string, indexes ...int64) *searchResponse {
+		p := &searchResponse{CompleteTo: number(complete), TreeSize: number(size), NextPageToken: next}
 		for _, i := range indexes {
-			p.Entries = append(p.Entries, &pb.LoggedEntry{Index: i, Canonical: []byte("x")})
+			p.Entries = append(p.Entries, loggedEntry{Index: number(i), Canonical: []byte("x")})
 		}
 		return p
 	}
@@ -22,7 +20,7 @@ func TestReadFound(t *testing.T) {
 	for i := range many {
 		many[i] = int64(i)
 	}
-	for name, p := range map[string]*pb.SearchEntriesResponse{
+	for name, p := range map[string]*searchResponse{
 		"the last entry again":       page(7, 9, "", 2),
 		"twice the same":             page(7, 9, "", 4, 4),
 		"beyond what it searched":    page(7, 9, "", 7),
@@ -33,7 +31,7 @@ func TestReadFound(t *testing.T) {
 		"more than asked for":        page(1000, 1000, "", many...),
 	} {
 		last := int64(2)
-		if len(p.GetEntries()) > 10 {
+		if len(p.Entries) > 10 {
 			last = -1
 		}
 		if f, err := readFound(p, last); !errors.Is(err, ErrUntrusted) {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,9 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/client"
 )
 
@@ -89,13 +87,17 @@ func (e *examination) findNative(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var page pb.SearchEntriesResponse
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(got, &page); err != nil {
+	var page struct {
+		Entries []struct {
+			Index string `json:"index"`
+		} `json:"entries"`
+	}
+	if err := json.Unmarshal(got, &page); err != nil {
 		return nil, err
 	}
 	var found []string
-	for _, entry := range page.GetEntries() {
-		found = append(found, strconv.FormatInt(entry.GetIndex(), 10))
+	for _, entry := range page.Entries {
+		found = append(found, cmp.Or(entry.Index, "0"))
 	}
 	return found, nil
 }

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"indelible/internal/transport"
+	"indelible/internal/transport/adminport"
 	translog "indelible/log"
 	"indelible/server"
 )
@@ -291,7 +292,7 @@ indelible_append_seconds_count 2
 indelible_publish_seconds_count 1
 `
 	rec := httptest.NewRecorder()
-	transport.AdminHandler(func() error { return nil }, reg).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	adminport.Handler(func() error { return nil }, reg).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	for line := range strings.Lines(strings.TrimPrefix(want, "\n")) {
 		if !strings.Contains(rec.Body.String(), line) {
 			t.Errorf("missing: %s", line)

@@ -29,6 +29,7 @@ import (
 	"indelible/entry"
 	"indelible/guard"
 	"indelible/internal/transport"
+	"indelible/internal/transport/rpc"
 	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/server"
@@ -136,7 +137,7 @@ func (w *world) serve(t *testing.T, log anyLog, keys []string) {
 func dial(t *testing.T, register func(grpc.ServiceRegistrar)) *grpc.ClientConn {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := transport.NewGRPCServer(ctx, transport.GRPCConfig{MaxMessage: 2 << 20, Log: slog.New(slog.DiscardHandler)})
+	s := rpc.NewServer(ctx, rpc.Config{MaxMessage: 2 << 20, Log: slog.New(slog.DiscardHandler)})
 	register(s)
 	on := bufconn.Listen(1 << 20)
 	done := make(chan error, 1)

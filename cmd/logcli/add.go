@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
@@ -302,9 +301,9 @@ func signDigest(key crypto.Signer, by entry.Verifier, r io.Reader) (client.Entry
 	if err != nil {
 		return client.Entry{}, usage(err)
 	}
-	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_HashedRekord{HashedRekord: &pb.HashedRekord{
+	return client.Entry{Canonical: e.Canonical(), Request: client.Request{HashedRekord: &client.HashedRekord{
 		Digest: digest, Signature: sig, Verifier: requestVerifier(by),
-	}}}}, nil
+	}}}, nil
 }
 
 func envelopeEntry(by entry.Verifier, r io.Reader) (client.Entry, error) {
@@ -319,9 +318,9 @@ func envelopeEntry(by entry.Verifier, r io.Reader) (client.Entry, error) {
 	if err != nil {
 		return client.Entry{}, usage(err)
 	}
-	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_Dsse{Dsse: &pb.Dsse{
-		Envelope: envelope, Verifiers: []*pb.Verifier{requestVerifier(by)},
-	}}}}, nil
+	return client.Entry{Canonical: e.Canonical(), Request: client.Request{DSSE: &client.DSSE{
+		Envelope: envelope, Verifiers: []client.Verifier{requestVerifier(by)},
+	}}}, nil
 }
 
 // maxEnvelope bounds an envelope, in bytes; a log takes no more in a request.
@@ -336,7 +335,7 @@ func rawEntry(r io.Reader) (client.Entry, error) {
 	if err != nil {
 		return client.Entry{}, usage(err)
 	}
-	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_Raw{Raw: data}}}, nil
+	return client.Entry{Canonical: e.Canonical(), Request: client.Request{Raw: data}}, nil
 }
 
 // addedAll writes the proofs, and says what became of each file. It fails if

@@ -11,7 +11,7 @@ import (
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
-	pb "indelible/api/proto/indelible/v1"
+	"indelible/client"
 	"indelible/entry"
 	"indelible/keys"
 )
@@ -117,9 +117,9 @@ func identities(c *x509.Certificate) string {
 }
 
 // requestVerifier is a verifier as the log is asked with it.
-func requestVerifier(v entry.Verifier) *pb.Verifier {
+func requestVerifier(v entry.Verifier) client.Verifier {
 	if v.Certificate != nil {
-		return &pb.Verifier{Key: &pb.Verifier_Certificate{Certificate: v.Certificate}}
+		return client.Verifier{Certificate: v.Certificate}
 	}
-	return &pb.Verifier{Key: &pb.Verifier_PublicKey{PublicKey: v.PublicKey}}
+	return client.Verifier{PublicKey: v.PublicKey}
 }

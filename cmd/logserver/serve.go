@@ -30,6 +30,8 @@ import (
 	"indelible/internal/outage"
 	"indelible/internal/sdnotify"
 	"indelible/internal/transport"
+	"indelible/internal/transport/adminport"
+	"indelible/internal/transport/rpc"
 	translog "indelible/log"
 	"indelible/server"
 )
@@ -300,12 +302,13 @@ func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, p
 		return s, err
 	}
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
-	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, metrics, on.certs.Warnings, l.Damaged), 0, logger)
+	s.Admin = transport.HTTPServer(adminport.Handler(ready, metrics, on.certs.Warnings, l.Damaged), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
-	s.GRPC = transport.NewGRPCServer(ctx, transport.GRPCConfig{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Client: a.admission.Client, Log: logger, Seen: requests.GRPC})
-	a.register(s.GRPC)
-	healthpb.RegisterHealthServer(s.GRPC, healthService{ready: ready})
-	reflection.Register(s.GRPC)
+	calls := rpc.NewServer(ctx, rpc.Config{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Client: a.admission.Client, Log: logger, Seen: requests.GRPC})
+	a.register(calls)
+	healthpb.RegisterHealthServer(calls, healthService{ready: ready})
+	reflection.Register(calls)
+	s.GRPC = calls
 	return s, nil
 }
 
@@ -313,7 +316,7 @@ func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, p
 func certificates(ctx context.Context, v config.Values, metrics *prometheus.Registry, logger *slog.Logger) (*transport.Certificates, error) {
 	certs, err := transport.LoadCertificates(v.Text("tls-cert"), v.Text("tls-key"), logger)
 	if err == nil {
-		certs.Register(metrics)
+		adminport.RegisterCertificates(metrics, certs)
 		go certs.Follow(ctx)
 	}
 	return certs, err

@@ -26,6 +26,7 @@ import (
 	"indelible/internal/outage"
 	"indelible/internal/sdnotify"
 	"indelible/internal/transport"
+	"indelible/internal/transport/adminport"
 	"indelible/witness"
 	"indelible/witness/register"
 	"indelible/witness/sqlstate"
@@ -227,7 +228,7 @@ func (r *running) prepare(v config.Values) (certs *transport.Certificates, s tra
 	if err != nil {
 		return nil, s, err
 	}
-	certs.Register(r.metrics.registry)
+	adminport.RegisterCertificates(r.metrics.registry, certs)
 	if s.HTTPOn, err = r.listenOn(v, "listen", transport.Connections(maxConnections, 1), certs, protocol); err != nil {
 		return nil, s, err
 	}
@@ -252,7 +253,7 @@ func (r *running) handle(s *transport.Servers, url string, certs *transport.Cert
 	handler := r.witness.Handler(url, r.failed)
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, r.metrics.request), longest, r.logger)
 	limit(s.HTTP)
-	s.Admin = transport.HTTPServer(transport.AdminHandler(ready, r.metrics.registry, certs.Warnings), 0, r.logger)
+	s.Admin = transport.HTTPServer(adminport.Handler(ready, r.metrics.registry, certs.Warnings), 0, r.logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
 }
 

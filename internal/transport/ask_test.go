@@ -10,13 +10,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"indelible/internal/transport"
+	"indelible/internal/transport/adminport"
 )
 
 // Health says what the server says, and fails unless it is ready.
 func TestHealth(t *testing.T) {
 	var ready error
 	warnings := func() []string { return []string{"the certificate expires soon"} }
-	admin := httptest.NewServer(transport.AdminHandler(func() error { return ready }, prometheus.NewRegistry(), warnings))
+	admin := httptest.NewServer(adminport.Handler(func() error { return ready }, prometheus.NewRegistry(), warnings))
 	defer admin.Close()
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()

@@ -18,6 +18,8 @@ import (
 	"indelible/internal/fair"
 )
 
+const kib = 1 << 10
+
 // bodies is a server of bodies with a budget, on a clock of its own.
 type bodies struct {
 	t      *testing.T

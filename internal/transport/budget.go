@@ -13,9 +13,9 @@ import (
 const (
 	// DefaultBudget is the most bytes of a Budget: eight bodies of 8 MiB.
 	DefaultBudget = 64 << 20
-	// smallBody is the most bytes that a small body takes: an entry with its
+	// SmallBody is the maximum size of a small body, in bytes: an entry with its
 	// certificate has some 3 KiB.
-	smallBody = 64 << 10
+	SmallBody = 64 << 10
 	// unknownBody is what a large body counts as that did not say how long it is. It
 	// does not wait.
 	unknownBody = 1 << 20
@@ -63,6 +63,34 @@ func NewBudget(bytes int64) *Budget {
 	return &Budget{most: bytes, large: fair.NewRoom(bytes)}
 }
 
+// Most is how many bytes large requests may hold.
+func (b *Budget) Most() int64 { return b.most }
+
+// Hold returns what a request holds that does not come as an HTTP body: nothing yet.
+func (b *Budget) Hold() *Hold { return &Hold{holding{of: b}} }
+
+// Hold is what a request holds of a budget.
+type Hold struct{ holding }
+
+// Reserve takes n bytes more, or none: then it returns ErrFull.
+func (h *Hold) Reserve(n int64) error { return h.reserve(n) }
+
+// Release gives back what was reserved.
+func (h *Hold) Release() { h.release() }
+
+// Share takes room for a large request of a client that has a name (fair.As). free gives it back; it is nil where no room
+// is needed.
+func (h *Hold) Share(ctx context.Context) (free func(), err error) {
+	client, named := fair.Client(ctx)
+	if !named || large(h.held) == 0 {
+		return nil, nil
+	}
+	if free = h.of.large.Try(client, min(h.held, h.of.most)); free == nil {
+		return nil, ErrFull
+	}
+	return free, nil
+}
+
 // holding is what one request holds.
 type holding struct {
 	of   *Budget
@@ -71,7 +99,7 @@ type holding struct {
 
 // large is what of n bytes counts as a large body's: all, or nothing.
 func large(n int64) int64 {
-	if n <= smallBody {
+	if n <= SmallBody {
 		return 0
 	}
 	return n

@@ -1,66 +1,66 @@
 package transport
 
-import (
-	"context"
-	"net"
+import "net"
 
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
-)
+// Connection is a connection of a listener of this package. A server of another protocol than HTTP tells it what its calls
+// do, which decides whether it keeps its place. The zero Connection is of another listener; nothing comes of its methods.
+type Connection struct{ c *connection }
 
-// connectionInfo has the calls of gRPC know their connections. TLS, if there is
-// any, is the listener's.
-type connectionInfo struct {
-	credentials.TransportCredentials
-}
+// ConnectionOf finds the connection below TLS and other wrappers with a method NetConn.
+func ConnectionOf(conn net.Conn) Connection { return Connection{connectionOf(conn)} }
 
-// connectionAuth is what a call's context has of its connection.
-type connectionAuth struct {
-	credentials.AuthInfo
-	conn *connection
-}
+// Known reports whether the connection is of a listener of this package.
+func (c Connection) Known() bool { return c.c != nil }
 
-// ServerHandshake implements credentials.TransportCredentials.
-func (i connectionInfo) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := i.TransportCredentials.ServerHandshake(raw)
-	c := connectionOf(raw)
-	c.becomeIdle()
-	return conn, connectionAuth{info, c}, err
-}
+// Idle says that no call has begun.
+func (c Connection) Idle() { c.c.becomeIdle() }
 
-// Clone implements credentials.TransportCredentials.
-func (i connectionInfo) Clone() credentials.TransportCredentials {
-	return connectionInfo{i.TransportCredentials.Clone()}
-}
-
-// followed is a call on a connection, whose lock guards it, from its first byte until it
-// is answered.
-type followed struct {
-	conn  *connection // nil: it is not known
-	ended bool
-	works bool // it is complete, and answered
-	sends bool // it is a stream
-}
-
-// connectionOfCall is the connection of a call; nil if it is not known.
-func connectionOfCall(ctx context.Context) *connection {
-	if p, ok := peer.FromContext(ctx); ok {
-		if auth, ok := p.AuthInfo.(connectionAuth); ok {
-			return auth.conn
-		}
+// Cut closes the connection without the goodbye of TLS, which would wait for a client that does not read.
+func (c Connection) Cut() {
+	if c.c != nil {
+		c.c.Conn.Close()
 	}
-	return nil
 }
 
-// follow begins a call.
-func follow(ctx context.Context) followed {
-	c := connectionOfCall(ctx)
-	c.change(func(c *connection) { c.calls++; c.idle = false })
-	return followed{conn: c}
+// Call begins a call.
+func (c Connection) Call() *Call {
+	c.c.change(func(c *connection) { c.calls++; c.idle = false })
+	return &Call{conn: c.c}
 }
 
-// end ends a call, once.
-func (l *followed) end() {
+// Call is a call on a connection, from its first byte until it is answered. The connection's lock guards it.
+type Call struct {
+	conn    *connection // nil: it is not known
+	ended   bool
+	answers bool // its request is complete, and answered
+	streams bool
+}
+
+// Answer says that the request is complete.
+func (l *Call) Answer() {
+	l.conn.change(func(c *connection) {
+		if !l.ended {
+			l.answers = true
+			c.answered++
+		}
+	})
+}
+
+// Stream says that more than one answer goes over the call.
+func (l *Call) Stream() {
+	l.conn.change(func(c *connection) {
+		if !l.ended {
+			l.streams = true
+			c.streams++
+		}
+	})
+}
+
+// Sent says that an answer went over a stream.
+func (l *Call) Sent() { l.conn.change(func(*connection) {}) }
+
+// End ends the call. A second End has no effect.
+func (l *Call) End() {
 	l.conn.change(func(c *connection) {
 		if l.ended {
 			return
@@ -68,54 +68,12 @@ func (l *followed) end() {
 		l.ended = true
 		c.calls--
 		c.idle = c.calls == 0
-		if l.works {
+		if l.answers {
 			c.answered--
 		}
-		if l.sends {
+		if l.streams {
 			c.streams--
 		}
 	})
 	l.conn.tell()
-}
-
-// answer is for a call whose request is there. It may be nil.
-func (a *arrival) answer() {
-	if a == nil {
-		return
-	}
-	a.complete()
-	a.conn.change(func(c *connection) {
-		if !a.ended {
-			a.works = true
-			c.answered++
-		}
-	})
-}
-
-// stream is for a call over which more than one answer goes.
-func (a *arrival) stream() {
-	if a == nil {
-		return
-	}
-	a.conn.change(func(c *connection) {
-		if !a.ended {
-			a.sends = true
-			c.streams++
-		}
-	})
-}
-
-// sent says that an answer went over a stream.
-func (a *arrival) sent() {
-	if a != nil {
-		a.conn.change(func(*connection) {})
-	}
-}
-
-// answered ends a call that was answered.
-func (a *arrival) answered() {
-	if a != nil {
-		a.complete()
-		a.end()
-	}
 }

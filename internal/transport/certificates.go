@@ -8,8 +8,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -98,27 +96,11 @@ func (c *Certificates) Warnings() []string {
 	return list
 }
 
-// Register registers the metric of the certificate's end.
-func (c *Certificates) Register(reg *prometheus.Registry) {
-	if c == nil {
-		return
-	}
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "indelible_tls_expiry_timestamp_seconds", Help: "When the TLS certificate in use expires, in POSIX seconds.",
-	}, func() float64 {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return float64(c.cert.Leaf.NotAfter.Unix())
-	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "indelible_tls_reload_failed", Help: "1 while the newest files of the TLS certificate cannot be used, and an older certificate is.",
-	}, func() float64 {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.broken != "" {
-			return 1
-		}
-		return 0
-	}))
+// State returns when the certificate in use expires, and whether newer files are not used because they are broken.
+func (c *Certificates) State() (expires time.Time, broken bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cert.Leaf.NotAfter, c.broken != ""
 }
 
 func (c *Certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -1,4 +1,4 @@
-package transport
+package transport_test
 
 import (
 	"bytes"
@@ -13,36 +13,39 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"indelible/internal/transport"
+	"indelible/internal/transport/adminport"
 )
 
 // A certificate that was renewed wrongly is told of at once, though no client
 // comes: in the log once, at /readyz and in the metrics for as long as it lasts.
 func TestABrokenRenewalIsToldOf(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, certFile, keyFile string){
-		"half a file": func(t *testing.T, certFile, _ string) { write(t, certFile, []byte("half")) },
+		"half a file": func(t *testing.T, certFile, _ string) { transport.Write(t, certFile, []byte("half")) },
 		"gone":        func(_ *testing.T, certFile, _ string) { os.Remove(certFile) },
 		"another key": func(t *testing.T, certFile, keyFile string) {
-			certificate(t, filepath.Join(t.TempDir(), "c"), keyFile, 9)
+			transport.MakeCertificate(t, filepath.Join(t.TempDir(), "c"), keyFile, 9)
 		},
-		"key is empty": func(t *testing.T, _, keyFile string) { write(t, keyFile, nil) },
+		"key is empty": func(t *testing.T, _, keyFile string) { transport.Write(t, keyFile, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
-			certificate(t, certFile, keyFile, 1)
+			transport.MakeCertificate(t, certFile, keyFile, 1)
 			said := new(lines)
 			synctest.Test(t, func(t *testing.T) {
-				c := &Certificates{certFile: certFile, keyFile: keyFile, log: slog.New(slog.NewTextHandler(said, nil))}
-				if err := c.Reload(); err != nil {
+				c, err := transport.LoadCertificates(certFile, keyFile, slog.New(slog.NewTextHandler(said, nil)))
+				if err != nil {
 					t.Fatal(err)
 				}
 				reg := prometheus.NewRegistry()
-				c.Register(reg)
-				admin := AdminHandler(func() error { return nil }, reg, c.Warnings)
+				adminport.RegisterCertificates(reg, c)
+				handler := adminport.Handler(func() error { return nil }, reg, c.Warnings)
 				shows := func(path, text string, want bool) {
 					t.Helper()
 					w := httptest.NewRecorder()
-					admin.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+					handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 					if strings.Contains(w.Body.String(), text) != want || w.Code != 200 {
 						t.Errorf("%s says %q: %v is wrong\n%d %s", path, text, !want, w.Code, w.Body)
 					}
@@ -50,19 +53,19 @@ func TestABrokenRenewalIsToldOf(t *testing.T) {
 				go c.Follow(t.Context())
 				synctest.Wait()
 				spoil(t, certFile, keyFile)
-				time.Sleep(5*certificateAge + time.Second)
+				time.Sleep(5*transport.CertificateAge + time.Second)
 				synctest.Wait()
 				if n := strings.Count(said.String(), "level=ERROR"); n != 1 {
 					t.Errorf("%d errors in the log:\n%s", n, said)
 				}
 				shows("/readyz", "ok\nwarning: load the TLS certificate", true)
 				shows("/metrics", "indelible_tls_reload_failed 1", true)
-				certificate(t, certFile, keyFile, 2)
-				time.Sleep(certificateAge)
+				transport.MakeCertificate(t, certFile, keyFile, 2)
+				time.Sleep(transport.CertificateAge)
 				synctest.Wait()
 				shows("/readyz", "warning", false)
 				shows("/metrics", "indelible_tls_reload_failed 0", true)
-				if cert, _ := c.get(nil); cert.Leaf.SerialNumber.Int64() != 2 || strings.Count(said.String(), "read again") != 1 {
+				if cert, _ := c.Get(); cert.Leaf.SerialNumber.Int64() != 2 || strings.Count(said.String(), "read again") != 1 {
 					t.Errorf("serial %d\n%s", cert.Leaf.SerialNumber, said)
 				}
 			})
@@ -74,13 +77,13 @@ func TestABrokenRenewalIsToldOf(t *testing.T) {
 func TestABrokenRenewalIsToldOfOnce(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
-	certificate(t, certFile, keyFile, 1)
+	transport.MakeCertificate(t, certFile, keyFile, 1)
 	said := new(lines)
-	c, err := LoadCertificates(certFile, keyFile, slog.New(slog.NewTextHandler(said, nil)))
+	c, err := transport.LoadCertificates(certFile, keyFile, slog.New(slog.NewTextHandler(said, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, certFile, []byte("half"))
+	transport.Write(t, certFile, []byte("half"))
 	for range 2 {
 		if err := c.Reload(); err == nil || !strings.Contains(err.Error(), certFile) {
 			t.Error(err)
@@ -97,13 +100,13 @@ func TestTheEndOfACertificateIsToldOf(t *testing.T) {
 	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	said := new(lines)
 	synctest.Test(t, func(t *testing.T) {
-		certificate(t, certFile, keyFile, 1) // good for an hour before and after now
-		c := &Certificates{certFile: certFile, keyFile: keyFile, log: slog.New(slog.NewTextHandler(said, nil))}
-		if err := c.Reload(); err != nil {
+		transport.MakeCertificate(t, certFile, keyFile, 1) // good for an hour before and after now
+		c, err := transport.LoadCertificates(certFile, keyFile, slog.New(slog.NewTextHandler(said, nil)))
+		if err != nil {
 			t.Fatal(err)
 		}
 		reg := prometheus.NewRegistry()
-		c.Register(reg)
+		adminport.RegisterCertificates(reg, c)
 		families, err := reg.Gather()
 		if err != nil {
 			t.Fatal(err)

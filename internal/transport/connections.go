@@ -14,14 +14,14 @@ const (
 	// of its connection, or the memory of its request.
 	patience = time.Second
 	// leastRate is how many bytes a second a client must send, or take, to be none
-	// of the slow ones: those beyond smallBody. What fits into that comes at once.
+	// of the slow ones: those beyond SmallBody. What fits into that comes at once.
 	leastRate = 64 << 10
 )
 
 // late is when a client that is waited for since then, and has sent so many
 // bytes, begins to be slow.
 func late(since time.Time, bytes int64) time.Time {
-	return since.Add(time.Duration(max(0, bytes-smallBody)) * time.Second / leastRate)
+	return since.Add(time.Duration(max(0, bytes-SmallBody)) * time.Second / leastRate)
 }
 
 // limit lets a listener have so many connections open. When it has, one of them

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -11,10 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // crowd are connections to a listener with few places.
@@ -126,8 +121,8 @@ func TestRatesOfConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		c := &connection{Conn: ours, of: &limited{}, since: time.Now()}
-		go theirs.Write(make([]byte, smallBody+10*leastRate))
-		io.ReadFull(c, make([]byte, smallBody+10*leastRate))
+		go theirs.Write(make([]byte, SmallBody+10*leastRate))
+		io.ReadFull(c, make([]byte, SmallBody+10*leastRate))
 		for after, want := range map[time.Duration]reason{11*time.Second - 1: working, 11 * time.Second: slow} {
 			if got := c.standing(time.Now().Add(after)).reason; got != want {
 				t.Errorf("after %s: %d", after, got)
@@ -210,49 +205,6 @@ func TestIdleClientsOfHTTP(t *testing.T) {
 		answer(long)
 		answer(again)
 	})
-}
-
-// TestIdleClientsOfGRPC is the same over gRPC.
-func TestIdleClientsOfGRPC(t *testing.T) {
-	service := patient{waits: make(chan struct{}), goOn: make(chan struct{})}
-	ctx, cancel := context.WithCancel(t.Context())
-	s := NewGRPCServer(ctx, GRPCConfig{MaxMessage: 1 << 20, Log: quiet})
-	healthpb.RegisterHealthServer(s, service)
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- Servers{GRPC: s, GRPCOn: limit(tcp, 2), Grace: time.Minute}.Run(ctx) }()
-	client := func() healthpb.HealthClient {
-		conn, err := grpc.NewClient(tcp.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		return healthpb.NewHealthClient(conn)
-	}
-	within, end := context.WithTimeout(ctx, 5*time.Minute)
-	defer end()
-	first := make(chan error, 1)
-	go func() {
-		_, err := client().Check(within, &healthpb.HealthCheckRequest{Service: "wait"})
-		first <- err
-	}()
-	<-service.waits
-	for i := range 5 {
-		if _, err := client().Check(within, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
-			t.Errorf("%d: %v", i, err)
-		}
-	}
-	service.goOn <- struct{}{}
-	if err := <-first; err != nil {
-		t.Errorf("the call that was at work: %v", err)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }
 
 // TestConnectionsAndFiles: there are no more than there can be files.

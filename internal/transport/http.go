@@ -1,18 +1,13 @@
 package transport
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"runtime/debug"
 	"strconv"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Limits that do not depend on what is served. A client that sends its headers
@@ -103,33 +98,3 @@ func (s *statusWriter) WriteHeader(status int) {
 
 // Unwrap is for http.ResponseController.
 func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
-
-// AdminHandler answers what an operator's tools ask: /healthz (the process
-// lives), /readyz (it can do its work; else why not), /metrics, /debug/pprof/.
-// What warnings return, if there are any, follows the answer of /readyz, a line
-// each: they do not make it fail.
-func AdminHandler(ready func() error, metrics *prometheus.Registry, warnings ...func() []string) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		if err := ready(); err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintln(w, err)
-		} else {
-			fmt.Fprintln(w, "ok")
-		}
-		for _, list := range warnings {
-			for _, text := range list() {
-				fmt.Fprintln(w, "warning:", text)
-			}
-		}
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
-}

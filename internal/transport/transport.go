@@ -1,6 +1,7 @@
 // Package transport is what servers have in common: listeners with limits and
-// TLS, HTTP and gRPC servers that a slow or greedy client does not wear down, an
-// admin port, and a shutdown in the right order.
+// TLS, HTTP servers that a slow or greedy client does not wear down, and a shutdown
+// in the right order. Package rpc below it is the same for gRPC, and adminport is the admin
+// port.
 //
 //	on, err := transport.Listen("127.0.0.1:8080", transport.DefaultConnections, nil)
 //	…
@@ -12,7 +13,7 @@
 // When Run's context ends, the servers take no more connections, end what would
 // go on for ever (gRPC streams), wait for the requests that run, for as long as
 // Grace says, and then end them. The admin port is closed last, so that the end
-// can be watched. Whoever gives AdminHandler its ready function lets it turn
+// can be watched. Whoever gives adminport.Handler its ready function lets it turn
 // false when the same context ends: that is the first step.
 package transport
 
@@ -25,8 +26,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
 )
 
 // Delayed returns a context that ends a while after ctx does. While readiness, by
@@ -47,10 +46,17 @@ func Delayed(ctx context.Context, delay time.Duration, log *slog.Logger) (contex
 	return later, func() { stop(); cancel() }
 }
 
+// GRPCServer is a gRPC server: a *rpc.Server. An interface keeps gRPC out of programs that have none.
+type GRPCServer interface {
+	Serve(net.Listener) error
+	GracefulStop()
+	Stop()
+}
+
 // Servers are the servers of one process. Each may be nil.
 type Servers struct {
 	HTTP, Admin     *http.Server
-	GRPC            *GRPCServer
+	GRPC            GRPCServer
 	HTTPOn, AdminOn net.Listener
 	GRPCOn          net.Listener
 	Grace           time.Duration // how long running requests may take at the end
@@ -95,7 +101,7 @@ func (s Servers) shutdown() {
 		wg.Go(func() { closeHTTP(grace, s.HTTP, s.HTTPOn) })
 	}
 	if s.GRPC != nil {
-		wg.Go(func() { closeGRPC(grace, s.GRPC.Server) })
+		wg.Go(func() { closeGRPC(grace, s.GRPC) })
 	}
 	wg.Wait()
 	if s.Admin != nil {
@@ -112,7 +118,7 @@ func closeHTTP(grace context.Context, s *http.Server, on net.Listener) {
 	}
 }
 
-func closeGRPC(grace context.Context, s *grpc.Server) {
+func closeGRPC(grace context.Context, s GRPCServer) {
 	done := make(chan struct{})
 	go func() {
 		s.GracefulStop()

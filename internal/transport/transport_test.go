@@ -26,13 +26,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/status"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -318,7 +311,7 @@ func TestRunWaitsForRunningRequests(t *testing.T) {
 	on, admin := listen(t), listen(t)
 	stop := running(t, Servers{
 		HTTP: HTTPServer(h, longest, quiet), HTTPOn: on, Grace: time.Minute,
-		Admin: HTTPServer(AdminHandler(func() error { return nil }, prometheus.NewRegistry()), longest, quiet), AdminOn: admin,
+		Admin: HTTPServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), longest, quiet), AdminOn: admin,
 	})
 	answer := make(chan string)
 	go func() {
@@ -380,91 +373,28 @@ func TestRunEndsWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
+// accepting stands in for a gRPC server: it accepts one connection.
+type accepting struct{}
+
+func (accepting) Serve(on net.Listener) error {
+	_, err := on.Accept()
+	return err
+}
+func (accepting) GracefulStop() {}
+func (accepting) Stop()         {}
+
 func TestRunReturnsTheFirstFailure(t *testing.T) {
 	broken := newPipes()
 	broken.Close()
 	on := listen(t)
 	err := Servers{
 		HTTP: HTTPServer(http.NotFoundHandler(), longest, quiet), HTTPOn: on,
-		GRPC: NewGRPCServer(t.Context(), GRPCConfig{}), GRPCOn: broken, Grace: time.Second,
+		GRPC: accepting{}, GRPCOn: broken, Grace: time.Second,
 	}.Run(t.Context())
 	if !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "serve gRPC") {
 		t.Errorf("%v", err)
 	}
 	refused(t, on.Addr().String())
-}
-
-// service is a gRPC service: Check panics, Watch goes on for ever.
-type service struct {
-	healthpb.UnimplementedHealthServer
-}
-
-func (service) Check(context.Context, *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
-	panic("a fault")
-}
-
-func (service) Watch(_ *healthpb.HealthCheckRequest, s grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
-	if err := s.Send(&healthpb.HealthCheckResponse{}); err != nil {
-		return err
-	}
-	<-s.Context().Done()
-	return s.Context().Err()
-}
-
-type call struct {
-	method string
-	code   codes.Code
-}
-
-func TestGRPC(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	seen := make(chan call, 10)
-	var said bytes.Buffer
-	s := NewGRPCServer(ctx, GRPCConfig{
-		MaxMessage: 1000, Log: slog.New(slog.NewTextHandler(&said, nil)),
-		Seen: func(method string, code codes.Code, _ time.Duration) { seen <- call{method, code} },
-	})
-	healthpb.RegisterHealthServer(s, service{})
-	on := listen(t)
-	done := make(chan error, 1)
-	go func() { done <- Servers{GRPC: s, GRPCOn: on, Grace: time.Minute}.Run(ctx) }()
-	conn, err := grpc.NewClient(on.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	client := healthpb.NewHealthClient(conn)
-
-	if _, err := client.Check(ctx, &healthpb.HealthCheckRequest{}); status.Code(err) != codes.Internal || strings.Contains(err.Error(), "a fault") {
-		t.Errorf("a panic gave %v", err)
-	}
-	if got := <-seen; got != (call{"/grpc.health.v1.Health/Check", codes.Internal}) {
-		t.Errorf("%v", got)
-	}
-	if !strings.Contains(said.String(), "a fault") {
-		t.Errorf("the log says %q", said.String())
-	}
-	if _, err := client.Check(ctx, &healthpb.HealthCheckRequest{Service: strings.Repeat("x", 2000)}); status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("a big message gave %v", err)
-	}
-
-	watch, err := client.Watch(context.Background(), &healthpb.HealthCheckRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := watch.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	if _, err := watch.Recv(); status.Code(err) != codes.Unavailable {
-		t.Errorf("at the end the stream got %v", err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if got := <-seen; got != (call{"/grpc.health.v1.Health/Watch", codes.Unavailable}) {
-		t.Errorf("%v", got)
-	}
 }
 
 func TestAPanicIsNotShown(t *testing.T) {
@@ -489,35 +419,6 @@ func TestObserveHTTP(t *testing.T) {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 		if got != max(want, 200) {
 			t.Errorf("%d was seen as %d", want, got)
-		}
-	}
-}
-
-func TestAdmin(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	n := prometheus.NewCounter(prometheus.CounterOpts{Name: "some_total"})
-	reg.MustRegister(n)
-	n.Inc()
-	var unready error
-	h := AdminHandler(func() error { return unready }, reg)
-	for _, c := range []struct {
-		path, contains string
-		unready        error
-		code           int
-	}{
-		{"/healthz", "ok", errors.New("starting"), 200},
-		{"/readyz", "ok", nil, 200},
-		{"/readyz", "starting", errors.New("starting"), 503},
-		{"/metrics", "some_total 1", nil, 200},
-		{"/debug/pprof/", "goroutine", nil, 200},
-		{"/debug/pprof/cmdline", "", nil, 200},
-		{"/", "", nil, 404},
-	} {
-		unready = c.unready
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
-		if w.Code != c.code || !strings.Contains(w.Body.String(), c.contains) {
-			t.Errorf("%s: %d %s", c.path, w.Code, w.Body)
 		}
 	}
 }

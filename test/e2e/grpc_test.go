@@ -64,7 +64,7 @@ func call(t testing.TB, conn *grpc.ClientConn, method string, message []byte) *s
 // lives demands that the server went through all that without harm.
 func (s *server) lives(conn *grpc.ClientConn) {
 	s.t.Helper()
-	message, err := proto.Marshal(&pb.AddEntryRequest{Entry: rawEntry(s.t, "still here").Request})
+	message, err := proto.Marshal(&pb.AddEntryRequest{Entry: &pb.Entry{Kind: &pb.Entry_Raw{Raw: []byte("still here")}}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestMalformedMessages(t *testing.T) {
 func TestDamagedMessages(t *testing.T) {
 	s, conn := grpcServer(t)
 	message, err := proto.Marshal(&pb.AddEntriesRequest{Entries: []*pb.Entry{
-		rawEntry(t, "damaged").Request,
+		{Kind: &pb.Entry_Raw{Raw: []byte("damaged")}},
 		{Kind: &pb.Entry_HashedRekord{HashedRekord: &pb.HashedRekord{
 			Digest: make([]byte, 32), Signature: make([]byte, 64), Verifier: &pb.Verifier{Key: &pb.Verifier_PublicKey{PublicKey: make([]byte, 44)}, KeyDetails: "PKIX_ED25519"},
 		}}},

@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	pb "indelible/api/proto/indelible/v1"
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
@@ -281,7 +280,7 @@ func rawEntry(t testing.TB, text string) client.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client.Entry{Canonical: e.Canonical(), Request: &pb.Entry{Kind: &pb.Entry_Raw{Raw: []byte(text)}}}
+	return client.Entry{Canonical: e.Canonical(), Request: client.Request{Raw: []byte(text)}}
 }
 
 // ledger is what clients were promised: which entry has which index, and every

@@ -1,4 +1,4 @@
-package transport
+package rpc
 
 import (
 	"context"
@@ -7,25 +7,26 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"indelible/internal/answers"
+	"indelible/internal/transport"
 )
 
 // answered is the answer to a call, and what it holds until it was sent.
 type answered struct {
 	msg    any
 	answer *answers.Answer
-	conn   *connection // nil: it is not known
+	conn   transport.Connection
 }
 
 // endable has the gate close the connection of a client that does not take its
 // answer, when others need the memory: gRPC has no other way to end a call that has
 // returned.
 func (h answered) endable() {
-	if h.conn == nil {
+	if !h.conn.Known() {
 		return
 	}
 	h.answer.EndBy(func() {
 		go func() { // the gate has its lock
-			h.conn.Conn.Close() // below TLS, whose goodbye would wait for who does not read
+			h.conn.Cut()
 			h.answer.Done()
 		}()
 	})
@@ -58,7 +59,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return c.CodecV2.Marshal(v)
 	}
 	data, err := c.CodecV2.Marshal(h.msg)
-	if err != nil || data.Len() <= smallBody {
+	if err != nil || data.Len() <= transport.SmallBody {
 		h.answer.Done()
 		return data, err
 	}

@@ -1,4 +1,4 @@
-package transport
+package rpc
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func (d deaf) Read(b []byte) (int, error) {
 // through or not, as results says.
 func largeAnswers(t *testing.T, gate *answers.Gate, size int64) (on net.Listener, results chan error) {
 	t.Helper()
-	s := NewGRPCServer(t.Context(), GRPCConfig{MaxMessage: 1 << 20, Answers: gate, Log: slog.New(slog.DiscardHandler)})
+	s := NewServer(t.Context(), Config{MaxMessage: 1 << 20, Answers: gate, Log: slog.New(slog.DiscardHandler)})
 	results = make(chan error, 100)
 	s.RegisterService(&grpc.ServiceDesc{ServiceName: "test.Large", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 		MethodName: "Get",
@@ -60,11 +60,8 @@ func largeAnswers(t *testing.T, gate *answers.Gate, size int64) (on net.Listener
 			})
 		},
 	}}}, struct{}{})
-	on, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Serve(limit(on, 100))
+	on = listen(t, 100)
+	go s.Serve(on)
 	t.Cleanup(s.Stop)
 	return on, results
 }

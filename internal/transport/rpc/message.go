@@ -1,4 +1,4 @@
-package transport
+package rpc
 
 import (
 	"context"
@@ -17,19 +17,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"indelible/internal/fair"
+	"indelible/internal/transport"
 )
-
-// A request has some 40 bytes a value. One of many more values than that would
-// cost many times its size, as messages, before anybody can say what is wrong with
-// it.
-const (
-	anyValues     = 4096 // that any request may have: some of 1,024 short raw entries
-	bytesPerValue = 16   // of a larger one
-	mostValues    = 1 << 16
-)
-
-// MaxValues is how many values a request of a size in bytes may have.
-func MaxValues(size int) int { return min(anyValues+size/bytesPerValue, mostValues) }
 
 // message is what a request is received into.
 type message struct {
@@ -61,7 +50,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 func checkFields(data []byte, msg protobuf.Message) error {
-	limit := MaxValues(len(data))
+	limit := transport.MaxValues(len(data))
 	if len(data) <= 2*limit { // a field's tag, and its length
 		return nil
 	}
@@ -99,18 +88,18 @@ func countFields(data []byte, d protoreflect.MessageDescriptor, left *int) bool 
 
 // request is a call's, from its arrival until it is answered.
 type request struct {
-	holding
+	*transport.Hold
 	arrival *arrival
 	free    func() // gives back what it has of the room for large requests; nil: it has none
 }
 
-func (s *GRPCServer) request(ctx context.Context) *request {
+func (s *Server) request(ctx context.Context) *request {
 	a, _ := ctx.Value(arrivalKey{}).(*arrival)
-	return &request{holding: holding{of: s.budget}, arrival: a}
+	return &request{Hold: s.budget.Hold(), arrival: a}
 }
 
 func (r *request) leave() {
-	r.release()
+	r.Release()
 	if r.free != nil {
 		r.free()
 	}
@@ -127,28 +116,16 @@ func (r *request) receive(msg any, next func(any) error) error {
 	if err != nil {
 		return err
 	}
-	r.release() // what an earlier message of a stream held
-	if r.reserve(m.size) != nil {
+	r.Release() // what an earlier message of a stream held
+	if r.Reserve(m.size) != nil {
 		return full()
 	}
 	return nil
 }
 
-// share takes room for a large request of a client that has a name.
-func (r *request) share(ctx context.Context) error {
-	client, named := fair.Client(ctx)
-	if !named || large(r.held) == 0 {
-		return nil
-	}
-	if r.free = r.of.large.Try(client, min(r.held, r.of.most)); r.free == nil {
-		return full()
-	}
-	return nil
-}
-
-// full is ErrFull over the wire.
+// full is transport.ErrFull over the wire.
 func full() error {
-	st := status.New(codes.Unavailable, ErrFull.Error())
+	st := status.New(codes.Unavailable, transport.ErrFull.Error())
 	if with, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)}); err == nil {
 		st = with
 	}
@@ -156,7 +133,7 @@ func full() error {
 }
 
 // RegisterService implements grpc.ServiceRegistrar.
-func (s *GRPCServer) RegisterService(desc *grpc.ServiceDesc, impl any) {
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	counted := *desc
 	counted.Methods, counted.Streams = slices.Clone(desc.Methods), slices.Clone(desc.Streams)
 	for i, m := range desc.Methods {
@@ -168,7 +145,7 @@ func (s *GRPCServer) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.Server.RegisterService(&counted, impl)
 }
 
-func (s *GRPCServer) unary(m grpc.MethodDesc) grpc.MethodHandler {
+func (s *Server) unary(m grpc.MethodDesc) grpc.MethodHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, next grpc.UnaryServerInterceptor) (any, error) {
 		r := s.request(ctx)
 		defer r.leave()
@@ -180,12 +157,16 @@ func (s *GRPCServer) unary(m grpc.MethodDesc) grpc.MethodHandler {
 			if err := r.receive(msg, decode); err != nil {
 				return err
 			}
-			return r.share(ctx)
+			var err error
+			if r.free, err = r.Share(ctx); err != nil {
+				return full()
+			}
+			return nil
 		}, next)
 	}
 }
 
-func (s *GRPCServer) stream(d grpc.StreamDesc) grpc.StreamHandler {
+func (s *Server) stream(d grpc.StreamDesc) grpc.StreamHandler {
 	return func(srv any, ss grpc.ServerStream) error {
 		r := s.request(ss.Context())
 		defer r.leave()

@@ -1,4 +1,4 @@
-package transport
+package rpc
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -23,9 +24,22 @@ import (
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"indelible/internal/transport"
 )
 
 const kib = 1 << 10
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func listen(t *testing.T, most int) net.Listener {
+	t.Helper()
+	on, err := transport.Listen("127.0.0.1:0", most, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return on
+}
 
 // patient answers a check of "wait" when it is told to, and others at once.
 type patient struct {
@@ -45,14 +59,14 @@ func (p patient) Check(ctx context.Context, r *healthpb.HealthCheckRequest) (*he
 }
 
 // serveGRPC serves until the test ends.
-func serveGRPC(t *testing.T, cfg GRPCConfig, service healthpb.HealthServer) (net.Addr, healthpb.HealthClient) {
+func serveGRPC(t *testing.T, cfg Config, service healthpb.HealthServer) (net.Addr, healthpb.HealthClient) {
 	t.Helper()
 	cfg.Log = quiet
 	ctx, cancel := context.WithCancel(context.Background())
-	s, on := NewGRPCServer(ctx, cfg), listen(t)
+	s, on := NewServer(ctx, cfg), listen(t, transport.DefaultConnections)
 	healthpb.RegisterHealthServer(s, service)
 	done := make(chan error, 1)
-	go func() { done <- Servers{GRPC: s, GRPCOn: on, Grace: time.Minute}.Run(ctx) }()
+	go func() { done <- transport.Servers{GRPC: s, GRPCOn: on, Grace: time.Minute}.Run(ctx) }()
 	conn, err := grpc.NewClient(on.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -103,12 +117,12 @@ func startCall(t *testing.T, client *http.Client, addr net.Addr, sent []byte) sl
 // TestSlowGRPCRequests: of calls whose requests do not end the oldest are ended,
 // when more has arrived since than the budget allows; others go on.
 func TestSlowGRPCRequests(t *testing.T) {
-	addr, fast := serveGRPC(t, GRPCConfig{MaxMessage: 1 << 20, Budget: NewBudget(256 * kib)}, patient{})
+	addr, fast := serveGRPC(t, Config{MaxMessage: 1 << 20, Budget: transport.NewBudget(256 * kib)}, patient{})
 	protocols := &http.Protocols{}
 	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
+	http2 := &http.Transport{Protocols: protocols}
+	defer http2.CloseIdleConnections()
+	client := &http.Client{Transport: http2}
 
 	message, err := proto.Marshal(&healthpb.HealthCheckRequest{Service: strings.Repeat("x", 110*kib)})
 	if err != nil {
@@ -137,7 +151,7 @@ func TestSlowGRPCRequests(t *testing.T) {
 // TestLargeGRPCRequests hold their part of the budget until they are answered.
 func TestLargeGRPCRequests(t *testing.T) {
 	service := patient{waits: make(chan struct{}), goOn: make(chan struct{})}
-	_, client := serveGRPC(t, GRPCConfig{MaxMessage: 1 << 20, Budget: NewBudget(256 * kib)}, service)
+	_, client := serveGRPC(t, Config{MaxMessage: 1 << 20, Budget: transport.NewBudget(256 * kib)}, service)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
@@ -149,7 +163,7 @@ func TestLargeGRPCRequests(t *testing.T) {
 	large := &healthpb.HealthCheckRequest{Service: strings.Repeat("x", 200*kib)}
 	_, err := client.Check(ctx, large)
 	st := status.Convert(err)
-	if st.Code() != codes.Unavailable || st.Message() != ErrFull.Error() || len(st.Details()) != 1 {
+	if st.Code() != codes.Unavailable || st.Message() != transport.ErrFull.Error() || len(st.Details()) != 1 {
 		t.Fatalf("a second: %v", err)
 	}
 	if info, ok := st.Details()[0].(*errdetails.RetryInfo); !ok || info.RetryDelay.AsDuration() != time.Second {
@@ -172,7 +186,7 @@ func TestClientsShareLargeGRPCRequests(t *testing.T) {
 	service := patient{waits: make(chan struct{}), goOn: make(chan struct{})}
 	defer close(service.goOn)
 	of := func(ctx context.Context) string { return fmt.Sprint(metadata.ValueFromIncomingContext(ctx, "client")) }
-	_, client := serveGRPC(t, GRPCConfig{MaxMessage: 1 << 20, Budget: NewBudget(512 * kib), Client: of}, service)
+	_, client := serveGRPC(t, Config{MaxMessage: 1 << 20, Budget: transport.NewBudget(512 * kib), Client: of}, service)
 	as := func(name string) context.Context {
 		return metadata.AppendToOutgoingContext(t.Context(), "client", name)
 	}
@@ -273,4 +287,117 @@ func fieldsOf(m protoreflect.Message) (n int) {
 		return true
 	})
 	return n
+}
+
+// TestIdleClientsOfGRPC: they give way to new ones, as those of HTTP do.
+func TestIdleClientsOfGRPC(t *testing.T) {
+	service := patient{waits: make(chan struct{}), goOn: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	s := NewServer(ctx, Config{MaxMessage: 1 << 20, Log: quiet})
+	healthpb.RegisterHealthServer(s, service)
+	on := listen(t, 2)
+	done := make(chan error, 1)
+	go func() { done <- transport.Servers{GRPC: s, GRPCOn: on, Grace: time.Minute}.Run(ctx) }()
+	client := func() healthpb.HealthClient {
+		conn, err := grpc.NewClient(on.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return healthpb.NewHealthClient(conn)
+	}
+	within, end := context.WithTimeout(ctx, 5*time.Minute)
+	defer end()
+	first := make(chan error, 1)
+	go func() {
+		_, err := client().Check(within, &healthpb.HealthCheckRequest{Service: "wait"})
+		first <- err
+	}()
+	<-service.waits
+	for i := range 5 {
+		if _, err := client().Check(within, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	service.goOn <- struct{}{}
+	if err := <-first; err != nil {
+		t.Errorf("the call that was at work: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// service is a gRPC service: Check panics, Watch goes on for ever.
+type service struct {
+	healthpb.UnimplementedHealthServer
+}
+
+func (service) Check(context.Context, *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	panic("a fault")
+}
+
+func (service) Watch(_ *healthpb.HealthCheckRequest, s grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+	if err := s.Send(&healthpb.HealthCheckResponse{}); err != nil {
+		return err
+	}
+	<-s.Context().Done()
+	return s.Context().Err()
+}
+
+type call struct {
+	method string
+	code   codes.Code
+}
+
+func TestGRPC(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	seen := make(chan call, 10)
+	var said bytes.Buffer
+	s := NewServer(ctx, Config{
+		MaxMessage: 1000, Log: slog.New(slog.NewTextHandler(&said, nil)),
+		Seen: func(method string, code codes.Code, _ time.Duration) { seen <- call{method, code} },
+	})
+	healthpb.RegisterHealthServer(s, service{})
+	on := listen(t, transport.DefaultConnections)
+	done := make(chan error, 1)
+	go func() { done <- transport.Servers{GRPC: s, GRPCOn: on, Grace: time.Minute}.Run(ctx) }()
+	conn, err := grpc.NewClient(on.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client := healthpb.NewHealthClient(conn)
+
+	if _, err := client.Check(ctx, &healthpb.HealthCheckRequest{}); status.Code(err) != codes.Internal || strings.Contains(err.Error(), "a fault") {
+		t.Errorf("a panic gave %v", err)
+	}
+	if got := <-seen; got != (call{"/grpc.health.v1.Health/Check", codes.Internal}) {
+		t.Errorf("%v", got)
+	}
+	if !strings.Contains(said.String(), "a fault") {
+		t.Errorf("the log says %q", said.String())
+	}
+	if _, err := client.Check(ctx, &healthpb.HealthCheckRequest{Service: strings.Repeat("x", 2000)}); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a big message gave %v", err)
+	}
+
+	watch, err := client.Watch(context.Background(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := watch.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("at the end the stream got %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := <-seen; got != (call{"/grpc.health.v1.Health/Watch", codes.Unavailable}) {
+		t.Errorf("%v", got)
+	}
 }

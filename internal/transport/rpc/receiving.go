@@ -1,4 +1,4 @@
-package transport
+package rpc
 
 import (
 	"container/list"
@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc/tap"
+
+	"indelible/internal/transport"
 )
 
 // receiving bounds the memory of requests that have begun to arrive over gRPC,
@@ -40,14 +42,14 @@ type arrival struct {
 	cancel  context.CancelFunc
 	forget  func() bool // takes back what is done when the call ends
 	element *list.Element
-	followed
+	*transport.Call
 }
 
 type arrivalKey struct{}
 
 // begin is what a server does with the headers of a call.
 func (r *receiving) begin(ctx context.Context, _ *tap.Info) (context.Context, error) {
-	a := &arrival{of: r, followed: follow(ctx)}
+	a := &arrival{of: r, Call: connectionOfCall(ctx).Call()}
 	ctx, a.cancel = context.WithCancel(context.WithValue(ctx, arrivalKey{}, a))
 	r.mu.Lock()
 	a.since = r.arrived.Load()
@@ -70,7 +72,37 @@ func (a *arrival) complete() {
 // gone is for a call that ended before.
 func (a *arrival) gone() {
 	a.remove()
-	a.end()
+	a.End()
+}
+
+// answer is for a call whose request is there. It may be nil.
+func (a *arrival) answer() {
+	if a != nil {
+		a.complete()
+		a.Answer()
+	}
+}
+
+// stream is for a call over which more than one answer goes.
+func (a *arrival) stream() {
+	if a != nil {
+		a.Stream()
+	}
+}
+
+// sent says that an answer went over a stream.
+func (a *arrival) sent() {
+	if a != nil {
+		a.Sent()
+	}
+}
+
+// answered ends a call that was answered.
+func (a *arrival) answered() {
+	if a != nil {
+		a.complete()
+		a.End()
+	}
 }
 
 func (a *arrival) remove() {
@@ -136,7 +168,7 @@ type countedConn struct {
 	of *receiving
 }
 
-// NetConn is for connectionOf.
+// NetConn is for transport.ConnectionOf.
 func (c countedConn) NetConn() net.Conn { return c.Conn }
 
 func (c countedConn) Read(p []byte) (int, error) {

@@ -1,4 +1,9 @@
-package transport
+// Package rpc is a gRPC server for the listeners of package transport: a slow or greedy client does not wear it down.
+//
+//	s := rpc.NewServer(ctx, rpc.Config{MaxMessage: 1 << 20, Log: logger})
+//	pb.RegisterLogServer(s, service)
+//	err := transport.Servers{GRPC: s, GRPCOn: on, Grace: 15 * time.Second}.Run(ctx)
+package rpc
 
 import (
 	"context"
@@ -14,14 +19,15 @@ import (
 	"google.golang.org/grpc/status"
 
 	"indelible/internal/answers"
+	"indelible/internal/transport"
 )
 
-// GRPCConfig is what a gRPC server is made from.
-type GRPCConfig struct {
-	MaxMessage int64         // bytes of a request
-	Budget     *Budget       // of all requests, from when they are complete until they are answered; those that arrive have as much again. nil: one of its default size
-	Log        *slog.Logger  // is told of panics
-	Answers    *answers.Gate // of what answers to reads hold; nil: they hold what they like
+// Config is what a Server is made from.
+type Config struct {
+	MaxMessage int64             // bytes of a request
+	Budget     *transport.Budget // of all requests, from when they are complete until they are answered; those that arrive have as much again. nil: one of its default size
+	Log        *slog.Logger      // is told of panics
+	Answers    *answers.Gate     // of what answers to reads hold; nil: they hold what they like
 	// Client names the client of a call, by which large requests and answers are shared;
 	// nil: they are not.
 	Client func(context.Context) string
@@ -40,26 +46,26 @@ const (
 	retryAfter       = time.Second // for whoever is turned away
 )
 
-// GRPCServer is a gRPC server with limits: of connections, of what a request is,
+// Server is a gRPC server with limits: of connections, of what a request is,
 // and of what all requests hold together.
-type GRPCServer struct {
+type Server struct {
 	*grpc.Server
-	budget    *Budget
+	budget    *transport.Budget
 	receiving *receiving
 	client    func(context.Context) string
 }
 
-// NewGRPCServer makes a server. Streams end when ctx does: they would hold up a
+// NewServer makes a server. Streams end when ctx does: they would hold up a
 // graceful stop.
-func NewGRPCServer(ctx context.Context, cfg GRPCConfig) *GRPCServer {
+func NewServer(ctx context.Context, cfg Config) *Server {
 	if cfg.Seen == nil {
 		cfg.Seen = func(string, codes.Code, time.Duration) {}
 	}
 	if cfg.Budget == nil {
-		cfg.Budget = NewBudget(0)
+		cfg.Budget = transport.NewBudget(0)
 	}
-	c, r := calls{cfg, ctx}, newReceiving(cfg.Budget.most)
-	return &GRPCServer{budget: cfg.Budget, receiving: r, client: cfg.Client, Server: grpc.NewServer(
+	c, r := calls{cfg, ctx}, newReceiving(cfg.Budget.Most())
+	return &Server{budget: cfg.Budget, receiving: r, client: cfg.Client, Server: grpc.NewServer(
 		grpc.MaxRecvMsgSize(int(cfg.MaxMessage)),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxGRPCHeader),
@@ -76,11 +82,11 @@ func NewGRPCServer(ctx context.Context, cfg GRPCConfig) *GRPCServer {
 }
 
 // Serve serves until the server is stopped.
-func (s *GRPCServer) Serve(on net.Listener) error { return s.Server.Serve(s.receiving.listener(on)) }
+func (s *Server) Serve(on net.Listener) error { return s.Server.Serve(s.receiving.listener(on)) }
 
 // calls stands around every call.
 type calls struct {
-	GRPCConfig
+	Config
 	stopping context.Context
 }
 
