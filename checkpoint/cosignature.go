@@ -2,11 +2,10 @@ package checkpoint
 
 import (
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"encoding/binary"
 	"fmt"
 	"math"
-
-	"filippo.io/mldsa"
 )
 
 const timestampSize = 8

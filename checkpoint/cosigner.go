@@ -3,13 +3,12 @@ package checkpoint
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
-
-	"filippo.io/mldsa"
 
 	"indelible/merkle"
 )

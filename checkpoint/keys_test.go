@@ -6,12 +6,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"testing"
-
-	"filippo.io/mldsa"
 )
 
 const testOrigin = "log.example/2026"

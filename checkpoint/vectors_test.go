@@ -3,13 +3,12 @@ package checkpoint
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"os"
 	"testing"
-
-	"filippo.io/mldsa"
 )
 
 // vectors are notes with every signature type, made and cross-checked by other

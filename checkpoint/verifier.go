@@ -6,14 +6,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"strings"
-
-	"filippo.io/mldsa"
 )
 
 // The signature types that are read, as in the first byte of a vkey's key.

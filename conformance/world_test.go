@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
-
-	"filippo.io/mldsa"
 
 	"indelible/checkpoint"
 	"indelible/conformance"

@@ -3,12 +3,11 @@ package evidence_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-
-	"filippo.io/mldsa"
 
 	"indelible/checkpoint"
 	"indelible/evidence"

@@ -3,6 +3,7 @@ package feeder
 import (
 	"bytes"
 	"context"
+	"crypto/mldsa"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,8 +15,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"filippo.io/mldsa"
 
 	"indelible/checkpoint"
 	"indelible/client"

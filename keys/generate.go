@@ -12,8 +12,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"filippo.io/mldsa"
 )
 
 // GenerateEd25519 makes a key and stores it in a new file, encrypted if password
@@ -88,15 +86,10 @@ func encode(signer crypto.Signer, password []byte) ([]byte, error) {
 	}
 	block := &pem.Block{Type: "PRIVATE KEY"}
 	var err error
-	ml, isMLDSA := signer.(*mldsa.PrivateKey)
-	switch {
-	case isMLDSA:
-		block.Bytes, err = encodeMLDSA(ml)
-	case password == nil:
-		block.Bytes, err = x509.MarshalPKCS8PrivateKey(signer)
-	default:
+	block.Bytes, err = x509.MarshalPKCS8PrivateKey(signer)
+	if err == nil && password != nil {
 		block.Type = "ENCRYPTED PRIVATE KEY"
-		block.Bytes, err = encrypt(signer, password)
+		block.Bytes, err = encrypt(block.Bytes, password)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encode the new key: %w", err)

@@ -114,7 +114,7 @@ func TestGenerateEncryption(t *testing.T) {
 	if p.Iterations < 600_000 || len(p.Salt) < 16 || p.PRF.Algorithm.String() != "1.2.840.113549.2.9" {
 		t.Errorf("weak PBKDF2: %d iterations, %d bytes of salt, hash %s", p.Iterations, len(p.Salt), p.PRF.Algorithm)
 	}
-	if size, err := checkCipher(params.Cipher); size != 32 || err != nil {
+	if _, size, err := checkCipher(params.Cipher); size != 32 || err != nil {
 		t.Errorf("cipher %s with %d bytes, %v", params.Cipher.Algorithm, size, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -13,8 +14,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"filippo.io/mldsa"
 
 	"indelible/internal/filename"
 )
@@ -115,10 +114,6 @@ func parsePrivate(data, password []byte) (crypto.Signer, error) {
 // parseBlock returns what is in block. The libraries' errors are not passed on,
 // as nobody promises that they never quote what they read.
 func parseBlock(block *pem.Block, password []byte) (any, error) {
-	// crypto/x509 does not know ML-DSA.
-	if key, is, err := parsePKCS8MLDSA(block); is {
-		return key, err
-	}
 	var key any
 	var err error
 	switch block.Type {
@@ -138,7 +133,10 @@ func parseBlock(block *pem.Block, password []byte) (any, error) {
 		return nil, fmt.Errorf("it holds a PEM block %.40q; it must be a PKCS#8 key, as made by: openssl genpkey -algorithm ed25519 -out NEW", block.Type)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("its %s block is damaged or of an unsupported kind; use %s", block.Type, supported)
+		return nil, fmt.Errorf("its %s block is damaged or of an unsupported kind; use %s, or ML-DSA-44 stored as a seed alone (RFC 9881)", block.Type, supported)
+	}
+	if key, ok := key.(*mldsa.PrivateKey); ok {
+		return key, checkMLDSA(key, block.Bytes)
 	}
 	return key, nil
 }
@@ -168,7 +166,12 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 // checkPublic says whether a key of pub's kind and size may be used.
 func checkPublic(pub crypto.PublicKey) error {
 	switch pub := pub.(type) {
-	case ed25519.PublicKey, *mldsa.PublicKey:
+	case ed25519.PublicKey:
+		return nil
+	case *mldsa.PublicKey:
+		if p := pub.Parameters(); p != mldsa.MLDSA44() {
+			return fmt.Errorf("it is an %s key; use ML-DSA-44", p)
+		}
 		return nil
 	case *ecdsa.PublicKey:
 		switch pub.Curve {

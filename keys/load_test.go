@@ -56,6 +56,7 @@ func TestLoadOpenSSL(t *testing.T) {
 		{"encrypted-rsa-sha1.pem", "rsa-2048.pub", testPassword},
 		{"encrypted-192.pem", "ed25519.pub", testPassword},
 		{"encrypted-scrypt.pem", "ed25519.pub", testPassword},
+		{"encrypted-8dcc954.pem", "encrypted-8dcc954.pub", testPassword}, // which logcli keygen wrote, with another library
 	} {
 		t.Run(test.file, func(t *testing.T) {
 			key, err := Load(place(t, testdata(t, test.file)), []byte(test.password))
@@ -140,8 +141,8 @@ func TestLoadNotAFile(t *testing.T) {
 	}
 }
 
-// Every byte of an encrypted key is damaged in turn: the library behind would
-// panic on some of them. The format has no checksum, so damage to the encrypted
+// Every byte of an encrypted key is damaged in turn: some parsers
+// panic on some of these. The format has no checksum, so damage to the encrypted
 // bytes of a key may give another key; damage elsewhere must be found.
 func TestLoadDamaged(t *testing.T) {
 	block, _ := pem.Decode(testdata(t, "encrypted-ed25519.pem"))
@@ -177,7 +178,7 @@ func FuzzParsePrivate(f *testing.F) {
 			t.Errorf("loaded a %T that is not supported", key)
 		}
 		block, _ := pem.Decode(data)
-		if block != nil && cheap(block.Bytes) && checkEnvelope(block.Bytes) == nil {
+		if block != nil && cheap(block.Bytes) {
 			decrypt(block.Bytes, []byte(testPassword)) // must not panic
 		}
 	})

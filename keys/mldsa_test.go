@@ -3,14 +3,14 @@ package keys
 import (
 	"bytes"
 	"crypto"
+	"crypto/mldsa"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"filippo.io/mldsa"
 )
 
 func TestMLDSA44(t *testing.T) {
@@ -42,18 +42,17 @@ MDQCAQAwCwYJYIZIAWUDBAMRBCKAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZ
 GhscHR4f
 -----END PRIVATE KEY-----
 `
-	block, _ := pem.Decode([]byte(example))
-	key, err := parseMLDSA(block.Bytes)
+	signer, err := parsePrivate([]byte(example), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, b := range key.Bytes() {
+	for i, b := range signer.(*mldsa.PrivateKey).Bytes() {
 		if int(b) != i {
-			t.Fatalf("seed %x", key.Bytes())
+			t.Fatalf("seed %x", signer.(*mldsa.PrivateKey).Bytes())
 		}
 	}
-	if der, err := encodeMLDSA(key); err != nil || !bytes.Equal(der, block.Bytes) {
-		t.Errorf("encoded as %x, %v", der, err)
+	if again, err := encode(signer, nil); err != nil || string(again) != example {
+		t.Errorf("encoded as %s, %v", again, err)
 	}
 }
 
@@ -62,17 +61,26 @@ func TestMLDSA44Refuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := encodeMLDSA(key)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	expanded := bytes.Replace(der, []byte(mldsaSeed), []byte("\x04\x20"), 1)
+	expanded := bytes.Replace(der, []byte("\x80\x20"), []byte("\x04\x20"), 1)
+	other, err := mldsa.GenerateKey(mldsa.MLDSA65())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of65, err := x509.MarshalPKCS8PrivateKey(other)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		der  []byte
 		says string
 	}{
 		"another form":    {expanded, "seed alone"},
 		"bytes behind it": {append(bytes.Clone(der), 0), "only DER form"},
+		"ML-DSA-65":       {of65, "use ML-DSA-44"},
 	} {
 		path := filepath.Join(t.TempDir(), "key")
 		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: test.der}), 0o600); err != nil {

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"crypto/mldsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -11,8 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"filippo.io/mldsa"
 
 	"indelible/checkpoint"
 	"indelible/merkle"

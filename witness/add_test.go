@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,8 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"filippo.io/mldsa"
 
 	"indelible/checkpoint"
 	"indelible/merkle"

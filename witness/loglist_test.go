@@ -1,11 +1,10 @@
 package witness
 
 import (
+	"crypto/mldsa"
 	"slices"
 	"strings"
 	"testing"
-
-	"filippo.io/mldsa"
 
 	"indelible/checkpoint"
 )

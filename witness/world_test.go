@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"filippo.io/mldsa"
 
 	"indelible/checkpoint"
 	"indelible/merkle"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"filippo.io/mldsa"
 	"github.com/spf13/cobra"
 
 	"indelible/checkpoint"

@@ -2,10 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/mldsa"
 	"strings"
 	"testing"
-
-	"filippo.io/mldsa"
 
 	"indelible/checkpoint"
 )
