@@ -25,6 +25,9 @@ func (p *program) initCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&adoptKey, "adopt-key", false, "make the log with a key that exists, and has never signed for a log")
 	cmd.RunE = p.with(func(ctx context.Context, v config.Values) error {
+		if err := p.awaitDatabases(ctx, v, p.logger(v)); err != nil {
+			return err
+		}
 		parts, err := open(ctx, v, true, adoptKey)
 		if err != nil {
 			return err

@@ -15,19 +15,11 @@ import (
 
 	"indelible/guard"
 	"indelible/internal/config"
-	"indelible/internal/transport"
-	translog "indelible/log"
 )
 
 func (p *program) guardCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "guard", Short: "See what is known where, and end the poisoned state"}
-	cmd.AddCommand(p.clearCommand(), p.acceptCommand(), &cobra.Command{
-		Use: "status", Short: "Print what the database, the register and the witnesses know",
-		Long: "Print what the database, the register and the witnesses of --witness-policy know, whether this machine's clock\n" +
-			"fits, and whether the server at --admin is ready, and else why not, and\n" +
-			"how far its scrub is. It only reads, and runs beside a server.",
-		Args: cobra.NoArgs, RunE: p.with(p.guardStatus),
-	})
+	cmd.AddCommand(p.clearCommand(), p.acceptCommand(), p.statusCommand())
 	return cmd
 }
 
@@ -65,44 +57,6 @@ func operator() string {
 		name += " at " + host
 	}
 	return name
-}
-
-func (p *program) guardStatus(ctx context.Context, v config.Values) error {
-	o, err := openAnyway(ctx, v, reading)
-	if err != nil {
-		return err
-	}
-	defer o.close()
-	s, err := stand(ctx, v, o, nil)
-	if err != nil {
-		return err
-	}
-	s.printHeads(p.stdout, o)
-	p.printServer(ctx, v)
-	printScrub(ctx, v, p.stdout)
-	s.printFaults(p.stdout, o)
-	if err := translog.CheckClock(time.Now(), s.head.IntegratedAt, v.Duration("max-clock-step")); err != nil {
-		fmt.Fprintf(p.stdout, "\nOn this machine, %v; a server here refuses every add\n", err)
-	}
-	return nil
-}
-
-// printServer prints what a server that runs here says of itself. One that runs
-// elsewhere is not asked.
-func (p *program) printServer(ctx context.Context, v config.Values) {
-	lines, err := transport.AskReady(ctx, v.Text("admin"))
-	state := "ready"
-	switch {
-	case errors.Is(err, transport.ErrNotReady):
-		state = "NOT READY"
-	case err != nil:
-		fmt.Fprintf(p.stdout, "server     none answers at http://%s: it does not run, or runs elsewhere\n", v.Text("admin"))
-		return
-	}
-	fmt.Fprintf(p.stdout, "server     %s, says http://%s\n", state, v.Text("admin"))
-	for _, line := range lines {
-		fmt.Fprintf(p.stdout, "           %s\n", line)
-	}
 }
 
 // clearPoison takes the poison back if everything checks.

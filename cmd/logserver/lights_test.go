@@ -38,12 +38,13 @@ func (s *instance) logs(t *testing.T, artifact string) {
 	}
 }
 
-// status is what logserver guard status prints of a log with a server.
-func (s *instance) status(t *testing.T, dir string) string {
+// status is what logserver guard status prints of a log with a server, once it ended
+// with that exit code.
+func (s *instance) status(t *testing.T, dir string, code int) string {
 	t.Helper()
 	var out printed
 	admin := regexp.MustCompile(`admin +http://(\S+)`).FindStringSubmatch(s.banner)[1]
-	if err := run(t.Context(), []string{"guard", "status", "--data-dir", dir, "--admin", admin}, none, &out, &out); err != nil {
+	if err := run(t.Context(), []string{"guard", "status", "--data-dir", dir, "--admin", admin}, none, &out, &out); exitCode(err) != code {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	return out.String()
@@ -65,7 +66,7 @@ func TestWrongClock(t *testing.T) {
 	s := start(t, dir)
 	s.logs(t, "an artifact")
 	poll(t, "ready", func() bool { code, _ := s.asked(t, "/readyz"); return code == http.StatusOK })
-	if out := s.status(t, dir); !strings.Contains(out, "server     ready, says http://") || strings.Contains(out, "clock") {
+	if out := s.status(t, dir, statusOK); !strings.Contains(out, "server     ready, says http://") || strings.Contains(out, "clock") {
 		t.Errorf("%s", out)
 	}
 	if out, err := s.health(t); err != nil || out != "ready\n" {
@@ -89,7 +90,7 @@ func TestWrongClock(t *testing.T) {
 	if _, body := s.asked(t, "/metrics"); !strings.Contains(body, "\nindelible_ready 0\n") {
 		t.Errorf("indelible_ready is not 0")
 	}
-	out := s.status(t, dir)
+	out := s.status(t, dir, statusNotReady)
 	for _, want := range []string{"On this machine, the clock is wrong: it says", says, "server     NOT READY"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("guard status does not say %q:\n%s", want, out)
@@ -104,7 +105,7 @@ func TestWrongClock(t *testing.T) {
 	if log := s.log.String(); strings.Count(log, `"level":"ERROR"`) != 1 || !strings.Contains(log, `"step":"read the clock"`) || strings.Count(log, "the outage has ended") != 1 {
 		t.Errorf("the server's log:\n%s", log)
 	}
-	if out := s.status(t, dir); !strings.Contains(out, "server     none answers at http://") {
+	if out := s.status(t, dir, statusOK); !strings.Contains(out, "server     none answers at http://") {
 		t.Errorf("%s", out)
 	}
 }

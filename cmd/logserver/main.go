@@ -1,4 +1,6 @@
 // Command logserver runs a transparency log: one process over SQLite or MySQL.
+//
+// Exit codes: 0 done; 1 an error; those of guard status are in its help.
 package main
 
 import (
@@ -44,7 +46,7 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "logserver:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 

@@ -105,6 +105,11 @@ func dsnOf(v config.Values) (string, error) {
 	return v.Text("mysql-dsn"), nil
 }
 
+// databaseAccess is what connections need beside the DSN.
+func databaseAccess(v config.Values) mysqldb.Access {
+	return mysqldb.Access{TLS: mysqlTLS(v), Source: func() (string, error) { return dsnOf(v) }}
+}
+
 // access is what a database is opened for.
 type access int
 
@@ -125,7 +130,7 @@ func openStore(ctx context.Context, v config.Values, to access) (storage.Store, 
 		}
 		store, err := mysql.Open(ctx, dsn, mysql.Options{
 			Migrate: to == creating, Try: to == trying,
-			Access:  mysqldb.Access{TLS: mysqlTLS(v), Source: func() (string, error) { return dsnOf(v) }},
+			Access:  databaseAccess(v),
 			Waiting: func(what string) { fmt.Fprintln(os.Stderr, "Waiting for", what) },
 		})
 		if err != nil {
@@ -137,9 +142,12 @@ func openStore(ctx context.Context, v config.Values, to access) (storage.Store, 
 	}
 }
 
+// errNoFile: the data directory has no database.
+var errNoFile = errors.New("there is no log in")
+
 func openSQLite(ctx context.Context, p paths, to access) (storage.Store, error) {
 	if _, err := os.Stat(p.db); err != nil && to != creating {
-		return nil, fmt.Errorf("there is no log in %s: %w", p.dir, err)
+		return nil, fmt.Errorf("%w %s: %w", errNoFile, p.dir, err)
 	}
 	if to == reading {
 		store, err := sqlite.OpenBeside(ctx, p.db)
@@ -408,18 +416,27 @@ func (o *opened) loadRegister(ctx context.Context, p paths) (err error) {
 	o.register, err = registers.Open(ctx, o.place, o.record.Origin)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("log %q exists, and its register %s does not: without it nobody knows what was signed; "+
-			"put the register back, or give its place with --register (one that is lost for good is replaced by logserver guard accept)%s", o.record.Origin, o.place, o.elsewhere(p))
+		return &goneError{fmt.Sprintf("log %q exists, and its register %s does not: without it nobody knows what was signed; "+
+			"put the register back, or give its place with --register (one that is lost for good is replaced by logserver guard accept)%s", o.record.Origin, o.place, o.elsewhere(p))}
 	case errors.Is(err, guard.ErrCorrupt):
 		return fmt.Errorf("%w; restore the register from its newest copy", err)
 	case err != nil:
 		return fmt.Errorf("%w; without its register the log signs nothing", err)
 	case o.register.ID() != o.record.Register || o.register.Origin() != o.record.Origin:
-		return fmt.Errorf("%s is the register of log %q (id %s), and log %q has the one with id %s; give the log's own with --register",
-			o.place, o.register.Origin(), o.register.ID(), o.record.Origin, o.record.Register)
+		return fmt.Errorf("%s %w %q (id %s), and log %q has the one with id %s; give the log's own with --register",
+			o.place, errOtherRegister, o.register.Origin(), o.register.ID(), o.record.Origin, o.record.Register)
 	}
 	return nil
 }
+
+// errOtherRegister: the register that was opened belongs to another log.
+var errOtherRegister = errors.New("is the register of log")
+
+// goneError says that the register is not there. It is [os.ErrNotExist].
+type goneError struct{ text string }
+
+func (e *goneError) Error() string        { return e.text }
+func (e *goneError) Is(target error) bool { return target == os.ErrNotExist }
 
 func has(list []string, s string) bool {
 	for _, x := range list {

@@ -161,7 +161,9 @@ func (p *program) bringForward(ctx context.Context, o *opened, s standing, m mir
 	if len(marks) == 0 {
 		return fmt.Errorf("nothing was written: the register is lost, and %s has no checkpoint, so nothing says what was signed", m.name)
 	}
-	s.printHeads(p.stdout, o)
+	fmt.Fprintf(p.stdout, "log        %s\n", o.record.Origin)
+	s.printRegister(p.stdout, o, o.lost)
+	s.printHeads(p.stdout)
 	if m.shown != nil {
 		fmt.Fprintf(p.stdout, "mirror     size %d  root %x\n", m.shown.Size, m.shown.Root)
 	} else {

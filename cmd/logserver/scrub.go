@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"indelible/internal/config"
 	"indelible/internal/words"
 )
 
@@ -22,32 +21,28 @@ const (
 	scrubPrefix = "indelible_scrub_"
 )
 
-// printScrub writes how far the scrub of the server at --admin is, and which parts
-// of the log are damaged.
-func printScrub(ctx context.Context, v config.Values, w io.Writer) {
+// askScrub asks the server at an admin port how far its scrub is; empty if it does
+// not say.
+func askScrub(ctx context.Context, at string) map[string]float64 {
 	ctx, cancel := context.WithTimeout(ctx, scrubTimeout)
 	defer cancel()
-	at := v.Text("admin")
 	metrics, err := askAdmin(ctx, at, "/metrics")
 	if err != nil {
-		fmt.Fprintf(w, "scrub      not known: no server answers at %s (--admin)\n", at)
-		return
+		return nil
 	}
-	said := scrubMetrics(metrics)
-	if _, ok := said["findings"]; !ok {
-		fmt.Fprintf(w, "scrub      not known: the server at %s (--admin) has no scrub\n", at)
+	return scrubMetrics(metrics)
+}
+
+// printScrub writes how far the scrub is.
+func (s serverSight) printScrub(w io.Writer) {
+	if _, ok := s.scrub["findings"]; !ok {
+		fmt.Fprintf(w, "scrub      not known: the server at %s (--admin) has no scrub\n", s.at)
 		return
 	}
 	fmt.Fprintf(w, "scrub      at entry %.0f after %s  damaged parts %.0f\n           as the server at %s says\n",
-		said["position"], words.Count(int64(said["rounds"]), "round"), said["findings"], at)
-	if end := said["last_round_timestamp_seconds"]; end > 0 {
-		fmt.Fprintf(w, "           last round ended at %s, after %s\n", stamp(int64(end)*1000), time.Duration(said["last_round_seconds"]*float64(time.Second)).Round(time.Second))
-	}
-	ready, err := askAdmin(ctx, at, "/readyz")
-	for line := range strings.Lines(ready) {
-		if warning, ok := strings.CutPrefix(strings.TrimSpace(line), "warning: "); ok && err == nil {
-			fmt.Fprintf(w, "           %s\n", warning)
-		}
+		s.scrub["position"], words.Count(int64(s.scrub["rounds"]), "round"), s.scrub["findings"], s.at)
+	if end := s.scrub["last_round_timestamp_seconds"]; end > 0 {
+		fmt.Fprintf(w, "           last round ended at %s, after %s\n", stamp(int64(end)*1000), time.Duration(s.scrub["last_round_seconds"]*float64(time.Second)).Round(time.Second))
 	}
 }
 

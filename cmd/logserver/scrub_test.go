@@ -45,7 +45,7 @@ func TestBitRotIsFound(t *testing.T) {
 		t.Error("the metrics do not count it")
 	}
 	out, err := command(t, data, "guard", "status", "--admin", s.admin())
-	if err != nil || !strings.Contains(out, "damaged parts 1") || !strings.Contains(out, "entry 1 is not served") {
+	if exitCode(err) != statusDamaged || !strings.Contains(out, "damaged parts 1") || !strings.Contains(out, "entry 1 is not served") {
 		t.Errorf("guard status says %s", out)
 	}
 }

@@ -52,6 +52,9 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	if err != nil {
 		return err
 	}
+	if err := p.awaitDatabases(ctx, v, logger); err != nil {
+		return errors.Join(err, ports.close())
+	}
 	// On MySQL a log is made by init alone: a wrong DSN must not make a second
 	// history.
 	parts, err := open(ctx, v, v.Text("storage") == "sqlite", false)
@@ -67,6 +70,30 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	go p.reload(ports.certs, parts, logger).Follow(serving, v, again)
 	return run()
 }
+
+// awaitDatabases waits for the database, and then for that of the register, as
+// --wait-for-database says.
+func (p *program) awaitDatabases(ctx context.Context, v config.Values, logger *slog.Logger) error {
+	within := v.Duration("wait-for-database")
+	if within == 0 {
+		return nil
+	}
+	sdnotify.New(p.getenv, logger).Waiting(2*within + startWithin)
+	if v.Text("storage") == "mysql" {
+		dsn, err := dsnOf(v)
+		if err != nil {
+			return err
+		}
+		if err := mysqldb.Await(ctx, dsn, databaseAccess(v), within, logger); err != nil {
+			return err
+		}
+	}
+	return registers.Await(ctx, pathsOf(v).register, within, logger)
+}
+
+// startWithin is how long a start may take once the databases answer; systemd's
+// own default.
+const startWithin = 90 * time.Second
 
 // reload is what SIGHUP does.
 func (p *program) reload(certs *transport.Certificates, parts *opened, logger *slog.Logger) config.Reload {

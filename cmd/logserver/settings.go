@@ -24,6 +24,7 @@ func settings() []config.Setting {
 		{Name: "mysql-tls-ca", Type: config.File, Help: "Certificates (PEM) of the authorities that the server of MySQL or MariaDB is verified by, for the database and for a register in one. With it, or with --mysql-tls-cert, every connection is encrypted and verified. Default: the DSN's tls=."},
 		{Name: "mysql-tls-cert", Type: config.File, Help: "Client certificate (PEM) for MySQL or MariaDB, for accounts with REQUIRE X509."},
 		{Name: "mysql-tls-key", Type: config.File, Help: "Its private key; readable to nobody else. The three files are read again for each connection."},
+		{Name: "wait-for-database", Type: config.Duration, Default: "0s", Help: "How long serve and init wait for the server of MySQL or MariaDB while it cannot be reached, and as long for that of a register in a database; 0s: not at all. A wrong password or database is not waited for."},
 		{Name: "log-key", Type: config.File, Help: "File of the log's Ed25519 key. Default: log.key in the data directory."},
 		{Name: "log-key-password-file", Type: config.File, Help: "File with the password of an encrypted log key."},
 		{Name: "mldsa-key", Type: config.File, Help: "File of an ML-DSA-44 key with which the log signs its checkpoints beside the Ed25519 one, for the time when that no longer holds; one for all replicas; made on first use."},

@@ -320,9 +320,7 @@ func extendsSigned(ctx context.Context, o *opened, s standing) error {
 	return nil
 }
 
-func (s standing) printHeads(w io.Writer, o *opened) {
-	fmt.Fprintf(w, "log        %s\n", o.record.Origin)
-	s.printRegister(w, o)
+func (s standing) printHeads(w io.Writer) {
 	fmt.Fprintf(w, "database   size %d  root %x\n", s.head.Size, s.head.Root)
 	if s.published.Version == 0 {
 		fmt.Fprintln(w, "published  nothing signed yet")
@@ -345,9 +343,14 @@ func (s standing) printHeads(w io.Writer, o *opened) {
 	}
 }
 
-func (s standing) printRegister(w io.Writer, o *opened) {
-	if o.register == nil {
-		fmt.Fprintf(w, "register   none: %v\n", o.lost)
+// printRegister prints what the register knows, or why it is not known.
+func (s standing) printRegister(w io.Writer, o *opened, unknown error) {
+	switch {
+	case lost(unknown):
+		fmt.Fprintf(w, "register   none: %v\n", unknown)
+		return
+	case unknown != nil:
+		fmt.Fprintf(w, "register   not known: %v\n", unknown)
 		return
 	}
 	r := s.register
@@ -368,16 +371,3 @@ func (s standing) printRegister(w io.Writer, o *opened) {
 
 // stamp is a time in Unix milliseconds as people read it.
 func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
-
-func (s standing) printFaults(w io.Writer, o *opened) {
-	if err := s.agree(); err != nil {
-		fmt.Fprintf(w, "\n%v\n", err)
-	} else if err := s.registerBehind(); err != nil && o.register != nil {
-		fmt.Fprintf(w, "\n%v\n", err)
-	}
-	for _, poison := range []struct{ where, why string }{{"register", s.register.Poisoned}, {"database", o.record.Poisoned}} {
-		if poison.why != "" {
-			fmt.Fprintf(w, "\nPoisoned, says the %s: %s\n", poison.where, poison.why)
-		}
-	}
-}

@@ -77,6 +77,9 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := p.awaitDatabase(ctx, v, r.logger); err != nil {
+		return err
+	}
 	if err := r.open(ctx, v); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func settings() []config.Setting {
 		{Name: "mysql-tls-ca", Type: config.File, Help: "Certificates (PEM) of the authorities that the server of MySQL or MariaDB is verified by. With it, or with --mysql-tls-cert, every connection is encrypted and verified. Default: the DSN's tls=."},
 		{Name: "mysql-tls-cert", Type: config.File, Help: "Client certificate (PEM) for MySQL or MariaDB, for accounts with REQUIRE X509."},
 		{Name: "mysql-tls-key", Type: config.File, Help: "Its private key; readable to nobody else. The three files are read again for each connection."},
+		{Name: "wait-for-database", Type: config.Duration, Default: "0s", Help: "How long a start waits for the server of MySQL or MariaDB while it cannot be reached; 0s: not at all. A wrong password or database is not waited for."},
 		{Name: "register", Type: config.File, Written: true, Help: "File of the register, the witness's memory outside its database; best on another disk. Default: register in the data directory."},
 		{Name: "public-url", Type: config.Text, Help: "The witness's URL as logs reach it. Default: the address it listens on."},
 		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM); read again when it changes."},

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
 	"indelible/internal/mysqldb"
+	"indelible/internal/sdnotify"
 	"indelible/internal/secret"
 	"indelible/internal/words"
 	"indelible/witness"
@@ -42,12 +44,43 @@ func connect(ctx context.Context, v config.Values) (*sqlstate.Store, error) {
 	if v.Text("storage") == "sqlite" {
 		return sqlstate.OpenSQLite(ctx, databasePath(v))
 	}
+	dsn, err := dsnOf(v)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstate.OpenMySQL(ctx, dsn, databaseAccess(v))
+}
+
+func dsnOf(v config.Values) (string, error) {
 	dsn, err := secret.Line(v.Text("mysql-dsn-file"))
 	if err != nil {
-		return nil, fmt.Errorf("--mysql-dsn-file: %w", err)
+		return "", fmt.Errorf("--mysql-dsn-file: %w", err)
 	}
-	return sqlstate.OpenMySQL(ctx, dsn, mysqldb.Access{TLS: mysqlTLS(v), Source: func() (string, error) { return secret.Line(v.Text("mysql-dsn-file")) }})
+	return dsn, nil
 }
+
+// databaseAccess is what connections need beside the DSN.
+func databaseAccess(v config.Values) mysqldb.Access {
+	return mysqldb.Access{TLS: mysqlTLS(v), Source: func() (string, error) { return secret.Line(v.Text("mysql-dsn-file")) }}
+}
+
+// awaitDatabase waits for the database, as --wait-for-database says.
+func (p *program) awaitDatabase(ctx context.Context, v config.Values, logger *slog.Logger) error {
+	within := v.Duration("wait-for-database")
+	if v.Text("storage") != "mysql" || within == 0 {
+		return nil
+	}
+	dsn, err := dsnOf(v)
+	if err != nil {
+		return err
+	}
+	sdnotify.New(p.getenv, logger).Waiting(within + startWithin)
+	return mysqldb.Await(ctx, dsn, databaseAccess(v), within, logger)
+}
+
+// startWithin is how long a start may take once the database answers; systemd's
+// own default.
+const startWithin = 90 * time.Second
 
 func mysqlTLS(v config.Values) mysqldb.TLS {
 	return mysqldb.TLS{CA: v.Text("mysql-tls-ca"), Cert: v.Text("mysql-tls-cert"), Key: v.Text("mysql-tls-key")}

@@ -18,9 +18,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"indelible/guard"
 	"indelible/guard/database"
@@ -197,6 +199,20 @@ func databaseAt(at string) (dsn string, access mysqldb.Access, err error) {
 	access.Source = func() (string, error) { return readDSN(path) }
 	dsn, err = access.Source()
 	return dsn, access, err
+}
+
+// Await waits for the server of a register in a database as [mysqldb.Await] does.
+// It does not wait for a register of another kind.
+func Await(ctx context.Context, where string, within time.Duration, log *slog.Logger) error {
+	kind, at := KindOf(where)
+	if kind != Database || within <= 0 {
+		return nil
+	}
+	dsn, access, err := databaseAt(at)
+	if err != nil {
+		return err
+	}
+	return mysqldb.Await(ctx, dsn, access, within, log)
 }
 
 // Exposed says what is wrong with a connection to a register's database that

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strconv"
+	"time"
 )
 
 // Notifier tells systemd. The zero value tells nobody.
@@ -30,6 +32,11 @@ func (n Notifier) Reloading() { n.send("RELOADING=1") }
 
 // Stopping says that the service was told to stop.
 func (n Notifier) Stopping() { n.send("STOPPING=1") }
+
+// Waiting says that the service, which starts, may take so much longer.
+func (n Notifier) Waiting(longer time.Duration) {
+	n.send("EXTEND_TIMEOUT_USEC=" + strconv.FormatInt(longer.Microseconds(), 10))
+}
 
 func (n Notifier) send(state string) {
 	if n.socket == "" {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"indelible/internal/sdnotify"
 )
@@ -25,7 +26,7 @@ func TestNotifier(t *testing.T) {
 	for _, c := range []struct {
 		tell func()
 		want string
-	}{{n.Ready, "READY=1"}, {n.Reloading, "RELOADING=1"}, {n.Stopping, "STOPPING=1"}} {
+	}{{n.Ready, "READY=1"}, {n.Reloading, "RELOADING=1"}, {n.Stopping, "STOPPING=1"}, {func() { n.Waiting(2 * time.Second) }, "EXTEND_TIMEOUT_USEC=2000000"}} {
 		c.tell()
 		got := make([]byte, 64)
 		size, err := on.Read(got)

@@ -201,6 +201,23 @@ func must(t testing.TB, env []string, program string, args ...string) string {
 	return out
 }
 
+// What logserver guard status finds, by its exit codes.
+const (
+	poisoned    = 3
+	contradicts = 4
+)
+
+// guardStatus is what logserver guard status prints of a server's log, once it ended
+// with that exit code.
+func (s *server) guardStatus(code int) string {
+	s.t.Helper()
+	out, got := run(s.t, nil, "logserver", append([]string{"guard", "status"}, s.args...)...)
+	if got != code {
+		s.t.Fatalf("guard status: exit code %d, not %d\n%s", got, code, out)
+	}
+	return out
+}
+
 // newSQLite makes a server for a fresh log in a folder.
 func newSQLite(t testing.TB) *server {
 	return newServer(t, "--data-dir", filepath.Join(t.TempDir(), "data"), "--origin", origin)

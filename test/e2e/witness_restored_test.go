@@ -77,7 +77,7 @@ func (r *restorable) holds(t *testing.T, why string) {
 		t.Errorf("an add is answered with %v", err)
 	}
 	r.has(r.c, 0, "before")
-	out := must(t, nil, "logserver", append([]string{"guard", "status"}, r.args...)...)
+	out := r.guardStatus(contradicts)
 	for _, line := range []string{"register   size 1 ", "database   size 1 ", "published  size 1 ", "witness    w1: size 7, as it says"} {
 		if !strings.Contains(out, line) {
 			t.Errorf("guard status does not say %q:\n%s", line, out)
