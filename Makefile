@@ -24,8 +24,9 @@ release: ## programs for all systems, SBOMs and SHA256SUMS, logged, into dist/re
 containers: ## the images and compose.yaml, run with podman; needs root; the result goes into docs/containers-run.md
 	tools/run-containers
 
-generate: ## what is generated: the API's code, the licenses and the settings' documentation
+generate: ## what is generated: the API's code, the page's verifier, the licenses and the settings' documentation
 	cd tools && go run ./genproto
+	cd tools && go run ./prover
 	cd tools && go run ./notices
 	go run ./cmd/logserver config doc > docs/configuration.md
 

@@ -111,7 +111,7 @@ func TestBadInput(t *testing.T) {
 func TestMethods(t *testing.T) {
 	w := newWorld(t, nil)
 	for target, allow := range map[string]string{
-		"/v1/entries": "GET, HEAD, POST", "/v1/entries:batch": "POST", "/v1/checkpoint": "GET, HEAD", "/": "GET, HEAD", "/openapi.json": "GET, HEAD", "/checkpoint": "GET, HEAD, OPTIONS",
+		"/v1/entries": "GET, HEAD, OPTIONS, POST", "/v1/entries:batch": "POST", "/v1/checkpoint": "GET, HEAD, OPTIONS", "/page/main.js": "GET, HEAD", "/": "GET, HEAD", "/openapi.json": "GET, HEAD", "/checkpoint": "GET, HEAD, OPTIONS",
 	} {
 		rec := w.ask(t, "DELETE", target, nil)
 		if failureOf(t, rec); rec.Code != 405 || rec.Header().Get("Allow") != allow {

@@ -111,6 +111,35 @@ func TestPublicURL(t *testing.T) {
 	}
 }
 
+// TestCORS: pages elsewhere may read the native API, after a preflight too, and may not
+// add.
+func TestCORS(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, path := range []string{"/v1/checkpoint", "/v1/entries", "/v1/entries/0", "/v1/entries:lookup", "/v1/entries:search", "/v1/proofs/inclusion", "/v1/proofs/consistency"} {
+		if rec := w.ask(t, "GET", path, nil); rec.Header().Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("GET %s: %d %v", path, rec.Code, rec.Header())
+		}
+		if rec := w.ask(t, "OPTIONS", path, nil); rec.Code != 204 || rec.Header().Get("Access-Control-Allow-Origin") != "*" || rec.Header().Get("Access-Control-Allow-Methods") != "GET, HEAD" {
+			t.Errorf("OPTIONS %s: %d %v", path, rec.Code, rec.Header())
+		}
+	}
+	for _, path := range []string{"/v1/entries", "/v1/entries:batch"} {
+		if rec := w.ask(t, "POST", path, []byte("{}")); rec.Header().Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("POST %s: %v", path, rec.Header())
+		}
+	}
+}
+
+// TestPageFiles: the page's files are served beside it.
+func TestPageFiles(t *testing.T) {
+	w := newWorld(t, nil)
+	if rec := w.ask(t, "GET", "/page/main.js", nil); rec.Code != 200 || rec.Header().Get("Content-Type") != "text/javascript; charset=utf-8" {
+		t.Errorf("%d %v", rec.Code, rec.Header())
+	}
+	w.refused(t, "GET", "/page/nothing.js", nil, 404, "/page/nothing.js")
+	w.refused(t, "GET", "/page/", nil, 404, "/page/")
+}
+
 // TestRekorPaths: Rekor's servers take paths with slashes too many. Others have
 // one form alone, so that caches hold an object once.
 func TestRekorPaths(t *testing.T) {

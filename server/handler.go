@@ -10,7 +10,8 @@
 //	/log.vkey        the log's verifier keys, one a line
 //	/openapi.json    the native API, described
 //	/healthz         {"status":"SERVING"}; 503, NOT_SERVING and why, while the log cannot take entries
-//	/                a page that says what this is
+//	/                a page to look entries up on, and to see them proven (package page)
+//	/page/…          its files
 //
 // # REST
 //
@@ -33,6 +34,7 @@ import (
 	pb "indelible/api/proto/indelible/v1"
 	"indelible/internal/answers"
 	"indelible/internal/transport"
+	"indelible/page"
 	"indelible/server/admission"
 	"indelible/server/failure"
 	"indelible/server/rest"
@@ -54,6 +56,7 @@ type Config struct {
 	// PublicURL is the log's URL as clients reach it; empty: the one each used.
 	PublicURL string
 	Keys      []string // vkeys
+	Version   string   // of the program, for the page; empty: it is not said
 	Size      func() int64
 	Ready     func() error      // why the log cannot take entries; clients are told it in the words of failure.Reason; nil: it always can
 	MaxBody   int64             // bytes; DefaultMaxBody
@@ -79,6 +82,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	vkeys := strings.Join(cfg.Keys, "\n") + "\n"
+	look := page.New()
 	v1, v2 := cfg.RekorV1, cfg.RekorV2
 	if v1 == nil {
 		v1 = http.HandlerFunc(v1Off)
@@ -88,19 +92,20 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	h := &handler{
 		mounts: []mount{
-			{"/v1/", rest.LimitBody(native, cfg.MaxBody, cfg.Admission.Decode)},
+			{"/v1/", cors(rest.LimitBody(native, cfg.MaxBody, cfg.Admission.Decode))},
 			{"/checkpoint", cfg.Tiles},
 			{"/tile/", cfg.Tiles},
 			{"/api/v2/", v2},
 			{"/api/v1/", v1},
 			{"/ping", v1},
 			{"/trust/", cfg.Trust},
+			{"/" + page.Prefix, pageFiles(look)},
 		},
 		pages: map[string]http.HandlerFunc{
 			"/log.vkey":     text("text/plain; charset=utf-8", vkeys),
 			"/openapi.json": text("application/json", pb.OpenAPI()),
-			"/healthz":      health(cfg.Ready),
-			"/":             landing(cfg),
+			"/healthz":      healthz(cfg.Ready),
+			"/":             landing(cfg, look),
 		},
 	}
 	var handler http.Handler = h
@@ -135,9 +140,9 @@ func v2Off(w http.ResponseWriter, _ *http.Request) {
 	failure.Write(w, http.StatusNotFound, codes.NotFound, "Rekor v2's API is turned off on this server; its operator turns it on with --rekor-v2")
 }
 
-// health is gRPC's health protocol over HTTP, as Rekor v2's servers have it, with
+// healthz is gRPC's health protocol over HTTP, as Rekor v2's servers have it, with
 // the reason for a bad answer.
-func health(ready func() error) http.HandlerFunc {
+func healthz(ready func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if ready == nil {
 			ready = func() error { return nil }
@@ -197,6 +202,41 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		page(w, r)
 	}
+}
+
+// cors lets pages of other servers read the native API, as they may read tiles.
+// What adds entries they may not.
+func cors(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		allow := methods(r.URL.EscapedPath())
+		if r.Method == http.MethodPost || !strings.HasPrefix(allow, http.MethodGet) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if r.Method != http.MethodOptions {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD")
+		w.Header().Set("Access-Control-Allow-Headers", "If-None-Match")
+		w.Header().Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+// pageFiles serves the files of the page.
+func pageFiles(p *page.Page) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.EscapedPath()
+		switch name := strings.TrimPrefix(path, "/"+page.Prefix); {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			failure.Write(w, http.StatusMethodNotAllowed, codes.Unimplemented, fmt.Sprintf("%.200q takes GET and HEAD, and not %.20q", path, r.Method))
+		case !p.File(w, r, name):
+			failure.Write(w, http.StatusNotFound, codes.NotFound, fmt.Sprintf("there is nothing at %.200q", path))
+		}
+	})
 }
 
 // rekorPath returns the path that Rekor's servers take a path of their API for:

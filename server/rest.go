@@ -137,9 +137,9 @@ func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 func methods(path string) string {
 	switch {
 	case path == "/v1/entries":
-		return "GET, HEAD, POST"
+		return "GET, HEAD, OPTIONS, POST"
 	case strings.HasSuffix(path, ":batch"):
 		return "POST"
 	}
-	return "GET, HEAD"
+	return "GET, HEAD, OPTIONS"
 }

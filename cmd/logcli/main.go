@@ -182,7 +182,7 @@ func (p *program) command() *cobra.Command {
 	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, and send them what is added")
 	root.AddCommand(describe.Command(p.stdout), p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.mirrorCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
-	root.AddCommand(p.monitorCommand())
+	root.AddCommand(p.monitorCommand(), p.exploreCommand())
 	config.Groups(root)
 	config.AddVersion(root)
 	return root

@@ -26,6 +26,7 @@ import (
 	"indelible/mirror/push"
 	"indelible/mirror/serve"
 	"indelible/mirror/source"
+	"indelible/page"
 )
 
 // serveFlags are the flags of logcli mirror serve.
@@ -247,14 +248,42 @@ func (m *mirrorServer) handler(url string) http.Handler {
 	if len(m.by) > 0 {
 		cfg.Sign = m.sign
 	}
-	files := serve.New(cfg)
+	files, look := serve.New(cfg), page.New()
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if m.look(look, rw, r, url) {
+			return
+		}
 		if m.push != nil && (r.URL.Path == "/add-checkpoint" || r.URL.Path == "/add-entries") {
 			m.push.ServeHTTP(rw, r)
 			return
 		}
 		files.ServeHTTP(rw, r)
 	})
+}
+
+// look answers with the page of a copy, at the address of its folder, and with the
+// page's files; it reports whether it did.
+func (m *mirrorServer) look(look *page.Page, rw http.ResponseWriter, r *http.Request, url string) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if name, ok := strings.CutPrefix(r.URL.Path, "/"+page.Prefix); ok {
+		return look.File(rw, r, name)
+	}
+	folder, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if !ok || strings.Contains(folder, "/") || strings.HasPrefix(folder, ".") || folder == "" {
+		return false
+	}
+	c, err := mirror.FindFolder(m.dir, folder)
+	if err != nil || c.Format != source.Tiles {
+		return false
+	}
+	f := page.Facts{Origin: c.Origin, URL: url + "/" + folder, Files: "../" + page.Prefix, Size: c.Head.Size, Mirror: true}
+	for _, k := range c.Keys {
+		f.Keys = append(f.Keys, k.String())
+	}
+	look.Write(rw, f)
+	return true
 }
 
 // sign cosigns the checkpoint of a copy that another process writes. One that was

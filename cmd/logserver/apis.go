@@ -160,7 +160,7 @@ func (a apis) handler(ctx context.Context, v config.Values, l *translog.Log, par
 	cfg := server.Config{
 		Native: a.native, Tiles: a.static, Trust: a.trust, Origin: l.Origin(), PublicURL: v.Text("public-url"), Keys: parts.record.Keys,
 		Size: func() int64 { pub, _ := l.Published(); return pub.Size }, Ready: ready, MaxBody: v.Size("max-body"), Budget: budget,
-		Admission: a.admission, Answers: a.answers,
+		Admission: a.admission, Answers: a.answers, Version: config.ThisBuild().String(),
 	}
 	if a.rekorV2 != nil {
 		cfg.RekorV2 = a.rekorV2.Handler()

@@ -56,7 +56,10 @@ func rules() map[string]rule {
 		"mirror":                       {[]string{"internal/filelock", "mirror/source", "client", "evidence", "evidence/folder", "checkpoint", "merkle"}, "copies of logs on disk: it knows neither server nor storage"},
 		"monitor":                      {[]string{"client", "internal/filelock", "mirror/source", "entry", "evidence", "evidence/folder", "checkpoint", "merkle", "internal/redact", "internal/web"}, "watches any log: it knows neither copy nor server"},
 		"mirror/serve":                 {[]string{"merkle", "checkpoint", "internal/bytecache"}, "serves copies as they are on disk: who writes them does not matter"},
-		"server":                       {[]string{"log", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
+		"page":                         {nil, "files and the HTML around them: it knows neither log nor server"},
+		"page/prover":                  {[]string{"merkle", "checkpoint", "entry", "verify", "evidence"}, "proves from bytes alone, for the page in a browser"},
+		"page/wasm":                    {[]string{"page/prover"}, "page/prover for browsers"},
+		"server":                       {[]string{"log", "page", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
 		"server/rest":                  {[]string{"server/failure", "internal/transport"}, "bodies and JSON of any REST API"},
 		"server/admission":             {[]string{"entry", "internal/fair"}, "which client a request is of, and when its turn is, for every API"},
 		"server/failure":               {[]string{"entry", "log", "index", "internal/answers", "internal/fair"}, "the table from our errors to the wire"},
@@ -96,7 +99,7 @@ func rules() map[string]rule {
 		"internal/importtest":          {nil, "tests"},
 		"test/e2e":                     {nil, "tests of the programs"},
 		"bench":                        {[]string{"monitor", "mirror/source", "merkle", "checkpoint", "entry", "guard", "guard/database", "storage", "storage/mysql", "storage/sqlite", "log", "server/native", "internal/freeport", "internal/dbtest", "internal/mysqldb", api}, "measures the program from outside, and the log with and without its guard"},
-		"cmd/logcli":                   {[]string{"mirror/push", "mirror/serve", "internal/tiledir", "internal/transport", "internal/words", "mirror", "mirror/source", "evidence/folder", "internal/notices", "internal/describe", "internal/progress", "internal/redact", "internal/web", "internal/filename", "internal/config", "client", "monitor", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle"}, "a client: neither log nor server nor storage"},
+		"cmd/logcli":                   {[]string{"page", "mirror/push", "mirror/serve", "internal/tiledir", "internal/transport", "internal/words", "mirror", "mirror/source", "evidence/folder", "internal/notices", "internal/describe", "internal/progress", "internal/redact", "internal/web", "internal/filename", "internal/config", "client", "monitor", "verify", "verify/timestamp", "verify/trustedroot", "evidence", "trust", "doctor", "conformance", "fsck", "keys", "checkpoint", "entry", "merkle"}, "a client: neither log nor server nor storage"},
 		"cmd/logwitness":               {[]string{"internal/secret", "internal/words", "internal/notices", "internal/describe", "internal/sdnotify", "internal/redact", "internal/filename", "feeder", "evidence", "witness", "witness/sqlstate", "witness/register", "checkpoint", "keys", "internal/config", "internal/mysqldb", "internal/transport", "internal/transport/adminport", "internal/outage"}, "wires a witness: neither log nor server nor storage"},
 		"cmd/logserver": {[]string{
 			"internal/secret",
@@ -138,7 +141,9 @@ const onlyText = "net/url"
 
 // pure packages import nothing impure, nor does what they import of others,
 // the standard library aside (crypto/x509 knows package net for IP addresses).
-func pure() []string { return []string{"merkle", "checkpoint", "entry", "verify", "evidence"} }
+func pure() []string {
+	return []string{"merkle", "checkpoint", "entry", "verify", "evidence", "page/prover"}
+}
 
 // unreachable is what a package must not reach by any way.
 func unreachable() map[string][]string {
@@ -165,6 +170,7 @@ func unreachable() map[string][]string {
 		"client":             slices.Concat(server, rpc, []string{"google.golang.org/protobuf/*"}),
 		"feeder":             server,
 		"mirror/source":      server,
+		"page/prover":        offline,
 		"evidence":           {"net/http", "google.golang.org/grpc", "google.golang.org/grpc/*", "database/sql"},
 		"keys":               services,
 		"server/rekorv1":     services,

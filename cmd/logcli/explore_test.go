@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestExplore: the page is served from this machine with the keys that were given,
+// reads the log through logcli, and answers no other site.
+func TestExplore(t *testing.T) {
+	w := newWorld(t)
+	w.run(0, "add", w.file("a", "content"))
+	ctx, cancel := context.WithCancel(t.Context())
+	r, out := io.Pipe()
+	var problems bytes.Buffer
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, []string{"explore"}, func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }, nil, out, &problems)
+		out.Close()
+	}()
+	var b [1024]byte
+	n, _ := r.Read(b[:])
+	go io.Copy(io.Discard, r)
+	_, rest, _ := strings.Cut(string(b[:n]), "Open ")
+	url, _, ok := strings.Cut(rest, " in a browser")
+	if !ok {
+		t.Fatalf("%s %s", b[:n], problems.String())
+	}
+	defer func() {
+		cancel()
+		if code := <-done; code != 0 {
+			t.Errorf("exit code %d: %s", code, problems.String())
+		}
+	}()
+	get := func(path, host string) (int, string) {
+		t.Helper()
+		q, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Host = host
+		res, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(body)
+	}
+	for path, want := range map[string]string{
+		"": "that logcli remembers", "page/main.js": "import", "log/checkpoint": "log.example\n1\n", "log/tile/entries/000.p/1": "hashedrekord",
+	} {
+		if status, body := get(path, ""); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %.200s", path, status, body)
+		}
+	}
+	for path, want := range map[string]int{"nothing": 404, "log/log.vkey": 404, "log/v1/nothing": 404, "log/tile/../log.vkey": 404} {
+		if status, body := get(path, ""); status != want {
+			t.Errorf("%s: %d %.200s", path, status, body)
+		}
+	}
+	if status, _ := get("", "evil.example"); status != 403 {
+		t.Errorf("another site's name: %d", status)
+	}
+}
