@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"indelible/internal/strictjson"
 )
 
 // envelope is a DSSE envelope (secure-systems-lab/dsse, envelope.md), decoded.
@@ -80,7 +82,7 @@ func readEnvelope(data []byte) (j envelopeJSON, err error) {
 	if !utf8.Valid(data) {
 		return j, errors.New("it is not UTF-8")
 	}
-	if err := json.Unmarshal(data, &syntax{}); err != nil {
+	if err := strictjson.Valid(data); err != nil {
 		return j, fmt.Errorf("it is not a DSSE envelope in JSON: %w", err)
 	}
 	var signatures json.RawMessage
@@ -88,9 +90,9 @@ func readEnvelope(data []byte) (j envelopeJSON, err error) {
 	if err != nil || signatures == nil {
 		return j, err
 	}
-	err = eachElement(signatures, func(signature json.RawMessage) error {
+	err = strictjson.Elements(signatures, func(signature []byte) error {
 		if len(j.sigs) > MaxSignatures {
-			return errEnough
+			return strictjson.ErrStop
 		}
 		var sig, keyID *string
 		if err := readObject(signature, []member{{"sig", &sig}, {"keyid", &keyID}}); err != nil {
@@ -103,7 +105,7 @@ func readEnvelope(data []byte) (j envelopeJSON, err error) {
 		j.sigs, j.keyIDs = append(j.sigs, sig), append(j.keyIDs, hint)
 		return nil
 	})
-	if errors.Is(err, errNoList) {
+	if errors.Is(err, strictjson.ErrKind) {
 		err = errors.New("its signatures are not a list")
 	}
 	return j, err
@@ -128,7 +130,7 @@ type member struct {
 func readObject(data []byte, members []member) error {
 	seen := make([]bool, len(members))
 	n := 0
-	return eachMember(data, func(name string, value json.RawMessage) error {
+	err := strictjson.Members(data, func(name string, value []byte) error {
 		if n++; n > maxMembers {
 			return fmt.Errorf("it has more than %d members", maxMembers)
 		}
@@ -149,6 +151,10 @@ func readObject(data []byte, members []member) error {
 		}
 		return nil
 	})
+	if errors.Is(err, strictjson.ErrKind) {
+		return errors.New("it is not a JSON object")
+	}
+	return err
 }
 
 // read keeps JSON as it is, where that is wanted.
@@ -158,9 +164,10 @@ func (m member) read(value json.RawMessage) error {
 		*into = value
 		return nil
 	case **string:
-		if s, ok := unescaped(value); ok {
+		if value[0] == '"' {
+			s, err := strictjson.String(value)
 			*into = &s
-			return nil
+			return err
 		}
 	}
 	return jsonError(json.Unmarshal(value, m.into))

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+
+	"indelible/internal/strictjson"
 )
 
 // The versions of kinds.
@@ -49,7 +51,7 @@ func readProposal(data []byte) (p Proposal, err error) {
 	if !utf8.Valid(data) {
 		return p, errors.New("the proposed entry is not UTF-8")
 	}
-	if err := json.Unmarshal(data, &syntax{}); err != nil {
+	if err := strictjson.Valid(data); err != nil {
 		return p, fmt.Errorf("the proposed entry is not JSON: %w", err)
 	}
 	if err := readObject(data, []member{{"kind", &p.Kind}, {"apiVersion", &p.APIVersion}, {"spec", &p.Spec}}); err != nil {
@@ -206,7 +208,7 @@ func (r *specReader) list(path string, raw json.RawMessage, read func(path strin
 		return
 	}
 	n := 0
-	err := eachElement(raw, func(value json.RawMessage) error {
+	err := strictjson.Elements(raw, func(value []byte) error {
 		if n++; n > MaxSignatures {
 			return fmt.Errorf("it has more than %d; at most %d are taken", MaxSignatures, MaxSignatures)
 		}
@@ -214,6 +216,8 @@ func (r *specReader) list(path string, raw json.RawMessage, read func(path strin
 		return r.err
 	})
 	switch {
+	case errors.Is(err, strictjson.ErrKind):
+		r.fail(path, "is wrong: it is not a list")
 	case err != nil:
 		r.fail(path, "is wrong: %w", err)
 	case n == 0:

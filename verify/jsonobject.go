@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"indelible/internal/strictjson"
 )
 
 // maxMembers bounds the work on an object.
@@ -46,42 +48,27 @@ func (o object) read(path string, data []byte) object {
 }
 
 func (o object) fill(data []byte) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("is not a JSON object")
-	}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return notJSON(err)
-		}
-		name := t.(string) // of a member, it is always
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return notJSON(err)
-		}
+	err := strictjson.Members(data, func(name string, value []byte) error {
 		if _, twice := o.members[name]; twice {
 			return fmt.Errorf("has the member %.50q twice", name)
 		}
 		if o.members[name] = value; len(o.members) > maxMembers {
 			return fmt.Errorf("has more than %d members", maxMembers)
 		}
-	}
-	if _, err := d.Token(); err != nil {
-		return notJSON(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
+		return nil
+	})
+	switch {
+	case errors.Is(err, strictjson.ErrKind):
+		return errors.New("is not a JSON object")
+	case errors.Is(err, strictjson.ErrMore):
 		return errors.New("has more after its end")
-	}
-	return nil
-}
-
-func notJSON(err error) error {
-	// Go 1.27 reports a truncated value as a SyntaxError with this text.
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || err.Error() == "unexpected end of JSON input" {
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("ends too soon")
 	}
-	return fmt.Errorf("is not JSON: %w", err)
+	if syntax, ok := errors.AsType[*strictjson.SyntaxError](err); ok {
+		return fmt.Errorf("is not JSON: %w", syntax)
+	}
+	return err
 }
 
 func (o object) fail(name, format string, args ...any) {
@@ -175,18 +162,19 @@ func (o object) list(name string, most int) (list []json.RawMessage) {
 	if !ok {
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(value)) // its syntax was checked
-	if t, err := d.Token(); err != nil || t != json.Delim('[') {
-		o.fail(name, "is not a list")
-		return nil
-	}
-	for d.More() {
-		var element json.RawMessage
-		if err := d.Decode(&element); err != nil || len(list) == most {
-			o.fail(name, "has more than %d elements", most)
-			return nil
+	err := strictjson.Elements(value, func(element []byte) error {
+		if len(list) == most {
+			return fmt.Errorf("has more than %d elements", most)
 		}
 		list = append(list, element)
+		return nil
+	})
+	if errors.Is(err, strictjson.ErrKind) {
+		err = errors.New("is not a list")
+	}
+	if err != nil {
+		o.fail(name, "%w", err)
+		return nil
 	}
 	return list
 }

@@ -1,7 +1,6 @@
 package rekorv1
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"indelible/internal/strictjson"
 	"indelible/internal/transport"
 )
 
@@ -79,89 +79,34 @@ func checkJSON(data []byte) error {
 	if !utf8.Valid(data) {
 		return badJSON("it is not UTF-8")
 	}
-	if err := checkSyntax(data); err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	values := 0
-	return checkValue(d, 0, &values)
-}
-
-// checkSyntax says what is wrong with JSON that is not valid.
-func checkSyntax(data []byte) error {
-	var value json.RawMessage
-	syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(data, &value))
-	if !ok {
-		return nil
-	}
-	return badSyntax(syntax)
-}
-
-func badSyntax(err *json.SyntaxError) error { return badJSON("byte %d: %v", err.Offset, err) }
-
-func checkValue(d *json.Decoder, depth int, values *int) error {
-	token, err := d.Token()
-	if err != nil {
-		return badJSON("%v", err)
-	}
-	if *values++; *values > maxValues {
+	err := strictjson.Check(data, strictjson.Limits{Depth: maxDepth, Values: maxValues})
+	switch {
+	case errors.Is(err, strictjson.ErrDepth):
+		return badJSON("it is nested deeper than %d levels", maxDepth)
+	case errors.Is(err, strictjson.ErrValues):
 		return badJSON("it has more than %d values", maxValues)
 	}
-	open, ok := token.(json.Delim)
-	if !ok {
-		return nil
+	if syntax, ok := errors.AsType[*strictjson.SyntaxError](err); ok {
+		return badSyntax(syntax)
 	}
-	if depth == maxDepth {
-		return badJSON("it is nested deeper than %d levels", maxDepth)
-	}
-	var seen map[string]bool
-	if open == '{' {
-		seen = make(map[string]bool)
-	}
-	for d.More() {
-		if err := checkName(d, seen); err != nil {
-			return err
-		}
-		if err := checkValue(d, depth+1, values); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token()
-	return err
-}
-
-// checkName reads a member's name; in an array, where seen is nil, there is none.
-func checkName(d *json.Decoder, seen map[string]bool) error {
-	if seen == nil {
-		return nil
-	}
-	token, err := d.Token()
 	if err != nil {
 		return badJSON("%v", err)
 	}
-	name, _ := token.(string)
-	if seen[name] {
-		return badJSON("it has the member %.100q twice", name)
-	}
-	seen[name] = true
 	return nil
 }
+
+func badSyntax(err *strictjson.SyntaxError) error { return badJSON("byte %d: %v", err.Offset, err) }
 
 func badJSON(format string, args ...any) error {
 	return refuse(http.StatusBadRequest, "the body is not good JSON: "+format, args...)
 }
 
-// members takes a JSON object apart. Members that are null are left
+// members takes a JSON object apart, which checkJSON took. Members that are null are left
 // out, as if they were not there: Go's clients write them so. Names other than
 // the known ones are refused, unless there are none of those.
 func members(data []byte, known ...string) (map[string]json.RawMessage, error) {
 	var m map[string]json.RawMessage
-	err := json.Unmarshal(data, &m)
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return nil, badSyntax(syntax)
-	}
-	if err != nil || m == nil {
+	if err := json.Unmarshal(data, &m); err != nil || m == nil {
 		return nil, notObject(data)
 	}
 	for name, value := range m {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"indelible/entry"
+	"indelible/internal/strictjson"
 	translog "indelible/log"
 	"indelible/server/failure"
 )
@@ -130,7 +131,7 @@ func readProposal(body []byte) (proposal, error) {
 		return proposal{}, unfit(codeRequired, "kind in body is required: the body is empty")
 	}
 	p, err := entry.ReadProposal(body)
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+	if syntax, ok := errors.AsType[*strictjson.SyntaxError](err); ok {
 		return proposal{}, badSyntax(syntax)
 	}
 	if first := bytes.TrimLeft(body, " \t\r\n"); first[0] != '{' {
