@@ -21,6 +21,8 @@
 // ("RSA PRIVATE KEY"); and what cosign generate-key-pair makes ("ENCRYPTED
 // SIGSTORE PRIVATE KEY").
 //
-// A file that its group or others can read is refused with [ErrPermissions].
+// A file that its group or others can read is refused with [ErrPermissions]. If
+// another user owns the file, its group may read it: so a container is handed a
+// mounted secret.
 // No error holds key material or a password.
 package keys

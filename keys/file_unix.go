@@ -8,14 +8,17 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"indelible/internal/secret"
 )
 
-// checkPermissions refuses a file that its group or others can read or write.
-func checkPermissions(path string, mode fs.FileMode) error {
-	if mode.Perm()&0o077 == 0 {
+// checkPermissions refuses a file that its group or others can read or write. If
+// another user owns it, its group may read it, as with mounted secrets.
+func checkPermissions(path string, info fs.FileInfo) error {
+	if secret.Private(info) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s has mode %04o; run: chmod 600 %s", ErrPermissions, path, mode.Perm(), shellQuote(path))
+	return fmt.Errorf("%w: %s has mode %04o; run: chmod 600 %s", ErrPermissions, path, info.Mode().Perm(), shellQuote(path))
 }
 
 // shellQuote makes one word of s for a shell.

@@ -30,6 +30,26 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+// TestPermissionsOfAnother: the group may read the file of another user, and nothing
+// more. So Kubernetes mounts a secret for a user who is not root.
+func TestPermissionsOfAnother(t *testing.T) {
+	for mode, ok := range map[os.FileMode]bool{0o440: true, 0o640: true, 0o460: false, 0o444: false, 0o404: false} {
+		path := place(t, testdata(t, "ed25519.pem"))
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, os.Geteuid()+1, -1); err != nil {
+			if os.Geteuid() == 0 {
+				t.Fatal(err)
+			}
+			return // only root can give a file away
+		}
+		if _, err := Load(path, nil); ok != (err == nil) || !ok && !errors.Is(err, ErrPermissions) {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+	}
+}
+
 // The file counts, not a link to it.
 func TestPermissionsOfLink(t *testing.T) {
 	path := place(t, testdata(t, "ed25519.pem"))

@@ -3,6 +3,7 @@ package secret
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -18,10 +19,16 @@ func Check(path string) error {
 	if info.IsDir() {
 		return fmt.Errorf("%s is a directory; name a file", path)
 	}
-	if open := info.Mode().Perm() & 0o077; open == 0 || open == 0o040 && !owned(info) {
+	if Private(info) {
 		return nil
 	}
 	return fmt.Errorf("%s holds a secret and others can read it (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+}
+
+// Private reports whether a file's mode keeps others away, by the rule of Check.
+func Private(info fs.FileInfo) bool {
+	open := info.Mode().Perm() & 0o077
+	return open == 0 || open == 0o040 && !owned(info)
 }
 
 // Line reads a file that holds one line, and that Check does not refuse.
