@@ -246,7 +246,7 @@ func TestSettings(t *testing.T) {
 				t.Errorf("%s has a value of its own", row[1])
 			}
 		case !ok:
-			t.Errorf("the schema lacks server.settings.%s", row[1])
+			t.Errorf("values.schema.json lacks server.settings.%s: add it, with the type %s", row[1], types[row[2]])
 		case is != types[row[2]]:
 			t.Errorf("server.settings.%s is of type %v; it is documented as %s", row[1], is, row[2])
 		}

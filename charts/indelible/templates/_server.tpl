@@ -67,6 +67,10 @@ s3://{{ .s3.bucket }}/{{ .s3.prefix }}{{ with $query }}?{{ join "&" . }}{{ end }
 {{- if .existingSecret }}
 - name: INDELIBLE_MYSQL_DSN_FILE
   value: /etc/indelible/mysql/{{ .dsnKey }}
+{{- if not (hasKey $.Values.server.settings "wait-for-database") }}
+- name: INDELIBLE_WAIT_FOR_DATABASE
+  value: 1m
+{{- end }}
 {{- end }}
 {{- if .tls.existingSecret }}
 - name: INDELIBLE_MYSQL_TLS_CA
