@@ -40,6 +40,7 @@ type bench struct {
 	terraform string // the program
 	config    string // its configuration, which names the mirror
 	logserver string
+	logcli    string
 	answers   string // what hosts other than this machine answer to the data source http
 }
 
@@ -66,9 +67,9 @@ func newBench(dir string) (b bench, err error) {
 	if b.terraform, err = program(dir); err != nil {
 		return b, err
 	}
-	b.logserver = filepath.Join(dir, "logserver")
+	b.logserver, b.logcli = filepath.Join(dir, "logserver"), filepath.Join(dir, "logcli")
 	replay := filepath.Join(dir, "replay")
-	for out, of := range map[string]string{b.logserver: "indelible/cmd/logserver", replay: "./replay"} {
+	for out, of := range map[string]string{b.logserver: "indelible/cmd/logserver", b.logcli: "indelible/cmd/logcli", replay: "./replay"} {
 		build := exec.Command("go", "build", "-o", out, of)
 		if strings.HasPrefix(of, "indelible/") {
 			build.Dir = "../.."

@@ -57,7 +57,7 @@ func certificate(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// logAt starts a log whose key was made before, and returns its URL and vkey.
+// logAt starts a log as the modules do, with a key that logcli made before, and returns its URL and vkey.
 func logAt(t *testing.T) (url, vkey string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -74,7 +74,13 @@ func logAt(t *testing.T) (url, vkey string) {
 		c.Env = env
 		return c
 	}
-	if _, err := output(start("init")); err != nil {
+	made, err := output(exec.Command(shared.logcli, "keygen", "--origin", "log.example.com", filepath.Join(dir, "log.key")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, vkey, _ = strings.Cut(string(made), "vkey")
+	vkey = strings.TrimSpace(vkey)
+	if _, err := output(start(initCommand...)); err != nil {
 		t.Fatal(err)
 	}
 	server := start("serve")
@@ -87,10 +93,6 @@ func logAt(t *testing.T) (url, vkey string) {
 		}
 		server.Wait()
 	})
-	text, err := os.ReadFile(filepath.Join(dir, "log.key.vkey"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	url = "http://" + addrs[0]
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -102,7 +104,7 @@ func logAt(t *testing.T) (url, vkey string) {
 		if response, err := http.DefaultClient.Do(request); err == nil {
 			response.Body.Close()
 			if response.StatusCode == http.StatusOK {
-				return url, strings.TrimSpace(string(text))
+				return url, vkey
 			}
 		}
 		select {

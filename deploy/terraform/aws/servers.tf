@@ -133,7 +133,7 @@ resource "aws_ecs_task_definition" "init" {
   task_role_arn            = aws_iam_role.server.arn
   tags                     = var.tags
   container_definitions = jsonencode([local.files, local.user, merge(local.server, {
-    command   = ["init"]
+    command   = ["init", "--adopt-key"] # the key was made before; the register refuses to be made twice
     dependsOn = [{ containerName = "user", condition = "SUCCESS" }]
   })])
   volume {
