@@ -40,6 +40,10 @@ lint:
 mirror-kills: ## a mirror is killed 100 times, at random moments
 	INDELIBLE_MIRROR_KILLS=100 go test ./mirror -run '^TestKill$$' -count=1 -v
 
+.PHONY: publication-kills
+publication-kills: ## a publisher is killed 50 times, at random moments
+	INDELIBLE_PUBLICATION_KILLS=50 go test ./publication -run '^TestKill$$' -count=1 -v
+
 fuzz: ## every target, a minute each; one of them: go test -fuzz '^FuzzParseBundle$$' ./merkle
 	FUZZ_SECONDS=60 FUZZ_TOTAL_SECONDS=86400 bash .ci/run fuzz
 

@@ -16,7 +16,7 @@
 // bigreads (adds beside readers of large entries),
 // witness (a log that asks witnesses), logwitness (a witness that
 // logs ask), monitor (entries compared with patterns), mirror (a log mirrored, pushed,
-// and its copy served), growth. Most take their limits from the group limits, and print
+// and its copy served), publication (a log published to a folder), growth. Most take their limits from the group limits, and print
 // none without it; those that compare, and logwitness, measure their own.
 //
 // It builds logserver and logwitness, starts a MariaDB of its own and a fresh
@@ -83,7 +83,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,witness,logwitness,monitor,mirror,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,witness,logwitness,monitor,mirror,publication,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
@@ -143,6 +143,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"logwitness", measureLogwitness},
 		{"monitor", measureMonitor},
 		{"mirror", measureMirror},
+		{"publication", measurePublication},
 		{"growth", measureGrowth},
 	}
 	b, err := newBench(ctx, o, stderr)

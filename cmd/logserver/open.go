@@ -42,7 +42,7 @@ func check(v config.Values) error {
 	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
 		return errors.New("give both --tls-cert and --tls-key, or neither")
 	}
-	return errors.Join(mysqlTLS(v).Check(), checkNames(v), checkAddresses(v), checkLimits(v), checkRekorV1Key(v), checkSecrets(v), checkProxies(v))
+	return errors.Join(mysqlTLS(v).Check(), checkNames(v), checkAddresses(v), checkLimits(v), checkRekorV1Key(v), checkSecrets(v), checkProxies(v), checkPublication(v))
 }
 
 // checkNames finds what is wrong with the names that clients will know the log

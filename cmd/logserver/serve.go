@@ -129,7 +129,13 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	warnWitnesses(v, parts, logger)
 	warnRegister(parts, logger)
 	copies(v, parts, logger)
-	l, err := openLog(v, parts, logged(server.Metrics(metrics), logger), metrics, logger)
+	events := logged(server.Metrics(metrics), logger)
+	leads := leading(&events)
+	l, err := openLog(v, parts, events, metrics, logger)
+	if err != nil {
+		return nil, err
+	}
+	static, err := newPublication(v, l, parts, leads, metrics, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -141,14 +147,14 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	if err != nil {
 		return nil, err
 	}
-	servers, err := newServers(serving, v, l, a, parts, ports, readiness(ctx, l), metrics, logger)
+	servers, err := newServers(serving, v, l, a, parts, ports, readiness(ctx, l), static.warnings, metrics, logger)
 	if err != nil {
 		return nil, err
 	}
 	systemd := sdnotify.New(p.getenv, logger)
 	context.AfterFunc(ctx, systemd.Stopping)
 	return func() error {
-		return runAll(serving, l, x, servers, func() {
+		return runAll(serving, l, x, static, servers, func() {
 			p.banner(v, parts, servers, l.Ready())
 			systemd.Ready()
 		})
@@ -159,13 +165,14 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 // new log has none for some milliseconds, in which every read would fail.
 const firstCheckpoint = 3 * time.Second
 
-// runAll runs the log and its index (which may be nil) for as long as the
-// servers run, and a little longer: the requests that are running at the end
+// runAll runs the log, its index (which may be nil) and its publication for as long
+// as the servers run, and a little longer: the requests that are running at the end
 // need them.
-func runAll(ctx context.Context, l *translog.Log, x *index.Index, servers transport.Servers, started func()) error {
+func runAll(ctx context.Context, l *translog.Log, x *index.Index, static publishing, servers transport.Servers, started func()) error {
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
 	var running errgroup.Group
 	running.Go(func() error { return l.Run(logCtx) })
+	running.Go(func() error { return static.run(logCtx) })
 	if x != nil {
 		running.Go(func() error { return x.Run(logCtx) })
 	}
@@ -318,7 +325,7 @@ func listen(ctx context.Context, v config.Values, metrics *prometheus.Registry, 
 }
 
 // newServers makes the three servers.
-func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, parts *opened, on ports, ready func() error, metrics *prometheus.Registry, logger *slog.Logger) (s transport.Servers, err error) {
+func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, parts *opened, on ports, ready func() error, warnings func() []string, metrics *prometheus.Registry, logger *slog.Logger) (s transport.Servers, err error) {
 	s.HTTPOn, s.GRPCOn, s.AdminOn = on.http, on.grpc, on.admin
 	s.Grace = v.Duration("shutdown-timeout")
 	requests := server.NewRequests(metrics)
@@ -329,7 +336,7 @@ func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, p
 		return s, err
 	}
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
-	s.Admin = transport.HTTPServer(adminport.Handler(ready, metrics, on.certs.Warnings, l.Damaged), 0, logger)
+	s.Admin = transport.HTTPServer(adminport.Handler(ready, metrics, on.certs.Warnings, l.Damaged, warnings), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
 	calls := rpc.NewServer(ctx, rpc.Config{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Client: a.admission.Client, Log: logger, Seen: requests.GRPC})
 	a.register(calls)

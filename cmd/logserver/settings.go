@@ -41,6 +41,8 @@ func settings() []config.Setting {
 		{Name: "rekor-v1-host", Type: config.Text, Help: "Name in the Rekor v1 API's signed notes; sigstore-js looks for it in the log's URL. Default: the origin."},
 		{Name: "rekor-v1-conflict", Type: config.Bool, Default: "false", Help: "Over Rekor v1, answer an entry that is in the log already with 409, as Rekor does; clients take that for an error."},
 		{Name: "search", Type: config.Bool, Default: "true", Help: "Keep a search index, and answer searches."},
+		{Name: "publish-to", Type: config.File, Written: true, Schemes: []string{"s3:"}, Help: "Where the log's checkpoint, tiles and entry bundles are kept as plain files, for a web server or a CDN: a directory, or s3://BUCKET/PREFIX?endpoint=URL&region=R, a bucket in a store that honours conditional writes, with credentials from the environment. A checkpoint is there only after all that it needs. Default: nowhere."},
+		{Name: "publish-interval", Type: config.Duration, Default: "10s", NotZero: true, Help: "Minimum time from one checkpoint at --publish-to to the next."},
 		{Name: "public-url", Type: config.Text, Help: "The log's URL as clients reach it, such as https://log.example.com, for the files below /trust/. Default: the one each client used."},
 		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM) for the HTTP and gRPC ports; read again when it changes."},
 		{Name: "tls-key", Type: config.File, Help: "Its private key; readable to nobody else."},

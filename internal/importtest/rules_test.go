@@ -36,7 +36,7 @@ func rules() map[string]rule {
 		"guard":                        {[]string{"merkle", "checkpoint"}, "the register knows heads, not how they are stored"},
 		"guard/guardtest":              {[]string{"guard", "merkle"}, "what every register must pass; that is all it may know of them"},
 		"guard/database":               {[]string{"guard", "internal/mysqldb"}, "a register in a second database"},
-		"guard/object":                 {[]string{"guard"}, "a register in an object store"},
+		"guard/object":                 {[]string{"guard", "internal/s3"}, "a register in an object store"},
 		"guard/registers":              {[]string{"internal/secret", "guard", "guard/database", "guard/object", "internal/mysqldb"}, "opens a register of any kind by its place"},
 		"log":                          {[]string{"merkle", "checkpoint", "entry", "storage", "guard", "internal/bytecache", "internal/growth"}, "the heart: it knows the storage contract and no engine, and no API"},
 		"forward":                      {[]string{"merkle", "fsck", "storage", "internal/growth"}, "brings a database forward: it signs nothing, and knows no register and no key"},
@@ -54,6 +54,7 @@ func rules() map[string]rule {
 		"mirror/push":                  {[]string{"merkle", "checkpoint", "mirror", "mirror/source", "witness", "internal/places", "internal/redact", "internal/web"}, "entries to mirrors and from clients, of any log; add-checkpoint is a witness's without signatures"},
 		"mirror/sourcetest":            {[]string{"checkpoint", "merkle"}, "a log for tests"},
 		"mirror":                       {[]string{"internal/filelock", "mirror/source", "client", "evidence", "evidence/folder", "checkpoint", "merkle"}, "copies of logs on disk: it knows neither server nor storage"},
+		"publication":                  {[]string{"log", "merkle", "checkpoint", "mirror", "internal/filelock", "internal/s3"}, "a log as plain files: it knows neither server nor storage"},
 		"monitor":                      {[]string{"client", "internal/filelock", "mirror/source", "entry", "evidence", "evidence/folder", "checkpoint", "merkle", "internal/redact", "internal/web"}, "watches any log: it knows neither copy nor server"},
 		"mirror/serve":                 {[]string{"merkle", "checkpoint", "internal/bytecache"}, "serves copies as they are on disk: who writes them does not matter"},
 		"page":                         {nil, "files and the HTML around them: it knows neither log nor server"},
@@ -82,6 +83,7 @@ func rules() map[string]rule {
 		"internal/notices":             {nil, "a text that comes with every program"},
 		"internal/web":                 {nil, "limits of any HTTP client"},
 		"internal/filename":            {nil, "a file or a URI, in any setting"},
+		"internal/s3":                  {nil, "objects in a store, for the register and the publication"},
 		"internal/filelock":            {nil, "a file for one process"},
 		"internal/places":              {nil, "memory for requests of slow clients"},
 		"internal/secret":              {nil, "files with secrets, of any program"},
@@ -105,7 +107,7 @@ func rules() map[string]rule {
 		"cmd/logserver": {[]string{
 			"internal/secret",
 			"internal/words",
-			"log", "guard", "guard/registers", "entry", "keys", "keys/kms", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
+			"log", "publication", "guard", "guard/registers", "entry", "keys", "keys/kms", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
 			"internal/notices", "internal/describe", "internal/sdnotify", "internal/filename", "internal/progress", "internal/redact", "internal/tiledir", "forward", "client", "index", "quorum", "trust", "server", "server/admission", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/answers", "internal/config", "internal/mysqldb", "internal/transport", "internal/transport/adminport", "internal/transport/rpc", "internal/outage", api,
 		}, "wires everything; what is a choice is a switch here"},
 	}
