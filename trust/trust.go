@@ -42,6 +42,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -173,10 +174,16 @@ func checkpointKeys(vkeys []string, origin string) ([]key, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("none of the log's %d keys is of a type that Sigstore's clients know: Ed25519, or ECDSA P-256", len(vkeys))
+		return nil, fmt.Errorf("none of the log's %d keys is of a type that Sigstore knows: Ed25519, ECDSA P-256 or ML-DSA-44", len(vkeys))
+	}
+	// Clients that do not know ML-DSA refuse the whole file. Another key of the log is enough.
+	if slices.ContainsFunc(keys, func(k key) bool { return k.details != mldsa44 }) {
+		keys = slices.DeleteFunc(keys, func(k key) bool { return k.details == mldsa44 })
 	}
 	return keys, nil
 }
+
+const mldsa44 = "ML_DSA_44"
 
 func checkpointKey(v checkpoint.Verifier) (key, error) {
 	k := key{details: "PKIX_ED25519"}
@@ -187,6 +194,8 @@ func checkpointKey(v checkpoint.Verifier) (key, error) {
 			return k, fmt.Errorf("the key %s is on the curve %s: Sigstore's clients verify checkpoints with Ed25519 and ECDSA P-256 keys only", v, pub.Params().Name)
 		}
 		k.details = "PKIX_ECDSA_P256_SHA_256"
+	case *mldsa.PublicKey:
+		k.details = mldsa44
 	case ed25519.PublicKey:
 	default:
 		return k, fmt.Errorf("the key %s is of a type that Sigstore's clients do not know: they verify checkpoints with Ed25519 and ECDSA P-256 keys only", v)
@@ -205,11 +214,13 @@ func LogID(v checkpoint.Verifier) ([sha256.Size]byte, error) {
 	switch pub := v.PublicKey().(type) {
 	case ed25519.PublicKey:
 		return sha256.Sum256(append([]byte(v.Name()+"\n\x01"), pub...)), nil
+	case *mldsa.PublicKey:
+		return sha256.Sum256(append([]byte(v.Name()+"\n\x06"), pub.Bytes()...)), nil
 	case *ecdsa.PublicKey:
 		spki, err := x509.MarshalPKIXPublicKey(pub)
 		return sha256.Sum256(spki), err
 	}
-	return [sha256.Size]byte{}, fmt.Errorf("the key %s has no log id: Sigstore knows Ed25519 and ECDSA keys", v)
+	return [sha256.Size]byte{}, fmt.Errorf("the key %s has no log id: Sigstore knows Ed25519, ECDSA and ML-DSA-44 keys", v)
 }
 
 func rekorV1Key(spki []byte) (key, error) {

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -189,6 +190,38 @@ func TestLogID(t *testing.T) {
 		if got := binary.BigEndian.Uint32(id[:]); err != nil || got != v.KeyHash() {
 			t.Errorf("%s: the id begins with %08x, %v", v, got, err)
 		}
+	}
+}
+
+// A log with an ML-DSA-44 key alone is exported with it; beside another key it is left
+// out, since clients that do not know ML-DSA refuse the whole file.
+func TestMLDSA(t *testing.T) {
+	key, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := verifier(t, origin, key.PublicKey())
+	l := both(t)
+	l.Keys, l.RekorV1Key = append(l.Keys, v.String()), nil
+	tlogs := func() []*trustroot.TransparencyLogInstance {
+		var root trustroot.TrustedRoot
+		if err := protojson.Unmarshal(files(t, l)["trusted_root.json"], &root); err != nil {
+			t.Fatal(err)
+		}
+		return root.GetTlogs()
+	}
+	if got := tlogs(); len(got) != 1 || got[0].GetPublicKey().GetKeyDetails() != common.PublicKeyDetails_PKIX_ED25519 {
+		t.Errorf("%v", got)
+	}
+	l.Keys = []string{v.String()}
+	// SPEC: rekor-tiles 2.4.2, pkg/note: SHA-256 of the name, a line feed, 0x06, the key.
+	id := sha256.Sum256(append([]byte(origin+"\n\x06"), key.PublicKey().Bytes()...))
+	got := tlogs()
+	if len(got) != 1 || got[0].GetPublicKey().GetKeyDetails() != common.PublicKeyDetails_ML_DSA_44 || !bytes.Equal(got[0].GetLogId().GetKeyId(), id[:]) {
+		t.Errorf("%v", got)
+	}
+	if pub, err := x509.ParsePKIXPublicKey(got[0].GetPublicKey().GetRawBytes()); err != nil || !key.PublicKey().Equal(pub) {
+		t.Errorf("%T, %v", pub, err)
 	}
 }
 

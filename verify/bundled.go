@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -334,7 +335,7 @@ func (v *bundled) openEither() error {
 		return v.fail("checkpoint", v.noLog(v.logged.note, err))
 	}
 	for _, k := range v.opened.Verified {
-		if logID(k) != nil { // which witnesses' keys have not
+		if k.Name() == v.host && logID(k) != nil {
 			v.keys = append(v.keys, k)
 		}
 	}
@@ -359,16 +360,26 @@ func (v *bundled) openAs(origin string, logs, cosigners []checkpoint.Verifier) (
 	return checkpoint.OpenExtended(origin, v.logged.note, keys)
 }
 
+// idOfLog reports whether an id is of a key that signed the checkpoint. A log may have
+// a key that is not trusted here beside the one that is: then the id begins as the key id of
+// that signature line.
+func (v *bundled) idOfLog(id []byte) bool {
+	if len(v.keys) == 0 || slices.ContainsFunc(v.keys, func(k checkpoint.Verifier) bool { return bytes.Equal(id, logID(k)) }) {
+		return true
+	}
+	n, err := checkpoint.ParseNote(v.logged.note)
+	return err == nil && len(id) == sha256.Size && slices.ContainsFunc(n.Signatures, func(s checkpoint.Signature) bool {
+		verified := slices.ContainsFunc(v.keys, func(k checkpoint.Verifier) bool { return s.KeyID == k.KeyHash() })
+		return !verified && s.Name == v.host && s.KeyID == binary.BigEndian.Uint32(id)
+	})
+}
+
 // differs says where the bundle says something else than the checkpoint; else
 // nothing.
 func (v *bundled) differs() string {
 	e, o := v.logged, v.opened
-	known := len(v.keys) == 0 // the log signed with a key that has no such id
-	for _, k := range v.keys {
-		known = known || bytes.Equal(e.keyID, logID(k))
-	}
 	switch {
-	case !known:
+	case !v.idOfLog(e.keyID):
 		return fmt.Sprintf("logId is %.32x, and the log's that signed it %x", e.keyID, logID(v.keys[0]))
 	case e.size != o.Size:
 		return fmt.Sprintf("treeSize is %d, and the checkpoint's %d", e.size, o.Size)

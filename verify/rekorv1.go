@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/mldsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -32,9 +33,9 @@ func (e logEntry) promised() []byte {
 		base64.StdEncoding.EncodeToString(e.body), e.integrated, hex.EncodeToString(e.keyID), e.index)
 }
 
-// logID is what Sigstore's bundles call a log by. SPEC: Rekor v1 and ECDSA: the
-// SHA-256 of the key; Ed25519: all of the key id of a signed note. Other keys
-// have none.
+// logID is the name of a log in Sigstore's bundles. ECDSA, and so Rekor v1: the
+// SHA-256 of the key. Ed25519 and ML-DSA-44: all 32 bytes of the hash that begins
+// with the key id of a signed note. Other keys have none: nil.
 func logID(v checkpoint.Verifier) []byte {
 	switch pub := v.PublicKey().(type) {
 	case *ecdsa.PublicKey:
@@ -49,6 +50,9 @@ func logID(v checkpoint.Verifier) []byte {
 			sum := sha256.Sum256(append([]byte(v.Name()+"\n\x01"), pub...))
 			return sum[:]
 		}
+	case *mldsa.PublicKey:
+		sum := sha256.Sum256(append([]byte(v.Name()+"\n\x06"), pub.Bytes()...))
+		return sum[:]
 	}
 	return nil
 }

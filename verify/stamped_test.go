@@ -4,7 +4,9 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -150,6 +152,26 @@ func (s *signedIn) listed(v Period) {
 	s.trust.Listed = []ListedLog{{Key: key.PublicKey(), ID: logID(key), Valid: v}}
 }
 
+// signedByMLDSA gives a bundle's log an ML-DSA-44 key in place of its Ed25519 key, as
+// rekor-tiles 2.4 can have it, and lists the log in the trusted root.
+func (s *signedIn) signedByMLDSA() {
+	s.t.Helper()
+	key, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c, err := checkpoint.NewCosigner(origin, key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.checkpoint()["envelope"] = s.note(origin, c.Signer(func() int64 { return 1_700_000_000 }), s.root())
+	// SPEC: rekor-tiles 2.4.2, pkg/note: SHA-256 of the name, a line feed, 0x06, the key.
+	id := sha256.Sum256(append([]byte(origin+"\n\x06"), key.PublicKey().Bytes()...))
+	s.material()["tlogEntries"].([]any)[0].(obj)["logId"] = obj{"keyId": b64(id[:])}
+	s.trust.Logs, s.trust.BareKeys = nil, nil
+	s.trust.Listed = []ListedLog{{Key: key.PublicKey(), ID: id[:]}}
+}
+
 func TestListedLogs(t *testing.T) {
 	v2, v1 := newSigned(t, newKey(t), nil), newRekorV1(t, newKey(t), nil, 1_700_000_000)
 	for _, s := range []*signedIn{v1, v2} {
@@ -165,6 +187,20 @@ func TestListedLogs(t *testing.T) {
 		s.trust.Listed = append(s.trust.Listed, good)
 		s.verifies()
 	}
+	pq := newSigned(t, newKey(t), nil)
+	pq.signedByMLDSA()
+	pq.verifies()
+	pq.trust.Listed[0].ID = pq.trust.Listed[0].ID[:4]
+	pq.verifies()
+	pq.trust.Listed[0].ID = logID(v2.log.Verifier())
+	pq.fails("checkpoint", "the trusted root has no log that signs as \"")
+	pq.signedByMLDSA()
+	pq.material()["tlogEntries"].([]any)[0].(obj)["logId"] = obj{"keyId": b64(logID(v2.log.Verifier()))}
+	pq.fails("checkpoint", "logId is")
+	// A log with both keys is named by one of them, whichever is trusted.
+	_, line, _ := strings.Cut(pq.note(origin, v2.log, pq.root()), "\n\n")
+	pq.checkpoint()["envelope"] = pq.checkpoint()["envelope"].(string) + line
+	pq.verifies()
 	// The id of an Ed25519 key is of one name alone.
 	v2.listed(Period{})
 	v2.checkpoint()["envelope"] = strings.ReplaceAll(v2.checkpoint()["envelope"].(string), origin, "other.example")

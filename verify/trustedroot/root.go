@@ -37,6 +37,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
@@ -187,8 +188,9 @@ func (r *Root) ctLog(l *trustroot.TransparencyLogInstance, name string) (ct veri
 		return ct, err
 	}
 	pub, read, err := keyOf(l.GetPublicKey())
-	_, isEd25519 := pub.(ed25519.PublicKey) // SPEC: RFC 6962, 2.1.4: RSA or ECDSA
-	if err == nil && (!read || isEd25519) {
+	_, isECDSA := pub.(*ecdsa.PublicKey)
+	_, isRSA := pub.(*rsa.PublicKey)
+	if err == nil && (!read || !isECDSA && !isRSA) { // SPEC: RFC 6962, 2.1.4: RSA or ECDSA
 		r.leaveOut(name, l, "a key of kind "+l.GetPublicKey().GetKeyDetails().String())
 		return ct, nil
 	}
@@ -229,7 +231,7 @@ func keyOf(k *common.PublicKey) (pub crypto.PublicKey, read bool, err error) {
 	switch {
 	case d.String() == pkcs1RSA:
 		pub, err = x509.ParsePKCS1PublicKey(k.GetRawBytes())
-	case isRSA(d), curve != nil, d == common.PublicKeyDetails_PKIX_ED25519:
+	case isRSA(d), curve != nil, d == common.PublicKeyDetails_PKIX_ED25519, d == common.PublicKeyDetails_ML_DSA_44:
 		pub, err = x509.ParsePKIXPublicKey(k.GetRawBytes())
 	default:
 		return nil, false, nil
@@ -243,6 +245,8 @@ func keyOf(k *common.PublicKey) (pub crypto.PublicKey, read bool, err error) {
 		ok = d == common.PublicKeyDetails_PKIX_ED25519
 	case *ecdsa.PublicKey:
 		ok = pub.Curve == curve
+	case *mldsa.PublicKey: // SPEC: C2SP tlog-checkpoint: logs sign with ML-DSA-44, and with no larger one
+		ok = d == common.PublicKeyDetails_ML_DSA_44 && pub.Parameters() == mldsa.MLDSA44()
 	case *rsa.PublicKey:
 		ok = isRSA(d)
 	}

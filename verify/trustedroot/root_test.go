@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -272,19 +273,47 @@ func TestLeftOut(t *testing.T) {
 	o := example(t)
 	other, hash := tlog([]byte{1}, "PKCS1_RSA_PKCS1V5"), tlog([]byte{1}, "PKIX_ED25519")
 	hash["hashAlgorithm"] = "SHA3_NEW"
-	o["tlogs"] = append([]any{other, hash, tlog([]byte{1}, "ML_DSA_44")}, o["tlogs"].([]any)...)
+	o["tlogs"] = append([]any{other, hash, tlog([]byte{1}, "ML_DSA_65")}, o["tlogs"].([]any)...)
 	o["ctlogs"] = []any{tlog([]byte{1}, "ML_DSA_NEW")}
 	r, err := Parse(data(t, o))
 	if err != nil || len(r.Logs) != 2 || !slices.Equal(r.LeftOut, []string{
 		`tlogs[0], "https://log.example", has a key of kind PKCS1_RSA_PKCS1V5`,
 		`tlogs[1], "https://log.example", has the hash HASH_ALGORITHM_UNSPECIFIED`,
-		`tlogs[2], "https://log.example", has a key of kind ML_DSA_44`,
+		`tlogs[2], "https://log.example", has a key of kind ML_DSA_65`,
 		`ctlogs[0], "https://log.example", has a key of kind PUBLIC_KEY_DETAILS_UNSPECIFIED`,
 	}) {
 		t.Errorf("%q, %v", r.LeftOut, err)
 	}
 	if ct := r.Signers("", "")[0].CTLogs; len(ct) != 1 || ct[0].Key != nil {
 		t.Errorf("%+v", ct)
+	}
+}
+
+// A log that signs with ML-DSA-44 is read. A CT log never does (RFC 6962, 2.1.4), and a
+// larger key is not of the kind that the root says.
+func TestMLDSA(t *testing.T) {
+	o := example(t)
+	der := func(p mldsa.Parameters) []byte {
+		key, err := mldsa.GenerateKey(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spki(t, key.Public())
+	}
+	small := tlog(der(mldsa.MLDSA44()), "ML_DSA_44")
+	o["tlogs"], o["ctlogs"] = []any{small}, []any{small}
+	r, err := Parse(data(t, o))
+	if err != nil || len(r.Logs) != 1 || !slices.Equal(r.LeftOut, []string{`ctlogs[0], "https://log.example", has a key of kind ML_DSA_44`}) {
+		t.Fatalf("%d logs, %q, %v", len(r.Logs), r.LeftOut, err)
+	}
+	if k, ok := r.Logs[0].Key.(*mldsa.PublicKey); !ok || k.Parameters() != mldsa.MLDSA44() {
+		t.Errorf("%T", r.Logs[0].Key)
+	}
+	for _, wrong := range []obj{tlog(der(mldsa.MLDSA65()), "ML_DSA_44"), tlog([]byte{1}, "ML_DSA_44"), tlog(der(mldsa.MLDSA44()), "PKIX_ED25519")} {
+		o["tlogs"] = []any{wrong}
+		if _, err := Parse(data(t, o)); err == nil || !strings.Contains(err.Error(), "tlogs[0]: its key") {
+			t.Errorf("%v", err)
+		}
 	}
 }
 
