@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,10 +17,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 
+	"indelible/checkpoint"
 	"indelible/internal/transport"
 	"indelible/internal/transport/adminport"
 	translog "indelible/log"
 	"indelible/server"
+	"indelible/verify"
 )
 
 // TestGolden compares every answer of the REST API with testdata/rest.golden:
@@ -128,6 +132,33 @@ func TestCORS(t *testing.T) {
 			t.Errorf("POST %s: %v", path, rec.Header())
 		}
 	}
+}
+
+// TestProofFile: an entry's proof file is verified as it is answered.
+func TestProofFile(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, text := range []string{"one", "two", "three"} {
+		if rec := w.ask(t, "POST", "/v1/entries", fmt.Appendf(nil, `{"entry":{"raw":"%s"}}`, base64.StdEncoding.EncodeToString([]byte(text)))); rec.Code != 200 {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+	}
+	rec := w.ask(t, "GET", "/v1/entries/1/proof", nil)
+	if rec.Code != 200 || rec.Header().Get("Content-Type") != "text/plain; charset=utf-8" || rec.Header().Get("Access-Control-Allow-Origin") != "*" {
+		t.Fatalf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+	}
+	key, err := checkpoint.NewSigner(origin, ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := verify.Verify(strings.NewReader("two"), rec.Body.Bytes(), verify.Trust{Logs: []checkpoint.Verifier{key.Verifier()}, AnySigner: true})
+	if err != nil || !r.Verified || r.Index != 1 {
+		t.Errorf("%v %+v", err, r)
+	}
+	w.refused(t, "GET", "/v1/entries/3/proof", nil, 404, "no entry 3")
+	w.refused(t, "GET", "/v1/entries/01/proof", nil, 400, "index of an entry")
+	w.refused(t, "GET", "/v1/entries/x/proof", nil, 400, "index of an entry")
+	w.refused(t, "GET", "/v1/entries/1/proof?x=1", nil, 400, "unknown query parameters")
+	w.refused(t, "POST", "/v1/entries/1/proof", nil, 405, "")
 }
 
 // TestPageFiles: the page's files are served beside it.

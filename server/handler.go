@@ -1,7 +1,8 @@
 // Package server joins what a log answers on its HTTP port: the native API as
 // REST, the tiles, and the pages for people who look.
 //
-//	/v1/…            the native API (server/native), by grpc-gateway, in process
+//	/v1/…            the native API (server/native), by grpc-gateway, in process;
+//	                 and /v1/entries/{index}/proof, a proof file
 //	/api/v2/…        Rekor v2's (server/rekorv2)
 //	/api/v1/…        Rekor v1's (server/rekorv1), and its /ping
 //	/trust/…         the files with which clients trust the log (server/trustfiles)
@@ -92,7 +93,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	h := &handler{
 		mounts: []mount{
-			{"/v1/", cors(rest.LimitBody(native, cfg.MaxBody, cfg.Admission.Decode))},
+			{"/v1/", cors(proofFiles(cfg.Native, rest.LimitBody(native, cfg.MaxBody, cfg.Admission.Decode)))},
 			{"/checkpoint", cfg.Tiles},
 			{"/tile/", cfg.Tiles},
 			{"/api/v2/", v2},

@@ -194,7 +194,7 @@ func pathKind(path string) string {
 		"/api/v1/index/retrieve", "/ping":
 		return path
 	}
-	for _, prefix := range []string{"/tile/entries/", "/tile/", "/v1/entries/", "/api/v2/tile/", "/api/v1/log/entries/", "/trust/"} {
+	for _, prefix := range []string{"/tile/entries/", "/tile/", "/v1/entries/", "/api/v2/tile/", "/api/v1/log/entries/", "/trust/", "/page/"} {
 		if strings.HasPrefix(path, prefix) {
 			return prefix
 		}

@@ -60,7 +60,7 @@ func rules() map[string]rule {
 		"page":                         {nil, "files and the HTML around them: it knows neither log nor server"},
 		"page/prover":                  {[]string{"merkle", "checkpoint", "entry", "verify", "evidence"}, "proves from bytes alone, for the page in a browser"},
 		"page/wasm":                    {[]string{"page/prover"}, "page/prover for browsers"},
-		"server":                       {[]string{"log", "page", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
+		"server":                       {[]string{"log", "page", "checkpoint", "merkle", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
 		"server/rest":                  {[]string{"server/failure", "internal/transport"}, "bodies and JSON of any REST API"},
 		"server/admission":             {[]string{"entry", "internal/fair"}, "which client a request is of, and when its turn is, for every API"},
 		"server/failure":               {[]string{"entry", "log", "index", "internal/answers", "internal/fair"}, "the table from our errors to the wire"},

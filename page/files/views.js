@@ -41,7 +41,7 @@ const quoted = text => "'" + text.replaceAll("'", "'\\''") + "'";
 
 function who(signer) {
   const c = signer.certificate;
-  return c && c.names?.length ? c.names.join(', ') : signer.fingerprint.slice(0, 23) + '…';
+  return c && c.names?.length ? c.names[0] + (c.names.length > 1 ? ` and ${c.names.length - 1} more` : '') : signer.fingerprint.slice(0, 23) + '…';
 }
 
 export const whoSigned = e => e.signers?.length ? e.signers.map(who).join('; ') : 'nobody';
@@ -98,10 +98,11 @@ export const raw = e => h('details', {}, h('summary', {}, `The logged bytes (${n
 
 // picture draws the way from the leaf to the root.
 export function picture(result) {
-  const steps = result.path || [], rows = steps.length + 1, width = 420, row = 44, x0 = 150;
-  const y = i => 24 + (rows - 1 - i) * row, x = i => x0 + steps.slice(0, i).reduce((at, step) => at + (step.left ? -1 : 1) * 9, 0);
+  const steps = result.path || [], rows = steps.length + 1, row = 44;
+  const y = i => 24 + (rows - 1 - i) * row, x = i => steps.slice(0, i).reduce((at, step) => at + (step.left ? -1 : 1) * 9, 0);
+  const all = Array.from({length: rows}, (_, i) => x(i)), left = Math.min(...all) - 190, width = Math.max(...all) + 190 - left;
   const short = hash => hash.slice(0, 8) + '…';
-  const drawing = s('svg', {class: 'tree', viewBox: `0 0 ${width} ${rows * row + 8}`, role: 'img', 'aria-label': `The way from entry ${result.index} to the root, over ${steps.length} hashes`});
+  const drawing = s('svg', {class: 'tree', viewBox: `${left} 0 ${width} ${rows * row + 8}`, role: 'img', 'aria-label': `The way from entry ${result.index} to the root, over ${steps.length} hashes`});
   steps.forEach((step, i) => {
     const side = step.left ? x(i) - 80 : x(i) + 80;
     drawing.append(s('line', {x1: side, y1: y(i), x2: x(i + 1), y2: y(i + 1)}), s('line', {class: 'way', x1: x(i), y1: y(i), x2: x(i + 1), y2: y(i + 1)}),
@@ -109,8 +110,8 @@ export function picture(result) {
   });
   for (let i = 0; i < rows; i++) {
     const label = i === 0 ? 'entry ' + short(result.entry.leafHash) : (i === rows - 1 ? 'root ' : '') + short(steps[i - 1].hash);
-    const left = i < steps.length && !steps[i].left;
-    drawing.append(s('circle', {class: 'way-node', cx: x(i), cy: y(i), r: 6}), s('text', {x: left ? x(i) - 12 : x(i) + 12, y: y(i) + 4, 'text-anchor': left ? 'end' : 'start'}, label));
+    const before = i < steps.length && !steps[i].left;
+    drawing.append(s('circle', {class: 'way-node', cx: x(i), cy: y(i), r: 6}), s('text', {x: before ? x(i) - 12 : x(i) + 12, y: y(i) + 4, 'text-anchor': before ? 'end' : 'start'}, label));
   }
   return h('details', {}, h('summary', {}, `The way to the root, over ${steps.length} hashes`),
     h('p', {class: 'hint'}, 'Filled: computed in this browser, from the entry up. Hollow: read from the log’s tiles. The root that comes out is the one that the log signed.'), drawing,
