@@ -66,6 +66,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/internal/redact"
+	"indelible/internal/wait"
 	"indelible/internal/web"
 	"indelible/merkle"
 )
@@ -283,22 +284,18 @@ func (c *Client) patiently(ctx context.Context, r request) ([]byte, error) {
 		if ctx.Err() != nil {
 			return nil, ended(err, before)
 		}
-		wait, again := passing(err)
+		asked, again := passing(err)
 		if !again || try == c.cfg.Tries {
 			return nil, err
 		}
 		before = err
-		wait = min(max(wait, backoff+rand.N(backoff)), c.cfg.MaxWait)
+		delay := min(max(asked, backoff+rand.N(backoff)), c.cfg.MaxWait)
 		backoff *= 2
 		if c.cfg.Retrying != nil {
-			c.cfg.Retrying(err, wait)
+			c.cfg.Retrying(err, delay)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ended(ctx.Err(), before)
+		if err := wait.For(ctx, delay); err != nil {
+			return nil, ended(err, before)
 		}
 	}
 }

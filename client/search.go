@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"indelible/checkpoint"
+	"indelible/internal/wait"
 	"indelible/merkle"
 )
 
@@ -109,7 +110,7 @@ func (s *search) checkSigned(ctx context.Context, size int64) error {
 			return fmt.Errorf("%w: the search was said to be complete up to %d entries, and the log's checkpoint has %d", ErrUntrusted, size, s.signed)
 		}
 		if asked > 0 {
-			if err := pause(ctx, laterPause<<(asked-1)); err != nil {
+			if err := wait.For(ctx, laterPause<<(asked-1)); err != nil {
 				return err
 			}
 		}
@@ -120,17 +121,6 @@ func (s *search) checkSigned(ctx context.Context, size int64) error {
 		s.signed = max(s.signed, o.Size)
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // readFound checks a page: it comes after the last entry of the page before.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"indelible/internal/redact"
+	"indelible/internal/wait"
 )
 
 const (
@@ -88,19 +89,7 @@ func pause(ctx context.Context, retryAfter string) error {
 	if n, err := strconv.Atoi(retryAfter); err == nil && n > 0 {
 		d = min(time.Duration(n)*time.Second, maxPause)
 	}
-	return rest(ctx, d)
-}
-
-// rest waits.
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait.For(ctx, d)
 }
 
 func (a *asker) once(ctx context.Context, method, url string, body []byte) (got answer) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/wait"
 )
 
 const (
@@ -41,7 +42,7 @@ func monitorServes(ctx context.Context, s *session) verdict {
 		if o, ok := s.openServed(); ok && o.Size == s.size {
 			return pass("")
 		}
-		if err := rest(ctx, monitorPoll); err != nil {
+		if err := wait.For(ctx, monitorPoll); err != nil {
 			break
 		}
 	}

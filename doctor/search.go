@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"indelible/client"
+	"indelible/internal/wait"
 )
 
 // askEvery is how often to ask for what may take its time.
@@ -27,12 +28,7 @@ func until(ctx context.Context, within time.Duration, ask func() error) error {
 		if err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, errOff) || errors.Is(err, client.ErrUntrusted) {
 			return err
 		}
-		wait := time.NewTimer(askEvery)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-		}
+		wait.For(ctx, askEvery)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"indelible/client"
 	"indelible/evidence"
+	"indelible/internal/wait"
 	"indelible/witness"
 )
 
@@ -126,7 +127,7 @@ func (f *Feeder) Run(ctx context.Context) error {
 // so that many logs are not asked at once.
 func (l *feed) run(ctx context.Context) {
 	failures := 0
-	for wait := rand.N(l.cfg.Interval); pause(ctx, wait); {
+	for delay := rand.N(l.cfg.Interval); wait.For(ctx, delay) == nil; {
 		err := l.look(ctx)
 		if ctx.Err() != nil {
 			return
@@ -136,22 +137,10 @@ func (l *feed) run(ctx context.Context) {
 		} else {
 			failures++
 		}
-		wait = l.cfg.after(failures, err)
+		delay = l.cfg.after(failures, err)
 		if err != nil && l.cfg.Events.Failed != nil {
-			l.cfg.Events.Failed(l.Origin, err, wait)
+			l.cfg.Events.Failed(l.Origin, err, delay)
 		}
-	}
-}
-
-// pause waits; false if ctx ended before.
-func pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"indelible/internal/growth"
+	"indelible/internal/wait"
 	"indelible/merkle"
 	"indelible/storage"
 )
@@ -58,20 +59,16 @@ var errOthers = errors.New("somebody else appends to this log: stop every server
 
 // insist tries an append until it is known to be durable.
 func (f *run) insist(ctx context.Context, a storage.Append) error {
-	wait := firstPause
+	pause := firstPause
 	for try := 1; ; try++ {
 		err := f.try(ctx, a)
 		if err == nil || errors.Is(err, errOthers) || errors.Is(err, storage.ErrCorrupt) || errors.Is(err, storage.ErrRefused) || try == tries {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		wait *= 2
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return errors.Join(ctx.Err(), err)
+		if ended := wait.For(ctx, pause); ended != nil {
+			return errors.Join(ended, err)
 		}
+		pause *= 2
 	}
 }
 

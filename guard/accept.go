@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"indelible/internal/durable"
 )
 
 // CreateAccepted makes a register in the place of one that was lost, which
@@ -22,7 +24,7 @@ func CreateAccepted(path, origin, id string, newest Head, word Word) (*File, err
 	if err = writeSynced(next, text); err == nil {
 		err = os.Link(next, path)
 	}
-	if err = errors.Join(err, os.Remove(next), syncDir(filepath.Dir(path))); err != nil {
+	if err = errors.Join(err, os.Remove(next), durable.SyncDir(filepath.Dir(path))); err != nil {
 		return nil, fmt.Errorf("create register %s: %w", path, err)
 	}
 	return OpenFile(path)

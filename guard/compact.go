@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"indelible/internal/durable"
 )
 
 // maxFile is the size in bytes beyond which a register file is compacted: some
@@ -27,7 +29,7 @@ func (r *File) compact() error {
 		// The old file is whole and stays in use; the next record tries again.
 		return errors.Join(fmt.Errorf("compact register %s: %w", r.path, err), os.Remove(next))
 	}
-	if err := errors.Join(os.Rename(next, r.path), syncDir(filepath.Dir(r.path))); err != nil {
+	if err := errors.Join(os.Rename(next, r.path), durable.SyncDir(filepath.Dir(r.path))); err != nil {
 		// Which of the two files a power cut would leave is not known.
 		r.failed = true
 		return fmt.Errorf("compact register %s: %w: %w", r.path, ErrFailed, err)

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"indelible/internal/durable"
 )
 
 // File is a register in a file on this machine.
@@ -68,7 +70,7 @@ func CreateFile(path, origin, id string) (*File, error) {
 		return nil, fmt.Errorf("create register: %w", err)
 	}
 	_, err = f.Write(line)
-	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path))); err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close(), durable.SyncDir(filepath.Dir(path))); err != nil {
 		return nil, fmt.Errorf("create register %s: %w", path, err)
 	}
 	return OpenFile(path)
@@ -380,12 +382,4 @@ func (r *File) takeBack(cause error) error {
 		return fmt.Errorf("register %s: %w: %w; taking it back: %w", r.path, ErrFailed, cause, err)
 	}
 	return fmt.Errorf("write to register %s: %w", r.path, cause)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"indelible/internal/wait"
 )
 
 // Cell is one text in a store that compares and swaps: a row of a database, an
@@ -242,20 +244,9 @@ func (r *Shared) swap(ctx context.Context, was Tagged, next Text) (Tagged, bool,
 	case errors.Is(failed, ErrMoved):
 		// Refused, and yet nothing changed: another write is about to be, and
 		// may itself be refused.
-		return now, false, pause(ctx)
+		return now, false, wait.For(ctx, 20*time.Millisecond)
 	}
 	return now, false, fmt.Errorf("register %s: %w: %w", r.cell.Where(), errUnknown, failed)
-}
-
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(20 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // read loads the text. One that is not known yet is confirmed.

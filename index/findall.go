@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"indelible/entry"
+	"indelible/internal/wait"
 	"indelible/merkle"
 	"indelible/storage"
 )
@@ -80,7 +81,7 @@ type sifting struct {
 
 // step reads something in its turn, after a rest.
 func (s *sifting) step(ctx context.Context, read func() error) error {
-	pause(ctx, s.rest)
+	wait.For(ctx, s.rest)
 	leave, err := s.x.steps.take(ctx)
 	if err != nil {
 		return err

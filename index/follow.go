@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"indelible/internal/wait"
 	"indelible/storage"
 )
 
@@ -26,13 +27,13 @@ func (x *Index) Run(ctx context.Context) error {
 	defer f.release(context.WithoutCancel(ctx))
 	failed, complaint := time.Duration(0), ""
 	for ctx.Err() == nil {
-		wait, err := f.step(ctx)
+		delay, err := f.step(ctx)
 		switch {
 		case err == nil:
 			failed, complaint = 0, ""
 		case ctx.Err() != nil:
 		case errors.Is(err, storage.ErrConflict): // another replica was faster
-			f.stale, wait = true, x.cfg.Gather
+			f.stale, delay = true, x.cfg.Gather
 		default:
 			// A poisoned log stays so for long.
 			if text := err.Error(); text != complaint {
@@ -40,23 +41,11 @@ func (x *Index) Run(ctx context.Context) error {
 				x.cfg.Events.retrying("follow the log", err)
 			}
 			failed = min(max(firstPause, 2*failed), longestPause)
-			f.stale, wait = true, failed
+			f.stale, delay = true, failed
 		}
-		pause(ctx, wait)
+		wait.For(ctx, delay)
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // follower is what Run owns.

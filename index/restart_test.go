@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"indelible/internal/wait"
 	"indelible/storage/sqlite"
 )
 
@@ -28,7 +29,7 @@ func TestRestartsOnSQLite(t *testing.T) {
 	for {
 		x := w.open(func(c *Config) { c.Gather = time.Millisecond })
 		stop := run(t, x)
-		pause(t.Context(), time.Duration(random.Int64N(longest)))
+		wait.For(t.Context(), time.Duration(random.Int64N(longest)))
 		stop()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"indelible/internal/durable"
 )
 
 // GenerateEd25519 makes a key and stores it in a new file, encrypted if password
@@ -67,7 +69,7 @@ func fill(f *os.File, data []byte, pub crypto.PublicKey, password []byte) (crypt
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("new key file: %w", err)
 	}
-	if err := syncDir(filepath.Dir(f.Name())); err != nil {
+	if err := durable.SyncDir(filepath.Dir(f.Name())); err != nil {
 		return nil, fmt.Errorf("new key file: %w", err)
 	}
 	stored, err := Load(f.Name(), password)

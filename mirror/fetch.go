@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"indelible/client"
+	"indelible/internal/wait"
 	"indelible/mirror/source"
 )
 
@@ -173,7 +174,7 @@ func (r *run) put(issuer [sha256.Size]byte) error {
 
 // look learns how fast the log grows while its entries are fetched.
 func (r *run) look(ctx context.Context) {
-	for sleep(ctx, lookEvery) == nil {
+	for wait.For(ctx, lookEvery) == nil {
 		if head, err := r.log.Head(ctx); err == nil {
 			r.growth.add(head.Size)
 		}

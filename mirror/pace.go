@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"indelible/client"
+	"indelible/internal/wait"
 )
 
 // Pace limits the requests to a log. Make its Wait a client's Before, and its Retrying
@@ -33,12 +34,12 @@ func NewPace(perSecond float64) *Pace {
 func (p *Pace) Wait(ctx context.Context) error {
 	for {
 		p.mu.Lock()
-		wait := time.Until(p.until)
+		left := time.Until(p.until)
 		p.mu.Unlock()
-		if wait <= 0 {
+		if left <= 0 {
 			return p.limiter.Wait(ctx)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := wait.For(ctx, left); err != nil {
 			return err
 		}
 	}
@@ -54,16 +55,5 @@ func (p *Pace) Retrying(err error, wait time.Duration) {
 	defer p.mu.Unlock()
 	if until := time.Now().Add(wait); until.After(p.until) {
 		p.until = until
-	}
-}
-
-func sleep(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

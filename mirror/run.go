@@ -14,6 +14,7 @@ import (
 	"indelible/client"
 	"indelible/evidence"
 	"indelible/evidence/folder"
+	"indelible/internal/wait"
 	"indelible/mirror/source"
 )
 
@@ -126,7 +127,7 @@ func (r *run) all(ctx context.Context) error {
 		if err != nil {
 			r.event("%v; trying again in %s", err, pause.Round(time.Second))
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"indelible/internal/wait"
 )
 
 // Following is how [Monitor.Follow] watches. Zero values mean what is said.
@@ -48,7 +50,7 @@ func (m *Monitor) Follow(ctx context.Context, f Following) []Kind {
 			f.Looked(r)
 		}
 		if err != nil || r.Left == 0 || r.Read == 0 {
-			pause(ctx, f.Interval+rand.N(f.Interval/8+1))
+			wait.For(ctx, f.Interval+rand.N(f.Interval/8+1))
 		}
 	}
 	return a.kinds()

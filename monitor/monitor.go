@@ -16,6 +16,7 @@ import (
 	"indelible/evidence"
 	"indelible/evidence/folder"
 	"indelible/internal/filelock"
+	"indelible/internal/wait"
 	"indelible/merkle"
 	"indelible/mirror/source"
 )
@@ -220,7 +221,7 @@ var errBudget = errors.New("the time for this look is over")
 // newHead returns a head that is proven to extend the one that is known.
 func (m *Monitor) newHead(ctx context.Context) (head source.Head, err error) {
 	for n := range looks {
-		if n > 0 && !pause(ctx, lookAgain) {
+		if n > 0 && wait.For(ctx, lookAgain) != nil {
 			break
 		}
 		head, err = m.cfg.Log.Head(ctx)
@@ -370,17 +371,6 @@ func (m *Monitor) stale() *Event {
 	}
 	a := m.alarm(Stale, fmt.Sprintf("the newest head, of size %d, %s %s ago, at %s", h.Size, what, age.Round(time.Second), at.UTC().Format(time.RFC3339)), h.Size, at.Unix())
 	return &a
-}
-
-func pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // checkBlock checks that a block is the one that was asked for.

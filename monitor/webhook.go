@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"indelible/internal/redact"
+	"indelible/internal/wait"
 	"indelible/internal/web"
 )
 
@@ -92,12 +93,12 @@ func (w *Webhook) deliver(ctx context.Context, events []Event) error {
 		return err
 	}
 	for n := range webhookTries {
-		var wait time.Duration
-		if wait, err = w.post(ctx, id, body); err == nil {
+		var asked time.Duration
+		if asked, err = w.post(ctx, id, body); err == nil {
 			return nil
 		}
 		var r *refusedError
-		if errors.As(err, &r) || n == webhookTries-1 || !pause(ctx, max(wait, rand.N(time.Second<<n)+time.Second/4)) {
+		if errors.As(err, &r) || n == webhookTries-1 || wait.For(ctx, max(asked, rand.N(time.Second<<n)+time.Second/4)) != nil {
 			break
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/client"
 	"indelible/entry"
+	"indelible/internal/wait"
 	"indelible/merkle"
 )
 
@@ -84,7 +85,7 @@ func (a *saying) page(ctx context.Context) error {
 // since it was asked for this key.
 func (a *saying) wait(ctx context.Context) error {
 	if a.again == *a.waits {
-		if err := pause(ctx, laterPause<<a.again); err != nil {
+		if err := wait.For(ctx, laterPause<<a.again); err != nil {
 			return err
 		}
 		*a.waits++
@@ -122,15 +123,4 @@ func (a *saying) close() {
 		a.stop()
 	}
 	a.next, a.stop, a.ended = nil, nil, false
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"indelible/guard"
 	"indelible/guard/registers"
 	"indelible/internal/config"
+	"indelible/internal/durable"
 	"indelible/keys"
 )
 
@@ -69,11 +70,7 @@ func (o *opened) rename(from, to string) error {
 	if err := os.Remove(from); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.SyncDir(filepath.Dir(to))
 }
 
 // writeVkey writes the vkey of a new key beside it, for the lists and policies of

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"indelible/internal/wait"
 	translog "indelible/log"
 	"indelible/storage"
 )
@@ -50,12 +51,5 @@ func (p *program) alone(ctx context.Context, o *opened, what string) (release fu
 
 // runsOut waits for as long as a lease may last.
 func runsOut(ctx context.Context, lease storage.Lease) error {
-	timer := time.NewTimer(lease.Left + 50*time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait.For(ctx, lease.Left+50*time.Millisecond)
 }

@@ -23,3 +23,21 @@ func Take(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// Hold is Take for a file that another process may delete while it has the lock: the file that Hold returns is at path.
+func Hold(path string) (*os.File, error) {
+	for {
+		f, err := Take(path)
+		if err != nil {
+			return nil, err
+		}
+		ours, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
+			return f, nil
+		}
+		f.Close() // no other process can find it
+	}
+}

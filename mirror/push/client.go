@@ -16,6 +16,7 @@ import (
 
 	"indelible/checkpoint"
 	"indelible/internal/redact"
+	"indelible/internal/wait"
 	"indelible/internal/web"
 	"indelible/merkle"
 )
@@ -247,29 +248,25 @@ func (c *Client) patiently(ctx context.Context, ask func() (reply, error)) (repl
 	backoff := 500 * time.Millisecond
 	for try := 1; ; try++ {
 		a, err := ask()
-		wait := time.Duration(0)
+		delay := time.Duration(0)
 		if err == nil {
 			switch a.status {
 			default:
 				return a, nil
 			case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			}
-			wait, err = retryAfter(a.head.Get("Retry-After"), time.Now()), a.refused()
+			delay, err = retryAfter(a.head.Get("Retry-After"), time.Now()), a.refused()
 		}
 		if own := (*treeError)(nil); ctx.Err() != nil || errors.As(err, &own) || try == c.cfg.Tries {
 			return a, err
 		}
-		wait = min(max(wait, rand.N(backoff)), most)
+		delay = min(max(delay, rand.N(backoff)), most)
 		backoff = min(2*backoff, most)
 		if c.cfg.Retrying != nil {
-			c.cfg.Retrying(err, wait)
+			c.cfg.Retrying(err, delay)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return a, fmt.Errorf("%w; it was asked again, since before that there was: %w", ctx.Err(), err)
+		if ended := wait.For(ctx, delay); ended != nil {
+			return a, fmt.Errorf("%w; it was asked again, since before that there was: %w", ended, err)
 		}
 	}
 }

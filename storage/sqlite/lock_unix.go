@@ -6,39 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
+
+	"indelible/internal/filelock"
 )
 
-// lockFile takes the lock that keeps a second process away. The system gives
-// it back however the process ends.
+// lockFile takes the lock that keeps a second process away, and writes our process id into it. The system gives
+// it back however the process ends. A process that failed to make a log may delete the file.
 func lockFile(path string) (*os.File, error) {
-	for {
-		f, err := takeLock(path)
-		if err != nil {
-			return nil, err
-		}
-		ours, err := f.Stat()
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-		}
-		// A process that failed to make a log may have deleted what we opened.
-		if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
-			return f, nil
-		}
-		f.Close() // it is nobody else's lock
+	f, err := filelock.Hold(path)
+	if errors.Is(err, filelock.ErrInUse) {
+		return nil, fmt.Errorf("lock %s: %w (%s): stop it first, or give this one a data directory of its own", path, ErrLocked, holder(path))
 	}
-}
-
-func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the lock file: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = fmt.Errorf("%w (%s): stop it first, or give this one a data directory of its own", ErrLocked, holder(f))
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	err = f.Truncate(0)
 	if err == nil {

@@ -191,10 +191,9 @@ func warnings(ctx context.Context, db *sql.DB, path string) ([]string, error) {
 }
 
 // holder reads the process id from a lock file, for the message.
-func holder(f *os.File) string {
-	b := make([]byte, 32)
-	n, _ := f.ReadAt(b, 0)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+func holder(path string) string {
+	b, _ := os.ReadFile(path)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil {
 		return "its process id is not known"
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"indelible/internal/durable"
 )
 
 // liveBytes is about how many bytes a file without outdated lines has.
@@ -33,7 +35,7 @@ func (r *File) maybeCompact() {
 		f.Close()
 		return
 	}
-	if err := errors.Join(os.Rename(next, r.path), syncDir(filepath.Dir(r.path))); err != nil {
+	if err := errors.Join(os.Rename(next, r.path), durable.SyncDir(filepath.Dir(r.path))); err != nil {
 		// Which of the two files a power cut would leave is not known.
 		r.fail(errors.Join(err, f.Close()))
 		return
@@ -60,12 +62,4 @@ func writeFile(path, id string, heads map[key]head) (f *os.File, end int64, err 
 		return nil, 0, errors.Join(err, f.Close(), os.Remove(path))
 	}
 	return f, end, nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -39,6 +39,7 @@ import (
 	"sync"
 	"syscall"
 
+	"indelible/internal/durable"
 	"indelible/witness"
 	"indelible/witness/internal/group"
 )
@@ -118,7 +119,7 @@ func Create(path, id string, each func(add func(origin string, h witness.Head)) 
 	}
 	err = errors.Join(f.Close(), os.Link(next, path))
 	linked := err == nil
-	err = errors.Join(err, os.Remove(next), syncDir(filepath.Dir(path)))
+	err = errors.Join(err, os.Remove(next), durable.SyncDir(filepath.Dir(path)))
 	if err != nil && linked {
 		err = errors.Join(err, os.Remove(path))
 	}

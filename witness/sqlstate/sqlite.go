@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"syscall"
 
 	"modernc.org/sqlite" // also the driver called sqlite
 
+	"indelible/internal/filelock"
 	"indelible/internal/sqlerror"
 )
 
@@ -118,36 +118,14 @@ func sqliteRefuses(err error) bool {
 	return errors.As(err, &e) && sqlerror.SQLite(e.Code())
 }
 
-// lockFile takes a lock that ends with the process, however it ends.
+// lockFile takes a lock that ends with the process, however it ends. A process whose first start failed may delete the file.
 func lockFile(path string) (*os.File, error) {
-	for {
-		f, err := takeLock(path)
-		if err != nil {
-			return nil, err
-		}
-		ours, err := f.Stat()
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-		}
-		// A process whose first start failed may have deleted what we opened.
-		if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
-			return f, nil
-		}
-		f.Close() // no other process can find it
-	}
-}
-
-func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock file: %w", err)
-	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	f, err := filelock.Hold(path)
+	if errors.Is(err, filelock.ErrInUse) {
 		err = fmt.Errorf("%w: stop it first, or give this witness a data directory of its own", ErrLocked)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return f, nil
 }
