@@ -355,6 +355,7 @@ func (s *signedIn) fails(name, reason string) {
 		s.t.Errorf("the %s check should fail, of %q: verified %v, %+v", name, reason, r.Verified, r.Checks)
 		return
 	}
+	haveCodes(s.t, r)
 	var names []string
 	failed := false
 	for _, c := range r.Checks {

@@ -70,7 +70,7 @@ func (d digests) verify(data []byte, trust Trust) (farthest Result) {
 func (d digests) verifyOne(data []byte, trust Trust) Result {
 	v, err := bundled{verification: verification{trust: trust}, digests: d}, error(nil)
 	if v.bundle, err = parseBundle(data); err != nil {
-		v.fail("bundle", fmt.Errorf("the bundle is not valid: %w", err))
+		v.fail("bundle", BadBundle, fmt.Errorf("the bundle is not valid: %w", err))
 		v.skipRest(bundleChecks()...)
 		return v.Result
 	}
@@ -172,15 +172,15 @@ func (v *bundled) which(i int) string {
 func (v *bundled) matchEntry() (err error) {
 	e := v.logged
 	if v.parsed, err = entry.Parse(e.body); err != nil {
-		return v.fail("entry", fmt.Errorf("the bundle's canonicalizedBody is no entry: %w", err))
+		return v.fail("entry", BadEntry, fmt.Errorf("the bundle's canonicalizedBody is no entry: %w", err))
 	}
 	leaf := merkle.LeafHash(e.body)
 	v.Kind, v.Index, v.LeafHash = v.parsed.Kind, e.proofIndex, leaf[:]
 	if string(v.parsed.Kind) != e.kind || v.parsed.Version != e.version {
-		return v.fail("entry", fmt.Errorf("the bundle says that the entry is a %.50q %.50q, and it is a %s %s", e.kind, e.version, v.parsed.Kind, v.parsed.Version))
+		return v.fail("entry", BadEntry, fmt.Errorf("the bundle says that the entry is a %.50q %.50q, and it is a %s %s", e.kind, e.version, v.parsed.Kind, v.parsed.Version))
 	}
 	if err := v.matchContent(); err != nil {
-		return v.fail("entry", fmt.Errorf("the log has another signature than the bundle: %w", err))
+		return v.fail("entry", OtherSignature, fmt.Errorf("the log has another signature than the bundle: %w", err))
 	}
 	v.note("entry", Passed, "a canonical %s entry of the bundle's signature, with leaf hash %x…", v.Kind, leaf[:8])
 	return nil
@@ -274,7 +274,7 @@ func (v *bundled) matchSubject() error {
 		err = fmt.Errorf("its %s digest is %x, and the entry is of %x", e.Algorithm, v.digests.by(e.Algorithm), e.Digest)
 	}
 	if err != nil {
-		return v.fail("artifact", fmt.Errorf("this is not the artifact that was signed: %w", err))
+		return v.fail("artifact", OtherArtifact, fmt.Errorf("this is not the artifact that was signed: %w", err))
 	}
 	v.note("artifact", Passed, "%s", what)
 	return nil
@@ -291,7 +291,7 @@ func (v *bundled) verifySignature() error {
 		err = p.Intoto.Signatures[0].Verify(v.bundle.envelope.pae())
 	}
 	if err != nil {
-		return v.fail("signature", err)
+		return v.fail("signature", BadSignature, err)
 	}
 	if v.bundle.envelope != nil {
 		over = "envelope"
@@ -306,7 +306,7 @@ func (v *bundled) open() error {
 		return err
 	}
 	if why := v.differs(); why != "" {
-		return v.fail("checkpoint", fmt.Errorf("the bundle says something else than its checkpoint: %s", why))
+		return v.fail("checkpoint", OtherCheckpoint, fmt.Errorf("the bundle says something else than its checkpoint: %s", why))
 	}
 	if v.Origin = v.opened.Origin; v.rekorV1 {
 		v.note("checkpoint", Passed, "signed by Rekor v1 %s at size %d", v.Origin, v.opened.Size)
@@ -323,7 +323,7 @@ func (v *bundled) openEither() error {
 		v.host = origin
 	} else if v.trust.asksWitnesses() {
 		v.note("checkpoint", NotChecked, "it is Rekor v1's, of %.255q", origin)
-		return v.fail("witnesses", errors.New("checkpoints of Rekor v1 carry no witnesses' cosignatures, and the policy asks for them: sign with Rekor v2"))
+		return v.fail("witnesses", FewWitnesses, errors.New("checkpoints of Rekor v1 carry no witnesses' cosignatures, and the policy asks for them: sign with Rekor v2"))
 	}
 	logs, err := v.trust.named(v.host)
 	if err == nil {
@@ -332,7 +332,7 @@ func (v *bundled) openEither() error {
 		})
 	}
 	if err != nil {
-		return v.fail("checkpoint", v.noLog(v.logged.note, err))
+		return v.fail("checkpoint", NoTrustedLog, v.noLog(v.logged.note, err))
 	}
 	for _, k := range v.opened.Verified {
 		if k.Name() == v.host && logID(k) != nil {
@@ -396,14 +396,14 @@ func (v *bundled) findTime() error {
 	switch e := v.logged; {
 	case v.rekorV1 && e.promise != nil:
 		if !v.kept() {
-			return v.fail("time", errors.New("the log's promise (signedEntryTimestamp) does not verify: logIndex, integratedTime or the promise itself is not as it was signed"))
+			return v.fail("time", BadPromise, errors.New("the log's promise (signedEntryTimestamp) does not verify: logIndex, integratedTime or the promise itself is not as it was signed"))
 		}
 		v.Time, v.promised = e.integrated, e.integrated
 		v.note("time", Passed, "logged at %d (seconds since 1970, UTC), as Rekor v1 signed", v.Time)
 	case v.rekorV1:
 		v.note("time", NotChecked, "the bundle lacks Rekor v1's promise, without which its integratedTime is nobody's word")
 	case e.promise != nil || e.integrated != 0:
-		return v.fail("time", fmt.Errorf("the bundle has an integratedTime of %d or a promise, and nothing that this log signs bears it out", e.integrated))
+		return v.fail("time", BadPromise, fmt.Errorf("the bundle has an integratedTime of %d or a promise, and nothing that this log signs bears it out", e.integrated))
 	default:
 		v.findCosigned()
 	}

@@ -43,7 +43,7 @@ func (v *verification) checkPeriod() error {
 	now := v.trust.Now
 	begun := slices.DeleteFunc(slices.Clone(all), func(p Period) bool { return now != 0 && p.From > now })
 	if len(begun) == 0 {
-		return v.fail("period", fmt.Errorf("the log's key is trusted %s, and it is %d %s: no checkpoint can be from a time that is still to come", all[0], now, inSeconds))
+		return v.fail("period", KeyNotYetTrusted, fmt.Errorf("the log's key is trusted %s, and it is %d %s: no checkpoint can be from a time that is still to come", all[0], now, inSeconds))
 	}
 	at, said := v.checkpointTime()
 	switch {
@@ -52,7 +52,7 @@ func (v *verification) checkPeriod() error {
 	case slices.ContainsFunc(begun, func(p Period) bool { return p.has(at) }):
 		v.note("period", Passed, "the log's key was in use at %d %s: %s", at, inSeconds, said)
 	default:
-		return v.fail("period", fmt.Errorf("the log's key is trusted %s, and the proven time is %d %s: %s", begun[len(begun)-1], at, inSeconds, said))
+		return v.fail("period", KeyNotTrustedThen, fmt.Errorf("the log's key is trusted %s, and the proven time is %d %s: %s", begun[len(begun)-1], at, inSeconds, said))
 	}
 	return nil
 }

@@ -47,15 +47,15 @@ func sctList() asn1.ObjectIdentifier {
 // certificate. One good SCT is enough, as for other verifiers.
 func (s Signer) promised(c *x509.Certificate, chains [][]*x509.Certificate) Check {
 	if len(s.CTLogs) == 0 {
-		return Check{"sct", NotChecked, "no CT log is trusted: a certificate that its authority issued in secret would not be noticed"}
+		return Check{Name: "sct", State: NotChecked, Detail: "no CT log is trusted: a certificate that its authority issued in secret would not be noticed"}
 	}
 	list, err := sctsOf(c)
 	if err != nil {
-		return Check{"sct", Failed, err.Error()}
+		return Check{"sct", Failed, BadSCT, err.Error()}
 	}
 	tbs, err := withoutSCTs(c.RawTBSCertificate)
 	if err != nil {
-		return Check{"sct", Failed, err.Error()}
+		return Check{"sct", Failed, BadSCT, err.Error()}
 	}
 	var why []error
 	for i, one := range list {
@@ -64,11 +64,11 @@ func (s Signer) promised(c *x509.Certificate, chains [][]*x509.Certificate) Chec
 			err = fmt.Errorf("the signature of CT log %.200q does not verify", log.Name)
 		}
 		if err == nil {
-			return Check{"sct", Passed, fmt.Sprintf("CT log %.200q promised to publish the certificate, at %d %s", log.Name, one.seconds(), inSeconds)}
+			return Check{Name: "sct", State: Passed, Detail: fmt.Sprintf("CT log %.200q promised to publish the certificate, at %d %s", log.Name, one.seconds(), inSeconds)}
 		}
 		why = append(why, fmt.Errorf("number %d: %w", i+1, err))
 	}
-	return Check{"sct", Failed, fmt.Sprintf("none of the certificate's %d SCTs is good, and by a trusted CT log: %v", len(list), errors.Join(why...))}
+	return Check{"sct", Failed, BadSCT, fmt.Sprintf("none of the certificate's %d SCTs is good, and by a trusted CT log: %v", len(list), errors.Join(why...))}
 }
 
 // ctLog is the trusted log that an SCT is from.

@@ -45,7 +45,7 @@ type matched struct {
 func (s Signer) match(have entry.Signer, then *moment) (m matched, err error) {
 	if s.Fingerprint != "" {
 		if have.Certificate != nil {
-			m.sct = Check{"sct", NotChecked, "the signer is known by its key, and not by the certificate"}
+			m.sct = Check{Name: "sct", State: NotChecked, Detail: "the signer is known by its key, and not by the certificate"}
 		}
 		m.who, err = s.matchKey(have)
 		return m, err

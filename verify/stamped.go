@@ -29,7 +29,7 @@ func (v *bundled) findStamps() error {
 		}
 	}
 	if len(v.stamps) == 0 {
-		return v.fail("timestamp", fmt.Errorf("none of the bundle's %d timestamps is good, and by an authority that you trust: %w", len(stamped), errors.Join(why...)))
+		return v.fail("timestamp", NoTimestamp, fmt.Errorf("none of the bundle's %d timestamps is good, and by an authority that you trust: %w", len(stamped), errors.Join(why...)))
 	}
 	v.Stamped = slices.Min(v.stamps)
 	v.note("timestamp", Passed, "signed by %d (seconds since 1970, UTC), as %d of %d timestamps say, by authorities that are trusted", v.Stamped, len(v.stamps), len(stamped))

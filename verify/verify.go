@@ -241,10 +241,11 @@ const (
 	Warned     State = "warning"
 )
 
-// Check is one thing that was looked at, in words.
+// Check is one thing that was looked at, in words. A failed one has a code, for programs.
 type Check struct {
 	Name   string `json:"name"`
 	State  State  `json:"state"`
+	Code   Code   `json:"code,omitempty"`
 	Detail string `json:"detail"`
 }
 
@@ -273,7 +274,7 @@ func (r Result) Failed() *Check {
 }
 
 func (r *Result) note(name string, s State, format string, args ...any) {
-	r.Checks = append(r.Checks, Check{name, s, fmt.Sprintf(format, args...)})
+	r.Checks = append(r.Checks, Check{Name: name, State: s, Detail: fmt.Sprintf(format, args...)})
 }
 
 // maxArtifact bounds what is read of an artifact that must be in memory: an
@@ -328,20 +329,20 @@ type verification struct {
 }
 
 // fail notes a failed check.
-func (v *verification) fail(name string, err error) error {
-	v.note(name, Failed, "%v", err)
+func (v *verification) fail(name string, code Code, err error) error {
+	v.Checks = append(v.Checks, Check{name, Failed, code, err.Error()})
 	return err
 }
 
 func (v *verification) parse(data []byte) (err error) {
 	if v.proof, err = checkpoint.ParseProof(data); err != nil {
-		return v.fail("entry", fmt.Errorf("the proof file is not valid: %w", err))
+		return v.fail("entry", BadProof, fmt.Errorf("the proof file is not valid: %w", err))
 	}
 	if !v.proof.HasExtra {
-		return v.fail("entry", errors.New("the proof file has no extra line, which carries the logged entry"))
+		return v.fail("entry", BadProof, errors.New("the proof file has no extra line, which carries the logged entry"))
 	}
 	if v.parsed, err = entry.Parse(v.proof.Extra); err != nil {
-		return v.fail("entry", fmt.Errorf("the proof file's extra line is no entry: %w", err))
+		return v.fail("entry", BadEntry, fmt.Errorf("the proof file's extra line is no entry: %w", err))
 	}
 	leaf := merkle.LeafHash(v.proof.Extra)
 	v.Kind, v.Index, v.LeafHash = v.parsed.Kind, v.proof.Index, leaf[:]
@@ -366,7 +367,7 @@ func (v *verification) matchArtifact() error {
 		return r.err
 	}
 	if err != nil {
-		return v.fail("artifact", fmt.Errorf("this is not the artifact that was logged: %w", err))
+		return v.fail("artifact", OtherArtifact, fmt.Errorf("this is not the artifact that was logged: %w", err))
 	}
 	v.note("artifact", Passed, "%s", what)
 	return nil
@@ -416,12 +417,12 @@ func (v *verification) checkSignature() error {
 	switch {
 	case v.parsed.HashedRekord != nil:
 		if err := v.parsed.HashedRekord.Verify(); err != nil {
-			return v.fail("signature", err)
+			return v.fail("signature", BadSignature, err)
 		}
 		v.note("signature", Passed, "%s over the digest", v.parsed.HashedRekord.Signer.KeyDetails)
 	case v.parsed.Rekord != nil:
 		if err := v.parsed.Rekord.Verify(v.whole); err != nil {
-			return v.fail("signature", err)
+			return v.fail("signature", BadSignature, err)
 		}
 		v.note("signature", Passed, "%s over the artifact", v.parsed.Rekord.Signer.KeyDetails)
 	case v.parsed.DSSE != nil, v.parsed.Intoto != nil:
@@ -460,7 +461,7 @@ func (v *verification) matchSigner() error {
 	if len(why) == 0 {
 		why = append(why, errors.New("nobody signed the entry"))
 	}
-	return v.fail("signer", fmt.Errorf("it is not signed by anybody you trust: %w", errors.Join(why...)))
+	return v.fail("signer", OtherSigner, fmt.Errorf("it is not signed by anybody you trust: %w", errors.Join(why...)))
 }
 
 // signedAs notes who signed, and whether a CT log has the certificate.
@@ -490,7 +491,7 @@ func (v *verification) openCheckpoint() error {
 		})
 	}
 	if err != nil {
-		return v.fail("checkpoint", v.noLog(v.proof.Checkpoint, err))
+		return v.fail("checkpoint", NoTrustedLog, v.noLog(v.proof.Checkpoint, err))
 	}
 	v.Origin, v.Size = v.opened.Origin, v.opened.Size
 	v.note("checkpoint", Passed, "signed by log %s at size %d", v.Origin, v.Size)
@@ -533,7 +534,7 @@ func (v *verification) checkWitnesses() error {
 	switch {
 	// SPEC: signed-note: a known key whose signature is wrong condemns the note.
 	case v.badLine != nil:
-		return v.fail("witnesses", fmt.Errorf("the log's signature on the checkpoint is right, and the line of a witness of the policy is not, which condemns the whole checkpoint: %w", v.badLine))
+		return v.fail("witnesses", BadWitnessLine, fmt.Errorf("the log's signature on the checkpoint is right, and the line of a witness of the policy is not, which condemns the whole checkpoint: %w", v.badLine))
 	case p == nil:
 		v.note("witnesses", NotChecked, "no policy was given: that the log shows everybody the same tree rests on its word")
 		return nil
@@ -542,7 +543,7 @@ func (v *verification) checkWitnesses() error {
 		return nil
 	}
 	if err := p.Check(v.opened); err != nil {
-		return v.fail("witnesses", err)
+		return v.fail("witnesses", FewWitnesses, err)
 	}
 	v.note("witnesses", Passed, "%d cosigned, which meets the policy", len(p.Cosigned(v.opened)))
 	return nil
@@ -551,7 +552,7 @@ func (v *verification) checkWitnesses() error {
 func (v *verification) include() error {
 	err := merkle.VerifyInclusion(v.Index, v.Size, merkle.Hash(v.LeafHash), v.proof.Hashes, v.opened.Root)
 	if err != nil {
-		return v.fail("inclusion", fmt.Errorf("the proof does not lead from the entry to the checkpoint: %w", err))
+		return v.fail("inclusion", NotIncluded, fmt.Errorf("the proof does not lead from the entry to the checkpoint: %w", err))
 	}
 	v.note("inclusion", Passed, "the entry is number %d of %d in the log", v.Index, v.Size)
 	return nil

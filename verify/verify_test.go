@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -120,6 +121,21 @@ func (l logged) verify(t testing.TB) Result {
 	return r
 }
 
+// haveCodes demands that a failed check has a code of that check, and that no other has one.
+func haveCodes(t testing.TB, r Result) {
+	t.Helper()
+	codes := map[string][]Code{
+		"bundle": {BadBundle}, "entry": {BadProof, BadEntry, OtherSignature}, "artifact": {OtherArtifact}, "signature": {BadSignature}, "signer": {OtherSigner},
+		"sct": {BadSCT}, "checkpoint": {NoTrustedLog, OtherCheckpoint}, "witnesses": {BadWitnessLine, FewWitnesses}, "inclusion": {NotIncluded},
+		"time": {BadPromise}, "timestamp": {NoTimestamp}, "period": {KeyNotYetTrusted, KeyNotTrustedThen},
+	}
+	for _, c := range r.Checks {
+		if c.State == Failed && !slices.Contains(codes[c.Name], c.Code) || c.State != Failed && c.Code != "" {
+			t.Errorf("the %s check %s with code %q", c.Name, c.State, c.Code)
+		}
+	}
+}
+
 // fails demands that a check of that name fails, and that nothing is called
 // verified.
 func (l logged) fails(t testing.TB, name string) {
@@ -128,6 +144,7 @@ func (l logged) fails(t testing.TB, name string) {
 	if f := r.Failed(); r.Verified || f == nil || f.Name != name {
 		t.Errorf("the %s check should fail: verified %v, %+v", name, r.Verified, r.Checks)
 	}
+	haveCodes(t, r)
 	var names []string
 	failed := false
 	for _, c := range r.Checks {
