@@ -11,7 +11,7 @@ type Opened struct {
 	Checkpoint
 
 	// Note is the checkpoint with the verified signature lines only, encoded
-	// anew. What was received may hold lines nobody vouches for.
+	// again. What was received may hold lines nobody vouches for.
 	Note []byte
 
 	// Verified holds the keys that signed, in the order of their lines.

@@ -117,7 +117,7 @@ func TestVectorsMessages(t *testing.T) {
 	}
 }
 
-// Ed25519 is deterministic: signing anew gives the vector's line.
+// Ed25519 is deterministic: signing again gives the vector's line.
 func TestVectorsSign(t *testing.T) {
 	vec := readVectors(t)
 	c := Checkpoint{Origin: "example.com/behind-the-sofa", Size: 14, Root: [32]byte(mustHex(t, vec.Root))}

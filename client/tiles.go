@@ -112,7 +112,7 @@ func (c *Client) Tile(ctx context.Context, t merkle.Tile) ([]byte, error) {
 }
 
 // notThere is the error of a partial tile or bundle that is not there when the
-// full one could not be had either. SPEC: tlog-tiles: a log may delete what is
+// full one was not there either. SPEC: tlog-tiles: a log may delete what is
 // partial once it has become full.
 func notThere(partial, full error) error {
 	if errors.Is(full, ErrNotFound) {

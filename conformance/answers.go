@@ -86,7 +86,7 @@ func answerCosignatures(_ context.Context, s *session) verdict {
 	return v
 }
 
-// unknownKeys are the keys of answers that are none of the witness's.
+// unknownKeys are the keys of answers that the witness does not have.
 func (s *session) unknownKeys() []string {
 	var all []string
 	for _, g := range s.granted {

@@ -129,7 +129,7 @@ func (c *Config) check() error {
 
 // Witness tries a witness. Each result is given to each, in order, as soon as it
 // is there. The error says why the run could not be made or finished; broken
-// rules are none.
+// rules do not exist.
 func Witness(ctx context.Context, cfg Config, each func(Result)) (Report, error) {
 	if err := cfg.check(); err != nil {
 		return Report{}, err

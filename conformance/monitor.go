@@ -135,7 +135,7 @@ func (s *session) asReturned(c checkpoint.Checkpoint, served []checkpoint.Signat
 	if answered == 0 {
 		return untested("it serves size %d, from before this run; its cosignatures verify", c.Size)
 	}
-	return fail("size %d was cosigned %d times in this run, and the %d cosignatures that are served are none of those answers", c.Size, answered, len(served))
+	return fail("size %d was cosigned %d times in this run, and none of the %d cosignatures that are served is one of those answers", c.Size, answered, len(served))
 }
 
 // sameLines reports whether the lines of an answer by known keys are those.

@@ -137,7 +137,7 @@ func (e *examination) key(ctx context.Context) {
 	case !slices.ContainsFunc(said, known):
 		e.useKeys(e.trusted.Keys)
 		e.other = true
-		e.failed("key", "This is another log than was trusted, or it was made anew, or somebody stands in between. Ask its operator.",
+		e.failed("key", "This is not the log that was trusted, or its operator replaced it, or a proxy in between answers. Ask its operator.",
 			fmt.Errorf("the log says that its key is %s, and %s has %s", said[0], e.trusted.From, e.trusted.Keys[0]))
 	case slices.ContainsFunc(said, func(k checkpoint.Verifier) bool { return !known(k) }):
 		e.useKeys(e.trusted.Keys)

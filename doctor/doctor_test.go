@@ -114,7 +114,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"clock of a cache": {all(header("Date", "Mon, 02 Jan 2006 15:04:05 GMT"), header("Age", "7")), "clock not checked", "a cache"},
 		"no date":          {header("Date", "yesterday"), "clock not checked", "no Date"},
 		"no vkey":          {on("GET", "/log.vkey", answers(404, "")), "key warning", "does not say its key"},
-		"another vkey":     {on("GET", "/log.vkey", answers(200, vkey(t, ed25519Key(7))+"\n")), "key failed", "it was made anew"},
+		"another vkey":     {on("GET", "/log.vkey", answers(200, vkey(t, ed25519Key(7))+"\n")), "key failed", "its operator replaced it"},
 		"one more vkey":    {on("GET", "/log.vkey", answers(200, w.key.String()+"\n"+vkey(t, ed25519Key(7))+"\n")), "key warning", "keys that the test has not"},
 		"type of vkey":     {on("GET", "/log.vkey", answers(200, vkey(t, ecdsaKey(t, elliptic.P384()))+"\n")), "key failed, key types failed", "P-384"},
 		"other log's":      {on("GET", "/checkpoint", answers(200, otherNote(t))), "checkpoint failed, fresh failed, tiles not checked", "checkpoint"},

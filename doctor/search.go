@@ -71,7 +71,7 @@ func (e *examination) searchFor(ctx context.Context, name string, want []string,
 	case errors.Is(err, errOff):
 		e.skipped(name, "To search, let the log keep an index (logserver --search).", "%v", err)
 	case err != nil:
-		e.failed(name, "The server's log says how far its index is, and why; logserver index rebuild makes it anew.", err)
+		e.failed(name, "The server's log says how far its index is, and why; to rebuild it, run logserver index rebuild.", err)
 	default:
 		e.passed(name, "what was added is found by its digest")
 	}

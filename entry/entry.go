@@ -61,7 +61,7 @@
 //	  "hash":{"algorithm":"sha256","value":"<hex, the client's word>"},
 //	  "payloadHash":{"algorithm":"sha256","value":"<hex>"}}}}
 //
-// The PEM is written anew: a key, a certificate, or a chain of them, the signer's
+// The PEM is written again: a key, a certificate, or a chain of them, the signer's
 // first; in an intoto it stands as the client wrote it. A dsse has its signatures
 // in the order of their base64, and an intoto in that of the envelope; its keyid
 // is left out where it is empty.

@@ -11,7 +11,7 @@ import (
 // set, by Kind; for a raw entry Raw is.
 type Parsed struct {
 	Kind         Kind
-	Version      string // 0.0.1 of Rekor v1's kinds but for intoto, 0.0.2 of Rekor v2's; a raw entry has none
+	Version      string // 0.0.1 of Rekor v1's kinds except for intoto, 0.0.2 of Rekor v2's; a raw entry has none
 	HashedRekord *HashedRekordBody
 	DSSE         *DSSEBody
 	Intoto       *IntotoBody

@@ -162,7 +162,7 @@ func (r *specReader) text(path string, s *string) string {
 }
 
 // bytes reads standard base64. Line breaks and stray bits in it do not matter,
-// since it is written anew.
+// since it is written again.
 func (r *specReader) bytes(path string, s *string) []byte {
 	b, err := base64.StdEncoding.DecodeString(r.text(path, s))
 	switch {

@@ -74,7 +74,7 @@ const p256Info = "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x
 
 // encodeKey writes a key that was parsed from der as a SubjectPublicKeyInfo, so
 // that one key has one form. The usual one of a P-256 key has it already; to
-// encode it anew would cost a tenth of what verifying a signature does.
+// encode it again would cost a tenth of what verifying a signature does.
 func encodeKey(pub crypto.PublicKey, der []byte) ([]byte, error) {
 	if len(der) == len(p256Info)+64 && string(der[:len(p256Info)]) == p256Info {
 		return der, nil

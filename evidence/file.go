@@ -43,7 +43,7 @@ func (e Evidence) marshal() []byte {
 	return b.Bytes()
 }
 
-// parse reads a file and checks all of it, but for whose keys these are.
+// parse reads a file and checks all of it, except for whose keys these are.
 func parse(file []byte) (e Evidence, err error) {
 	if len(file) > MaxSize {
 		return e, malformed("%d bytes; at most %d are accepted", len(file), MaxSize)

@@ -67,7 +67,7 @@ func New(cfg Config) (*Feeder, error) {
 		return nil, errors.New("feeder: Witness is required")
 	}
 	if info, err := os.Stat(cfg.Evidence); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("evidence is written to a folder that is there, and %q is none (%v)", cfg.Evidence, err)
+		return nil, fmt.Errorf("evidence folder %q: it is not a folder that exists (%v)", cfg.Evidence, err)
 	}
 	f := &Feeder{cfg: cfg.withDefaults()}
 	for _, l := range cfg.Logs {

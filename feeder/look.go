@@ -20,7 +20,7 @@ var (
 	ErrContradiction = errors.New("the log contradicts itself")
 )
 
-// races is how often a log is looked at anew because somebody else fed it
+// races is how often a log is looked at again because somebody else fed it
 // meanwhile.
 const races = 3
 

@@ -16,7 +16,7 @@
 // So a run that ends in the middle, however it ends, leaves a database that is
 // less far behind. The next run goes on from there.
 //
-// # What an entry gets anew
+// # What is new in an entry
 //
 // A tile holds an entry's bytes, and no time. An entry that is brought back gets
 // the earliest time by which it is known to have been in the log: that of the

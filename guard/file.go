@@ -353,7 +353,7 @@ func (r *File) apply(line []byte) error {
 // append writes a record and waits until it is on disk. A write that fails, as
 // on a full disk, is taken back. After a failed fsync nobody knows what the disk
 // holds (one that is tried again may succeed without having written anything),
-// so the register is done until it is opened and read anew.
+// so the register is done until it is opened and read again.
 func (r *File) append(rec record) error {
 	line, err := rec.line()
 	if err != nil {

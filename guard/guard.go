@@ -64,8 +64,8 @@ type State struct {
 	Newest   Head
 	Poisoned string // why the log signs no more; empty for a healthy log
 	Shown    Head   // the largest signed head that poisoned the log, as others showed it; Size 0: none did
-	Accepted Word   // on whose word the register stands; the zero value: on nobody's
-	Cleared  Word   // on whose word the log went on when it was poisoned last; the zero value: on nobody's
+	Accepted Word   // on whose word the register stands; zero if it was never replaced
+	Cleared  Word   // on whose word the log went on when it was poisoned last; zero if it never was
 }
 
 // Word is what an operator vouched for: that a tree head is the newest that was

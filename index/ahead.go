@@ -10,7 +10,7 @@ import (
 
 // ErrAhead: the index says that it has entries which the log does not, as after
 // a database was edited, or restored in parts. What is logged from now on would
-// be taken for indexed, so nothing is searched until the index is begun anew,
+// be taken for indexed, so nothing is searched until the index is started again,
 // which Run does.
 var ErrAhead = errors.New("the search index is ahead of the log")
 
@@ -48,7 +48,7 @@ func (x *Index) condemnedFor(id int64) error {
 }
 
 // condemn makes sure that the index is ahead, by a head that no stale replica of
-// the database can have given. It is remembered until the index is begun anew:
+// the database can have given. It is remembered until the index is started again:
 // once the log has grown, the sizes do not show it any more.
 func (x *Index) condemn(ctx context.Context, st storage.IndexState) error {
 	tx, err := x.cfg.Store.BeginAppend(ctx, x.cfg.LogID)
@@ -60,7 +60,7 @@ func (x *Index) condemn(ctx context.Context, st storage.IndexState) error {
 		return err
 	}
 	why := fmt.Errorf("%w: it says that it has %d entries, and the log has %d. The database was edited, or restored in parts. "+
-		"The index is made anew; until that has begun, nothing is searched", ErrAhead, st.Size, size)
+		"The index is being rebuilt; until that has begun, nothing is searched", ErrAhead, st.Size, size)
 	if was := x.ahead.Swap(&condemned{st.ID, why}); was == nil || was.id != st.ID {
 		x.cfg.Events.ahead(why)
 	}

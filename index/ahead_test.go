@@ -28,7 +28,7 @@ func (w *world) edit(size int64) {
 func (w *world) notSearched(x *Index) {
 	w.t.Helper()
 	for _, key := range []entry.IndexKey{signerKey(0), artifactKey(1 << 40)} {
-		if _, err := x.Find(w.t.Context(), key, -1, 10); !errors.Is(err, ErrAhead) || !strings.Contains(err.Error(), "made anew") {
+		if _, err := x.Find(w.t.Context(), key, -1, 10); !errors.Is(err, ErrAhead) || !strings.Contains(err.Error(), "being rebuilt") {
 			w.t.Fatalf("%v", err)
 		}
 	}
@@ -49,7 +49,7 @@ func (w *world) heals(x *Index, size int64) {
 }
 
 // TestAheadAtTheStart: nothing is searched, and the operator told once, until
-// the index is made anew, which is done by whoever follows.
+// the index is rebuilt, which is done by whoever follows.
 func TestAheadAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := memoryWorld(t)

@@ -252,7 +252,7 @@ func TestLease(t *testing.T) {
 	})
 }
 
-// An index in an older format is made anew, and one in a newer format is left
+// An index in an older format is rebuilt, and one in a newer format is left
 // alone.
 func TestFormat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@
 //
 // A row has the first 8 bytes of SHA-256(by || 0x00 || value) and an entry's
 // index. What it points at is read from the log, and its keys are taken from
-// the entry anew, before it is an answer: of two things whose hashes begin
+// the entry again, before it is an answer: of two things whose hashes begin
 // alike, or of a damaged row, nobody hears.
 //
 // # Beside the adds
@@ -28,12 +28,12 @@
 //
 // An index that says more than the log has, as after a database was edited or
 // restored in parts, is found at the start, while following and by each search.
-// It is begun anew at once; a search before that is an error, [ErrAhead].
+// It is started again at once; a search before that is an error, [ErrAhead].
 //
 // # A new format
 //
 // When a program takes other keys from the entries than the one that made the
-// index (entry.IndexFormat), it makes the index anew, from the first entry,
+// index (entry.IndexFormat), it rebuilds the index, from the first entry,
 // and answers with what it has meanwhile. A program that is older than the
 // index lets it be, and can promise nothing of it: complete up to 0.
 package index
@@ -85,8 +85,8 @@ type Config struct {
 // from Run and must return at once.
 type Events struct {
 	Indexed  func(size int64, entries, rows int, took time.Duration) // this replica indexed some entries
-	Reset    func(format int)                                        // the index is made anew, in this format
-	Ahead    func(why error)                                         // the index is ahead of the log, and will be made anew
+	Reset    func(format int)                                        // the index is rebuilt, in this format
+	Ahead    func(why error)                                         // the index is ahead of the log, and will be rebuilt
 	Newer    func(format int)                                        // a newer program made the index; it is left alone
 	Retrying func(what string, err error)                            // a step failed and will be tried again; told once while it fails alike
 }

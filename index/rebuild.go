@@ -8,7 +8,7 @@ import (
 	"indelible/storage"
 )
 
-// Rebuild makes the index of a log anew, up to what is published, and deletes
+// Rebuild rebuilds the index of a log, up to what is published, and deletes
 // the old one. Servers may run: they and Rebuild then work side by side, and
 // searches are answered by what the new index has. progress, which may be nil,
 // is called with the size of the index and the one to be reached.

@@ -95,7 +95,7 @@ func (l *fakeLog) publish(size int64) {
 // signers is how many keys the entries are signed by.
 const signers = 7
 
-// body is entry i's canonical bytes, but for the signature, which nobody
+// body is entry i's canonical bytes, except for the signature, which nobody
 // checks here. Two entries in a row are of one artifact.
 func body(i int64) []byte {
 	return bodyOf(i/2, i)

@@ -123,7 +123,7 @@ func (l *Log) lockedHead(ctx context.Context) (storage.Head, error) {
 // contradiction: the log is well, and another replica may go on with it.
 func (l *Log) ours(head storage.Head, err error) (storage.Head, error) {
 	if want := l.cfg.Record.Register; err == nil && head.Register != want {
-		err = fmt.Errorf("%w: it has the one with id %s since, and this server has that with id %s; start it anew, with the log's own given by --register",
+		err = fmt.Errorf("%w: it has the one with id %s since, and this server has that with id %s; start it again, with the log's own given by --register",
 			errRegisterReplaced, head.Register, want)
 	}
 	return head, err

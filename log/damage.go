@@ -186,7 +186,7 @@ func (l *Log) load(ctx context.Context, v *view, level int, index int64) (*merkl
 }
 
 // corrupt says which of the entries [start, end) is damaged, after reading them
-// together found that one is missing or is none.
+// together found that one is missing or invalid.
 func (l *Log) corrupt(ctx context.Context, start, end int64, err error) error {
 	for i := start; i < end; i++ {
 		_, one := l.cfg.Store.Entries(ctx, l.cfg.Record.ID, i, i+1)

@@ -10,7 +10,7 @@
 // and a busy log grows its batches by itself. A batch is appended in one
 // transaction, which locks the tree-head row first. Everything after the commit
 // is a second stage that runs beside the next append: what was committed is read
-// back and hashed anew, compared with the tree head, entered in the register,
+// back and hashed again, compared with the tree head, entered in the register,
 // signed, shown to witnesses, and published; one checkpoint covers all that was
 // appended meanwhile. Only then the callers get their answers.
 //

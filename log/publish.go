@@ -26,7 +26,7 @@ const (
 
 // publisher turns durable tree heads into published checkpoints. Only its
 // goroutine touches it, and those that it starts and waits for, which own a part
-// meanwhile; but for the list of batches that wait.
+// meanwhile; except for the list of batches that wait.
 type publisher struct {
 	l *Log
 

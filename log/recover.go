@@ -136,7 +136,7 @@ func (l *Log) registerKnows(ctx context.Context, registered guard.Head, publishe
 	}
 	if registered = state.Newest; published > registered.Size {
 		return contradictf("the register is older than the log: it knows size %d, and a checkpoint of size %d is published: "+
-			"the register was restored from an older copy, made anew, or is not the one that the log's other servers share", registered.Size, published)
+			"the register was restored from an older copy, replaced, or is not the one that the log's other servers share", registered.Size, published)
 	}
 	return nil
 }

@@ -270,7 +270,7 @@ func (l *Log) merge(v *view, note []byte, late lateNote) []byte {
 }
 
 // stale reports whether the published checkpoint of an idle log is to be
-// witnessed anew: so that its cosignatures' times stay fresh, or because it has
+// witnessed again: so that its cosignatures' times stay fresh, or because it has
 // too few.
 func (p *publisher) stale() bool {
 	v := p.l.view.Load()

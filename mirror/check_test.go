@@ -27,7 +27,7 @@ func check(t *testing.T, dir string, l *sourcetest.Log, repair source.Log) Check
 	return checked
 }
 
-// files are those of a copy, but for its lock.
+// files are those of a copy, except for its lock.
 func files(t *testing.T, dir string) (list []string) {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && d.Name() != "lock" {

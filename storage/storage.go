@@ -4,7 +4,7 @@
 //
 // # What is kept
 //
-//	logs         one row a log: its identity. Written once, but for Keys, which grow, Poisoned,
+//	logs         one row a log: its identity. Written once, except for Keys, which grow, Poisoned,
 //	             and Register, when a lost one was replaced on an operator's word.
 //	tree_heads   one row a log: the durable tree head. Its row lock orders every append,
 //	             and every append UPDATEs it.
@@ -243,7 +243,7 @@ type Store interface {
 
 	// IndexState returns how far the search index is.
 	IndexState(ctx context.Context, logID int64) (IndexState, error)
-	// IndexReset begins the index anew, in a format, if it is still the one of
+	// IndexReset starts the index again, in a format, if it is still the one of
 	// was.ID. ErrConflict if it is not. What it had is left to IndexSweep.
 	IndexReset(ctx context.Context, logID int64, was IndexState, format int) (IndexState, error)
 	// IndexAppend writes the rows of the entries [was.Size, to) and moves the
@@ -254,7 +254,7 @@ type Store interface {
 	// IndexFind returns, by index, up to limit entries above after that have a
 	// key, and the state of the index that they are from: both of one moment.
 	IndexFind(ctx context.Context, logID, key, after int64, limit int) (IndexState, []int64, error)
-	// IndexSweep deletes up to about limit rows of indexes that were begun anew,
+	// IndexSweep deletes up to about limit rows of indexes that were started again,
 	// of any log, and reports whether there may be more.
 	IndexSweep(ctx context.Context, limit int) (more bool, err error)
 

@@ -14,7 +14,7 @@ func BaseURL(s string) (string, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("the log's URL %q is none; it must be as https://log.example.com", redact.URL(s))
+		return "", fmt.Errorf("%q is not the URL of a log; give one such as https://log.example.com", redact.URL(s))
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return "", fmt.Errorf("the log's URL %q must begin with http:// or https:// and a host", redact.URL(s))
 	case u.User != nil || strings.ContainsAny(s, "?#"):

@@ -264,7 +264,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"password":          {func(l *trust.Log) { l.URL = "https://me:secret@log.example.com" }, "no user"},
 		"query":             {func(l *trust.Log) { l.URL = "https://log.example.com/?a=b" }, "query"},
 		"shell":             {func(l *trust.Log) { l.URL = "https://log.example.com/$(reboot)" }, `'$'`},
-		"line break":        {func(l *trust.Log) { l.URL = "https://log.example.com/\nrun: x" }, "is none"},
+		"line break":        {func(l *trust.Log) { l.URL = "https://log.example.com/\nrun: x" }, "is not the URL of a log"},
 		"origin":            {func(l *trust.Log) { l.Origin = "a b" }, `"a b"`},
 		"no key":            {func(l *trust.Log) { l.Keys = nil }, "none of the log's 0 keys"},
 		"damaged key":       {func(l *trust.Log) { l.Keys[0] += "x" }, "malformed"},

@@ -249,7 +249,7 @@ func (e *envelope) match(b *entry.DSSEBody) error {
 
 // matchVerifier compares who signed, as the bundle and as the entry have it. A
 // bundle without a certificate leaves the key to be known from elsewhere; its
-// hint is nobody's word.
+// No signature covers hint.
 func (v *bundled) matchVerifier(logged entry.Signer) error {
 	switch c := v.bundle.certificate; {
 	case c == nil && logged.Certificate != nil:
@@ -401,7 +401,7 @@ func (v *bundled) findTime() error {
 		v.Time, v.promised = e.integrated, e.integrated
 		v.note("time", Passed, "logged at %d (seconds since 1970, UTC), as Rekor v1 signed", v.Time)
 	case v.rekorV1:
-		v.note("time", NotChecked, "the bundle lacks Rekor v1's promise, without which its integratedTime is nobody's word")
+		v.note("time", NotChecked, "the bundle lacks Rekor v1's promise, without which nothing vouches for its integratedTime")
 	case e.promise != nil || e.integrated != 0:
 		return v.fail("time", BadPromise, fmt.Errorf("the bundle has an integratedTime of %d or a promise, and nothing that this log signs bears it out", e.integrated))
 	default:

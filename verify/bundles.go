@@ -16,7 +16,7 @@ const maxBundles = 1000
 //
 //	{"attestations": [{"predicateType": "…", "bundle": {…}}]}
 //
-// A file that is none of these is returned as it is.
+// Any other file is returned as it is.
 func BundlesIn(data []byte) (list [][]byte) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	for len(data) <= MaxBundle {

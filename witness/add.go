@@ -14,9 +14,9 @@ import (
 	"indelible/merkle"
 )
 
-// Why a request is refused, in the order in which it is looked at. An error of
-// AddCheckpoint that is none of these, no ConflictError (409) and no
-// TooManyError (429) is a fault of ours.
+// Why a request is refused, in the order in which it is looked at. Any other
+// error of AddCheckpoint, except ConflictError (409) and TooManyError (429), is
+// a fault of ours.
 var (
 	ErrMalformed    = errors.New("malformed request")     // 400
 	ErrUnknownLog   = errors.New("unknown log")           // 404
@@ -67,7 +67,7 @@ type candidate struct {
 	signatures []checkpoint.Signature // the log's, verified
 }
 
-// text is what was signed, encoded anew.
+// text is what was signed, encoded again.
 func (c candidate) text() []byte { return append(c.checkpoint.Text(), c.extension...) }
 
 // admit looks at what a request says for itself.

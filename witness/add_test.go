@@ -394,7 +394,7 @@ func TestStrangersUseUpNothing(t *testing.T) {
 	w.add(t, 5, 7)
 }
 
-// What is answered without being stored anew is in the register too.
+// What is answered without being stored again is in the register too.
 func TestRepeatedIsRegistered(t *testing.T) {
 	w := newWorld(t)
 	w.logs[testOrigin].PerDay = 24

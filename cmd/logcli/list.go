@@ -35,7 +35,7 @@ func (p *program) listCommand() *cobra.Command {
 			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error { return p.list(ctx, c, start, limit) })
 		},
 	}
-	cmd.Flags().Int64Var(&start, "start", 0, "index of the first entry, `N`; below 0, so many from the end")
+	cmd.Flags().Int64Var(&start, "start", 0, "index of the first entry, `N`; a negative N counts from the end")
 	cmd.Flags().Int64Var(&limit, "limit", 100, "the most entries to list, `N`; 0: all")
 	return cmd
 }

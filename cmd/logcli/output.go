@@ -67,7 +67,7 @@ func indented(s, by string) string {
 	return strings.Join(lines, "\n")
 }
 
-// screen is the terminal that standard output is; nil if it is none.
+// screen is the terminal that standard output is; nil if it is not a terminal.
 func (p *program) screen() *os.File {
 	w := p.stdout
 	if o, ok := w.(*output); ok {

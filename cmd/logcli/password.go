@@ -218,7 +218,7 @@ func (p *program) keepPublic(file string, pub crypto.PublicKey) error {
 	}
 	old, err := keys.LoadPublic(have)
 	if err != nil || !equal(old, pub) {
-		return usagef("%s is not the public key of %s: delete it, and it is made anew", publicOf(file), file)
+		return usagef("%s is not the public key of %s: delete it, and it is written again", publicOf(file), file)
 	}
 	return nil
 }

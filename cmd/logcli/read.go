@@ -248,7 +248,7 @@ func (p *program) prove(ctx context.Context, c *client.Client, what, out string)
 	return p.print(a, "Entry %d of %d in log %s; proof in %s\n", l.Index, l.Checkpoint.Size, oneLine(l.Checkpoint.Origin), oneLine(out))
 }
 
-// reprove asks anew for the entry of an old proof.
+// reprove asks again for the entry of an old proof.
 func reprove(ctx context.Context, c *client.Client, file string) (client.Logged, error) {
 	data, err := readLimited(file + proofSuffix)
 	if err != nil {

@@ -60,7 +60,7 @@ func (a *saying) upTo(ctx context.Context, end int64) error {
 }
 
 // page takes in the next page. Where there was no more, the search begins
-// anew, and what was taken in before is passed over.
+// again, and what was taken in before is passed over.
 func (a *saying) page(ctx context.Context) error {
 	if a.ended {
 		if err := a.wait(ctx); err != nil {

@@ -202,7 +202,7 @@ func (a searchAnswer) fault() string {
 	}
 	var faults []string
 	if len(what) > 0 {
-		faults = append(faults, fmt.Sprintf("the search is wrong: %s.\nThe operator makes the index anew with: logserver index rebuild", strings.Join(what, "; ")))
+		faults = append(faults, fmt.Sprintf("the search is wrong: %s.\nThe operator rebuilds the index with: logserver index rebuild", strings.Join(what, "; ")))
 	}
 	if a.Behind > 0 {
 		faults = append(faults, a.behindBy())
@@ -217,7 +217,7 @@ func (a searchAnswer) behindBy() string {
 		lacks = fmt.Sprintf("It lacks %s, which the audit found.", a.NotIndexed)
 	}
 	return fmt.Sprintf("the search is behind: it is complete up to %d of %d entries, and no further after %s of asking again; an index that follows the log is behind by about a second at most.\n%s\n"+
-		"While the operator makes the index anew, ask again later; otherwise the server's log says what keeps it", a.CompleteTo, a.TreeSize, laterAll, lacks)
+		"While the operator rebuilds the index, ask again later; otherwise the server's log says what keeps it", a.CompleteTo, a.TreeSize, laterAll, lacks)
 }
 
 // mostNamed is how many entries a message names.

@@ -127,7 +127,7 @@ func (p *program) known(origin string, list []checkpoint.Verifier) (yes bool, fi
 	for _, k := range list {
 		if !slices.ContainsFunc(remembered, k.Equal) {
 			return false, file, unverified(fmt.Errorf("log %q has the key %s, and %s remembers another: this is not the log that you used before.\n"+
-				"If you know that it was made anew, delete that file", origin, k, file))
+				"If you know that its operator replaced it, delete that file", origin, k, file))
 		}
 	}
 	return true, file, nil

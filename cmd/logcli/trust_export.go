@@ -210,7 +210,7 @@ func (p *program) checkRekorV1Key(origin string, said []byte, given string) erro
 		return err
 	case known != nil && !bytes.Equal(known, said):
 		return unverified(fmt.Errorf("the key of Rekor v1 of log %q is SHA256:%x, and %s remembers SHA256:%x.\n"+
-			"If its operator made it anew, delete that file", origin, sha256.Sum256(said), file, sha256.Sum256(known)))
+			"If its operator replaced it, delete that file", origin, sha256.Sum256(said), file, sha256.Sum256(known)))
 	case known != nil:
 		return nil
 	}

@@ -18,7 +18,7 @@ func checkAddresses(v config.Values) error {
 		}
 		number, err := net.LookupPort("tcp", port)
 		if err != nil {
-			return fmt.Errorf("--%s is %q: the port %q is none; give 1 to 65535, or 0 for any that is free", setting, addr, port)
+			return fmt.Errorf("--%s is %q: %q is not a port; give 1 to 65535, or 0 for any free port", setting, addr, port)
 		}
 		if number == 0 {
 			continue

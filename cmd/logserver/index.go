@@ -38,7 +38,7 @@ func indexEvents(logger *slog.Logger) index.Events {
 		Indexed: func(size int64, entries, rows int, took time.Duration) {
 			logger.Debug("indexed", "size", size, "entries", entries, "rows", rows, "took", took)
 		},
-		Reset: func(format int) { logger.Info("the search index is made anew", "format", format) },
+		Reset: func(format int) { logger.Info("the search index is rebuilt", "format", format) },
 		Ahead: func(why error) { logger.Warn("the search index is of no use", "error", why) },
 		Newer: func(format int) {
 			logger.Warn("the search index was made by a newer program, and is let be: searches through this server find nothing", "format", format)
@@ -51,8 +51,8 @@ func (p *program) indexCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "index", Short: "Look after the search index"}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "rebuild",
-		Short: "Make the search index anew from the log",
-		Long: "Make the search index anew from the log.\n\n" +
+		Short: "Rebuild the search index from the log",
+		Long: "Rebuild the search index from the log.\n\n" +
 			"The log and its servers go on meanwhile (on SQLite, which takes one process, the server is stopped before).\n" +
 			"Until it is done, searches find what is indexed again, and say up to which size that is complete.",
 		Args: cobra.NoArgs,

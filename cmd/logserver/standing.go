@@ -199,7 +199,7 @@ type absences []string
 
 func (a *absences) flag(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar((*[]string)(a), "without-witness", nil,
-		"go on without what this witness of --witness-policy knows, which cannot be had; may be given more than once")
+		"go on without this witness of --witness-policy, which does not answer; may be given more than once")
 }
 
 // note says what was gone without, for the record.

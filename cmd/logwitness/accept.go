@@ -36,7 +36,7 @@ func (p *program) acceptCommand() *cobra.Command {
 			"The checkpoint must be signed by the log, and extend what the witness holds of it, by a consistency proof: the\n" +
 			"larger of what database and register have, and the register's where they contradict each other. It is cosigned, and takes the place of what the database has. With --vkey, the log has these keys from then on, and\n" +
 			"each of them must have signed. The witness must not be running.\n\n" +
-			"A log that began anew, or lost entries, cannot be accepted: it must take another origin.",
+			"A log that started again, or lost entries, cannot be accepted: it must take another origin.",
 		Example: "  logwitness accept --log log.example.com --url https://log.example.com\n" +
 			"  logwitness accept --log log.example.com --checkpoint checkpoint.txt --proof hashes.txt --vkey log.example.com+…",
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// The commands of docs/witness.md, run as they are written, but for the ports.
+// The commands of docs/witness.md, run as they are written, except for the ports.
 func TestGuide(t *testing.T) {
 	guide, err := os.ReadFile("../../docs/witness.md")
 	if err != nil {

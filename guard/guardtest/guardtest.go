@@ -51,7 +51,7 @@ func Run(t *testing.T, place func(t *testing.T) Place) {
 		test func(*suite)
 	}{
 		{"a register keeps its identity", (*suite).identity},
-		{"a register that is there is not made anew", (*suite).createTwice},
+		{"a register that is there is not made again", (*suite).createTwice},
 		{"what is not there is said to be missing", (*suite).missing},
 		{"heads are remembered", (*suite).remembers},
 		{"it never goes back", (*suite).forward},

@@ -55,7 +55,7 @@ var errPanicked = errors.New("what loads it panicked")
 
 // Get returns a value, which it loads if it must. Those who ask for one key at
 // the same time share a load, which one of them runs, with its own context: when
-// that ends, another one begins anew. Errors are not kept.
+// that ends, another one starts again. Errors are not kept.
 func (c *Cache[K, V]) Get(ctx context.Context, key K, fetch func(context.Context) (V, error)) (V, error) {
 	for {
 		v, l, first := c.join(key)

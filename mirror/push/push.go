@@ -32,7 +32,7 @@
 // The log may have signed a newer checkpoint while an upload runs. A ticket is
 // the checkpoint that the upload was for, authenticated with a key that follows
 // from the mirror's own: so a restarted mirror, and another instance of it, know
-// the ticket. A ticket of another log, or of another mirror, is none.
+// the ticket. A ticket of another log, or of another mirror, is refused.
 package push
 
 import (

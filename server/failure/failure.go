@@ -15,7 +15,7 @@
 //	FailedPrecondition  503  the log is poisoned. It is not Unavailable, since clients try that
 //	                         again by themselves, and here only an operator helps
 //	Unavailable         503  the database does not answer, the log has published nothing yet, it is
-//	                         stopping, the search index is made anew since it was ahead of the log,
+//	                         stopping, the search index is rebuilt since it was ahead of the log,
 //	                         or too much is searched or read; Retry-After says when to come back, and the
 //	                         message what the log cannot do at present
 //	DeadlineExceeded    504  the add may have succeeded; the same add again tells. The message
@@ -110,7 +110,7 @@ func Status(err error) error {
 func message(c codes.Code, err error) string {
 	switch {
 	case errors.Is(err, index.ErrAhead):
-		return index.ErrAhead.Error() + ", and is made anew; search again in a moment"
+		return index.ErrAhead.Error() + ", and is being rebuilt; search again in a moment"
 	case c == codes.Internal:
 		return "internal error; the server's log says more"
 	case c == codes.Unavailable && errors.Is(err, translog.ErrUnavailable):
@@ -169,7 +169,7 @@ func since(err error) string {
 	return ""
 }
 
-// HTTPStatus is grpc-gateway's, but for a poisoned log: that is no fault of the
+// HTTPStatus is grpc-gateway's, except for a poisoned log: that is no fault of the
 // request.
 func HTTPStatus(c codes.Code) int {
 	if c == codes.FailedPrecondition {

@@ -15,7 +15,7 @@ import (
 // operator's affair.
 func TestIndexAhead(t *testing.T) {
 	st := status.Convert(failure.Status(fmt.Errorf("%w: the database was edited", index.ErrAhead)))
-	if st.Code() != codes.Unavailable || st.Message() != "the search index is ahead of the log, and is made anew; search again in a moment" || len(st.Details()) != 1 {
+	if st.Code() != codes.Unavailable || st.Message() != "the search index is ahead of the log, and is being rebuilt; search again in a moment" || len(st.Details()) != 1 {
 		t.Errorf("over the wire it is %v", st)
 	}
 }

@@ -189,7 +189,7 @@ func (p proposal) complete() error {
 
 func missing(name string) error { return unfit(codeRequired, "%s in body is required", name) }
 
-// notServed refuses a kind: one that Rekor knows, or one that is none.
+// notServed refuses a kind: one that only Rekor knows, or an unknown one.
 func (h *Handler) notServed(kind entry.Kind) error {
 	switch kind {
 	case "alpine", "cose", "dsse", "hashedrekord", "helm", "intoto", "jar", "rekord", "rfc3161", "rpm", "tuf":

@@ -34,10 +34,10 @@
 //	— log.example.com 1jnM4jBFAiEA…
 //
 // in which the key's name is the host alone. Only published tree heads
-// are ever shown or signed, each once; SETs are kept in a cache, and made anew for
+// are ever shown or signed, each once; SETs are kept in a cache, and made again for
 // whoever reads an entry that left it. What is signed is the same on every replica
 // and in every answer, the signature is not: replicas, and a server that was
-// started anew, sign for themselves.
+// restarted, sign for themselves.
 //
 // The key may be in a key management service. While that is away, what was signed
 // before is answered, what was not is 503 or 504, and entries are logged. Adds come
@@ -57,7 +57,7 @@
 //
 // # Errors
 //
-// Their body is {"code":400,"message":"…"}. The code is HTTP's, but for a
+// Their body is {"code":400,"message":"…"}. The code is HTTP's, except for a
 // request that does not fit the schema: that is 422, with a code of its own
 // from 601 on. An entry that is not there is 404 without a body.
 package rekorv1

@@ -101,7 +101,7 @@ func (d identity) appendPayload(to []byte, r translog.Record) []byte {
 	return append(to, '}')
 }
 
-// answerSpace is about what a proof takes in an answer, but for its hashes.
+// answerSpace is about what a proof takes in an answer, except for its hashes.
 const answerSpace = 256
 
 // appendEntry writes an entry and its proof, which is for a published tree

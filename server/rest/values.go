@@ -3,7 +3,7 @@ package rest
 import "bytes"
 
 // tooManyValues reports whether JSON has more values than limit. It is exact for
-// JSON, and of no meaning for what is none. Where there is no room for so many, it
+// JSON, and has no meaning for other text. Where there is no room for so many, it
 // does not look.
 func tooManyValues(data []byte, limit int) bool {
 	if len(data) <= 2*limit { // a value, and a comma or a bracket

@@ -429,7 +429,7 @@ type appender struct {
 	l      *log
 	head   storage.Head
 	write  *storage.Append
-	failed error // the first error; what was not found is none
+	failed error // the first error; "not found" does not count
 	ended  bool
 }
 

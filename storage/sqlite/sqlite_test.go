@@ -199,7 +199,7 @@ func filled(t *testing.T) (*Store, *sql.DB, int64) {
 	return s, db, l.ID
 }
 
-// What an index had that was begun anew is gone after the sweeps, and no more.
+// What an index had that was started again is gone after the sweeps, and no more.
 func TestSweep(t *testing.T) {
 	ctx := t.Context()
 	s, db, id := filled(t)

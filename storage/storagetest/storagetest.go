@@ -48,7 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"of two that publish one does", (*suite).publishRace},
 		{"entries are read by their indexes", (*suite).entriesAt},
 		{"a fact is set once", (*suite).setOnce},
-		{"the search index grows and is begun anew", (*suite).index},
+		{"the search index grows and is started again", (*suite).index},
 		{"the search index finds what a list finds", (*suite).indexFinds},
 		{"of two that write the search index one does", (*suite).indexRace},
 		{"a breach leaves the search index as it was", (*suite).indexBreaches},

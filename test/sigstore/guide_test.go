@@ -48,7 +48,7 @@ func guide(t *testing.T) (list []section) {
 	return list
 }
 
-// TestGuide runs the guide's commands, as they are written but for the ports,
+// TestGuide runs the guide's commands, as they are written except for the ports,
 // one section after the other in one folder, with what the text says must be
 // there. Where it speaks of cosign v2, cosign is that.
 func TestGuide(t *testing.T) {

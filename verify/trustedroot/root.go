@@ -268,7 +268,7 @@ func isRSA(d common.PublicKeyDetails) bool {
 func period(r *common.TimeRange) (p verify.Period, err error) {
 	for _, t := range []*timestamppb.Timestamp{r.GetStart(), r.GetEnd()} {
 		if t != nil && (!t.IsValid() || t.GetSeconds() < 0) {
-			return p, fmt.Errorf("its validFor has a time that is none, or is before 1970: %s", t)
+			return p, fmt.Errorf("its validFor has an invalid time, or one before 1970: %s", t)
 		}
 	}
 	if p.From = r.GetStart().GetSeconds(); r.GetStart().GetNanos() > 0 {

@@ -217,7 +217,7 @@ func (r *File) Advance(_ context.Context, origin string, to witness.Head) error 
 // takes it back. An error says why the next head could not be registered.
 func (r *File) TryWrite() error { return r.queue.Do(record{head: head{size: trial}}) }
 
-// trial is the size of a record that is none: the file is to be tried.
+// trial is the size that stands for no record: the file is to be tried.
 const trial = -1
 
 // try is TryWrite for the running group. What a crash leaves of it has no end of a

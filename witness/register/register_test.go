@@ -118,7 +118,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// A register can be made anew of what the database has.
+// A register can be rebuilt from what the database has.
 func TestCreateOf(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "register")
 	r, err := Create(path, "id", func(add func(string, witness.Head)) error {
@@ -209,7 +209,7 @@ func write(t testing.TB, path string, data []byte) {
 	}
 }
 
-// A damaged byte is found, but for the last end of a line: without it, the line
+// A damaged byte is found, except for the last end of a line: without it, the line
 // is one that a crash left.
 func TestDamage(t *testing.T) {
 	r := create(t)

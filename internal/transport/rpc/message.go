@@ -27,7 +27,7 @@ type message struct {
 	err  error // why it was not decoded
 }
 
-// codec is gRPC's, but for messages.
+// codec is gRPC's, except for messages.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }

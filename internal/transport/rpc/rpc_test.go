@@ -267,7 +267,7 @@ func FuzzCountFields(f *testing.F) {
 	})
 }
 
-// fieldsOf counts the fields of a message but for numbers, which may be packed.
+// fieldsOf counts the fields of a message except for numbers, which may be packed.
 func fieldsOf(m protoreflect.Message) (n int) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {

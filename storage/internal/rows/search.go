@@ -121,7 +121,7 @@ func (s *Store) IndexReset(ctx context.Context, logID int64, was storage.IndexSt
 		err = storage.ErrConflict // another took the id, for this log or for one beside it
 	}
 	if err != nil {
-		return storage.IndexState{}, fmt.Errorf("begin the index of log %d anew: %w", logID, err)
+		return storage.IndexState{}, fmt.Errorf("begin the index of log %d again: %w", logID, err)
 	}
 	return next, nil
 }
@@ -268,7 +268,7 @@ func (s *Store) IndexSweep(ctx context.Context, limit int) (more bool, err error
 		err = s.sweep(ctx, id, limit)
 	}
 	if err != nil {
-		return true, fmt.Errorf("delete an index that was begun anew: %w", err)
+		return true, fmt.Errorf("delete an index that was replaced: %w", err)
 	}
 	return true, nil
 }

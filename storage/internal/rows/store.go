@@ -93,7 +93,7 @@ func New(read, write *sql.DB, d Dialect) *Store {
 }
 
 // stmt returns a statement, prepared once for each handle; database/sql
-// prepares it anew on each connection.
+// prepares it again on each connection.
 func (s *Store) stmt(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
 	key := stmtKey{db, query}
 	s.mu.Lock()
@@ -185,7 +185,7 @@ func (r runner) exec(ctx context.Context, query string, args ...any) (int64, err
 // atOnce is how often a statement that another transaction overtook is tried.
 const atOnce = 5
 
-// leave closes the connections that nobody uses, so that the next is made anew:
+// leave closes the connections that nobody uses, so that the next is opened again:
 // a balancer may know a better server by now.
 func (s *Store) leave() {
 	for _, db := range []*sql.DB{s.read, s.write} {
