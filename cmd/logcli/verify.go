@@ -80,8 +80,8 @@ func (p *program) verifyCommand() *cobra.Command {
 			"A trusted root (trusted_root.json of Sigstore's) names logs, certificate\n" +
 			"authorities and timestamp authorities; a flag for one of these takes its place.\n" +
 			"A policy without a line for a log adds its witnesses to the trusted root's logs.\n\n" +
-			"Of several files a table says how each ended, and -o json prints one array; a check\n" +
-			"that failed has a code there, such as other-artifact, which stays as it is. The\n" +
+			"Of several files a table says how each ended, and -o json prints one array. A\n" +
+			"failed check has a code there, such as other-artifact, which stays as it is. The\n" +
 			"exit code is 1 if a file is not verified, else 2 or 3 if one was not looked at.",
 		Example: "  logcli verify app.tgz --signer release.pub\n" +
 			"  logcli verify app.tgz --certificate-identity me@example.com --ca-roots ca.pem\n" +

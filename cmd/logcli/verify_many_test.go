@@ -34,7 +34,7 @@ func TestVerifyMany(t *testing.T) {
 	out = run(exitUnverified, artifact, bare, other, "-o", "json")
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 3 || list[0].File != artifact || !list[0].Verified ||
 		list[1].Exit != exitUnasked || !strings.Contains(list[1].Error, "there is no proof") || list[2].Exit != exitUnverified || list[2].Verified ||
-		strings.Count(out, `"code":`) != 1 || !strings.Contains(out, `"code": "other-artifact"`) {
+		strings.Count(out, `"code":`) != 1 || !strings.Contains(out, `"code":"other-artifact"`) {
 		t.Errorf("%v: %s", err, out)
 	}
 	if out := run(exitDone, artifact, same, "--quiet"); out != "" {
