@@ -19,7 +19,7 @@ const cosignText = `# cosign and the transparency log {{.Origin}}
 #
 # Run these in the folder with trusted_root.json{{if .Signs}} and signing_config.json{{end}}.
 # cosign.key and cosign.pub are your own; cosign generate-key-pair makes them.
-# Nothing below needs the network to verify, except that an image needs its registry.
+# Verifying needs no network, except that an image needs its registry.
 {{if .Signs}}
 # ---- cosign v3 ----
 
