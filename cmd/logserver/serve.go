@@ -151,6 +151,7 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	if err != nil {
 		return nil, err
 	}
+	servers.HTTP.Handler = transport.Leaving(ctx, servers.HTTP.Handler)
 	systemd := sdnotify.New(p.getenv, logger)
 	context.AfterFunc(ctx, systemd.Stopping)
 	return func() error {

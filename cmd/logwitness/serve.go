@@ -94,6 +94,7 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	serving, end := transport.Delayed(ctx, v.Duration("shutdown-delay"), r.logger)
 	defer end()
 	r.handle(&servers, publicURL(v, servers.HTTPOn.Addr()), certs, r.readiness(ctx))
+	servers.HTTP.Handler = transport.Leaving(ctx, servers.HTTP.Handler)
 	r.made.keep()
 	io.WriteString(p.stdout, banner(v, r, servers))
 	systemd := sdnotify.New(p.getenv, r.logger)

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -66,6 +67,18 @@ func recoverHTTP(next http.Handler, log *slog.Logger) http.Handler {
 			w.WriteHeader(http.StatusInternalServerError)
 			io.WriteString(w, `{"code":13,"message":"internal error; the server's log says more","details":[]}`+"\n")
 		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Leaving has the clients of a server that stops go to another: once ctx has ended,
+// their connection ends with the next answer. Otherwise they would keep it until the
+// server closes it, which can be the moment when they send their next request.
+func Leaving(ctx context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx.Err() != nil {
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 	})
 }

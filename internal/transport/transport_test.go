@@ -301,6 +301,47 @@ func running(t *testing.T, s Servers) (stop func() error) {
 	return stop
 }
 
+// TestLeaving: a client keeps its connection until the server is told to stop. Then the
+// next answer ends it, over HTTP/1.1 and HTTP/2, and nothing is lost.
+func TestLeaving(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	certificate(t, certFile, keyFile, 1)
+	certs, err := LoadCertificates(certFile, keyFile, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, http2 := range []bool{false, true} {
+		on, err := Listen("127.0.0.1:0", DefaultConnections, certs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		var from []string
+		s := HTTPServer(Leaving(ctx, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { from = append(from, r.RemoteAddr) })), longest, quiet)
+		stop := running(t, Servers{HTTP: s, HTTPOn: on, Grace: time.Second})
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: http2}}
+		for i := range 4 {
+			if i == 2 {
+				leave()
+			}
+			res, err := client.Post("https://"+on.Addr().String(), "", strings.NewReader("an entry"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+		}
+		if from[1] != from[0] || from[2] != from[0] || from[3] == from[2] {
+			t.Errorf("HTTP/2 %v: the requests came from %v", http2, from)
+		}
+		client.CloseIdleConnections()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestRunWaitsForRunningRequests(t *testing.T) {
 	began, finish := make(chan struct{}), make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
