@@ -50,7 +50,7 @@ func remedies() [][2]string {
 		{"the database holds damaged data", "The log's database does not return what was logged. Its operator runs logserver fsck, and restores it from a backup or a mirror."},
 		{"the log is stopping", "The server is being stopped or started again: try again in a moment."},
 		{"the log is not available", "It is the log itself, and nothing in front of it. " + doReadyz},
-		{"the answer was not there in time", "The log's database is slow, or does not answer. " + doReadyz},
+		{"timed out; try again", "The log's database is slow, or does not answer. " + doReadyz},
 		{"was not published in time", "The log's database is slow, or does not answer. " + doReadyz},
 		{"the queue is full", "The log gets more than it can take: try again in a moment."},
 		{"internal error; the server's log says more", "Its operator finds the cause in the server's log."},

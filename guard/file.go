@@ -30,7 +30,7 @@ import (
 //
 // Processes share the file under flock. Do not keep it on a file system whose
 // flock does not reach the other hosts, and not on the database's disk if there
-// is another: a snapshot that restores both restores nothing's memory.
+// is another: a snapshot that contains both defeats the check.
 type File struct {
 	path   string
 	header header

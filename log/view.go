@@ -66,7 +66,7 @@ const followSoon = time.Second
 
 // reaching returns the present view. If that does not reach a size which
 // somebody asks for, another replica may have published it a moment ago, and
-// the view is brought up to date first: who had a 201 from one server must find
+// the view is brought up to date first: a client that got 201 from one server must find
 // the entry on every other.
 func (l *Log) reaching(ctx context.Context, size int64) (*view, error) {
 	v, err := l.current()

@@ -39,10 +39,10 @@ func (p *program) addCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.key, "key", "", "`FILE` of the key to sign with (default: your own, made on first use)")
-	f.StringVar(&o.certificate, "certificate", "", "`FILE` of that key's X.509 certificate, to be logged instead of the bare public key")
+	f.StringVar(&o.certificate, "certificate", "", "`FILE` of that key's X.509 certificate, which is logged in place of the public key")
 	f.StringVar(&o.passwordFile, "password-file", "", "`FILE` with the password of an encrypted key (default: asked on the terminal)")
 	f.StringVar(&o.kind, "kind", "hashedrekord", "what to log, `KIND`: hashedrekord (FILE's digest, signed now), dsse (FILE is a DSSE envelope, signed already; --signer, --key, --certificate or else your own key verifies it) or raw (FILE itself, unsigned)")
-	f.StringVar(&o.out, "out", "", "`FILE` that the proof goes to (default: the file's name and "+proofSuffix+")")
+	f.StringVar(&o.out, "out", "", "`FILE` to write the proof to (default: the file's name and "+proofSuffix+")")
 	return cmd
 }
 

@@ -16,7 +16,7 @@ import (
 
 func (p *program) conformanceCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "conformance", Short: "Try somebody's witness by the rules of its protocol",
+		Use: "conformance", Short: "Test a witness against its specification",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("it is used as: %s witness URL", cmd.CommandPath())
 		},
@@ -33,13 +33,13 @@ type conformanceOptions struct {
 func (p *program) conformanceWitnessCommand() *cobra.Command {
 	var o conformanceOptions
 	cmd := &cobra.Command{
-		Use: "witness [URL]", Short: "Try a witness by the rules of c2sp.org/tlog-witness", Args: args(cobra.MaximumNArgs(1)),
-		Long: "Try a witness by the rules of c2sp.org/tlog-witness, and say of each whether it\n" +
-			"keeps it. It acts as a log that the witness must know beforehand:\n\n" +
+		Use: "witness [URL]", Short: "Test a witness against c2sp.org/tlog-witness", Args: args(cobra.MaximumNArgs(1)),
+		Long: "Test a witness against c2sp.org/tlog-witness, and print for each rule whether\n" +
+			"the witness keeps it. logcli acts as a log that the witness must know first:\n\n" +
 			"  logcli conformance witness --new-log FILE\n" +
 			"      makes the log's key, and prints the lines for the witness's list of logs\n" +
 			"  logcli conformance witness --log-key FILE --witness-key VKEY URL\n" +
-			"      tries the witness whose submission prefix is URL\n\n" +
+			"      tests the witness whose submission prefix is URL\n\n" +
 			"The log signs checkpoints that contradict each other, to see them refused: never\n" +
 			"give it the key of a real log. It can be run again against a witness that\n" +
 			"remembers earlier runs; rules that only an empty witness shows need a new log.\n\n" +
@@ -48,9 +48,9 @@ func (p *program) conformanceWitnessCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, a []string) error { return p.conformanceWitness(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.logKey, "log-key", "", "the private key of the log that is played: `FILE`")
+	f.StringVar(&o.logKey, "log-key", "", "`FILE` with the private key of the log that logcli acts as")
 	f.StringVar(&o.newLog, "new-log", "", "make such a key in `FILE`, and print the lines for the witness's list of logs")
-	f.StringVar(&o.origin, "origin", "", "the log's `NAME` (default: one that follows from the key)")
+	f.StringVar(&o.origin, "origin", "", "the log's `NAME` (default: made from the key)")
 	f.StringArrayVar(&o.witnessKeys, "witness-key", nil, "a key of the witness: `VKEY` of type 0x04 or 0x06 (can be repeated)")
 	f.StringVar(&o.monitoring, "monitoring", "", "the witness's monitoring prefix: `URL` (default: the submission prefix)")
 	return cmd

@@ -18,9 +18,9 @@ import (
 func (p *program) doctorCommand() *cobra.Command {
 	var o doctorOptions
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Try the log as its clients do, and say what is wrong with it", Args: args(cobra.NoArgs),
-		Long: "Try the log as its clients do, by the native API, Rekor v2 and Rekor v1, and say\n" +
-			"of each check what was found and what to do.\n\n" +
+		Use: "doctor", Short: "Use the log as its clients do, and print what is wrong with it", Args: args(cobra.NoArgs),
+		Long: "Use the log as its clients do, over the native API, Rekor v2 and Rekor v1, and\n" +
+			"print for each check what was found and what to do.\n\n" +
 			"It WRITES up to two entries, one by each Rekor API: a random digest, signed by a\n" +
 			"key made for it and thrown away. With --read-only it writes none. By Rekor v1 it\n" +
 			"writes only with --rekor-v1, or if the log does not serve Rekor v2, or if one of\n" +
@@ -33,7 +33,7 @@ func (p *program) doctorCommand() *cobra.Command {
 	f.BoolVar(&o.readOnly, "read-only", false, "write no entries")
 	f.BoolVar(&o.rekorV1, "rekor-v1", false, "write an entry by Rekor v1, too (rekor-monitor reads no log with such an entry)")
 	f.StringVar(&o.publicURL, "public-url", "", "the log's `URL` as other clients reach it (default: --url)")
-	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "`FILE` with the key of the Rekor v1 API that is trusted, PEM (default: as remembered by trust export)")
+	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "PEM `FILE` with the trusted key of the Rekor v1 API (default: as remembered by trust export)")
 	return cmd
 }
 

@@ -23,9 +23,9 @@ func (p *program) evidenceCommand() *cobra.Command {
 		Long: "Check offline that FILE proves what it says: that whoever holds a key signed two\n" +
 			"statements about a log that cannot both be true. Nothing is asked over the\n" +
 			"network.\n\n" +
-			"That it is the log's key is for you to know: give it with --log-key, as you have\n" +
-			"it from the log itself, or --policy, or let it be the one remembered from your\n" +
-			"first add. The key that stands in FILE is not believed to be anybody's.\n\n" +
+			"You say which key is the log's: with --log-key, with --policy, or by your first\n" +
+			"add, which remembered it. FILE contains a key, too, and logcli does not trust\n" +
+			"it.\n\n" +
 			"It ends with 0 if it is proven, 1 if it is not, and 2 if you gave no key.",
 		Example: "  logcli evidence verify fork.evidence --log-key log.vkey",
 		Args:    args(cobra.ExactArgs(1)),

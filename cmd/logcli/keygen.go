@@ -27,14 +27,14 @@ func (p *program) keygenCommand() *cobra.Command {
 		Use: "keygen FILE", Short: "Make a key: to sign entries with, or for a log", Args: args(cobra.ExactArgs(1)),
 		Long: "Make a private key in FILE (PKCS#8, readable to you only) and print its public\n" +
 			"key. With --origin it is a log's key, and its vkey is printed as well.\n\n" +
-			"With --encrypt a password protects it, which is asked twice on the terminal, and\n" +
+			"--encrypt encrypts it; logcli asks for the password twice on the terminal, and\n" +
 			"its public key goes to FILE.pub. Nothing opens the key without the password.",
 		RunE: func(cmd *cobra.Command, a []string) error { return p.keygen(cmd.Context(), a[0], o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.algorithm, "algorithm", "", "`ecdsa|ed25519`: ECDSA on P-256, which signs entries, or Ed25519, which is for logs (default: ecdsa; with --origin ed25519)")
 	f.StringVar(&o.origin, "origin", "", "the log's `NAME`")
-	f.BoolVar(&o.encrypt, "encrypt", false, "protect the key with a password")
+	f.BoolVar(&o.encrypt, "encrypt", false, "encrypt the key with a password")
 	f.StringVar(&o.passwordFile, "password-file", "", "`FILE` with that password, instead of asking (it implies --encrypt)")
 	return cmd
 }

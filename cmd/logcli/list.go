@@ -36,7 +36,7 @@ func (p *program) listCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().Int64Var(&start, "start", 0, "index of the first entry, `N`; a negative N counts from the end")
-	cmd.Flags().Int64Var(&limit, "limit", 100, "the most entries to list, `N`; 0: all")
+	cmd.Flags().Int64Var(&limit, "limit", 100, "maximum entries to list, `N`; 0: all")
 	return cmd
 }
 

@@ -174,12 +174,12 @@ func (p *program) command() *cobra.Command {
 	f.Lookup("url").DefValue = strings.Join(shownURLs(def), " ") // help shows it
 	f.StringVarP(&p.output, "output", "o", "text", "`text|json`")
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))
-	f.StringVar(&p.logKey, "log-key", "", "the log that is trusted: its vkey, or a file with them: `VKEY|FILE` (INDELIBLE_LOG_KEY; default: as remembered)")
-	f.StringVar(&p.policy, "policy", "", "the logs that are trusted and the witnesses asked for: a tlog-policy `FILE` (INDELIBLE_POLICY)")
-	f.StringVar(&p.signer, "signer", "", "who must have signed: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:HEX` (INDELIBLE_SIGNER; default: your own key)")
-	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "how long a command that asks a log may take")
-	f.DurationVar(&p.stall, "stall-timeout", 30*time.Second, "how long the log may send nothing while it is asked")
-	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, and send them what is added")
+	f.StringVar(&p.logKey, "log-key", "", "trusted log key: a vkey, or a file of vkeys, `VKEY|FILE` (INDELIBLE_LOG_KEY; default: the remembered one)")
+	f.StringVar(&p.policy, "policy", "", "tlog-policy `FILE` of the trusted logs and the witnesses that they need (INDELIBLE_POLICY)")
+	f.StringVar(&p.signer, "signer", "", "trusted signer: a file with a public key or certificate, or a fingerprint, `FILE|SHA256:HEX` (INDELIBLE_SIGNER; default: your own key)")
+	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "maximum time of a command that asks a log")
+	f.DurationVar(&p.stall, "stall-timeout", 30*time.Second, "maximum time without a byte from the log")
+	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, with the entries to add")
 	root.AddCommand(describe.Command(p.stdout), p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.mirrorCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
 	root.AddCommand(p.monitorCommand(), p.exploreCommand())

@@ -208,7 +208,7 @@ func (p *program) proveCommand() *cobra.Command {
 			return p.asking(cmd.Context(), func(ctx context.Context, c *client.Client) error { return p.prove(ctx, c, a[0], out) })
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "`FILE` that the proof goes to")
+	cmd.Flags().StringVar(&out, "out", "", "`FILE` to write the proof to")
 	return cmd
 }
 

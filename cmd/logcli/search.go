@@ -34,16 +34,16 @@ func (p *program) searchCommand() *cobra.Command {
 	flags := searchFlags{by: map[entry.IndexBy]*string{}}
 	cmd := &cobra.Command{
 		Use: "search", Short: "Find entries by artifact, key or identity", Args: args(cobra.NoArgs),
-		Long: "Find the entries that say something: one of the flags says what. Each is proven\n" +
-			"to be in the log.\n\n" +
-			"Of a statement about an artifact only a digest is kept, so it is found by its\n" +
-			"--bundle, its --envelope or its --payload, each a file, and by its signer, but\n" +
-			"not by the artifact.\n\n" +
-			"That none is missing is the log's word, up to the size that it names. With\n" +
-			"--verify that is proven too: every entry of the log is fetched, and looked\n" +
-			"through here; a large log takes a longer --timeout. Exit code 1 means that the\n" +
-			"search left something out, found what is not there, or is behind the log by more\n" +
-			"than a moment; what only the look through the log found is printed as such.",
+		Long: "Search the log by artifact, key or identity: give one of the flags. Each entry\n" +
+			"that is printed is proven to be in the log.\n\n" +
+			"The log keeps only a digest of a statement about an artifact. To find it, give\n" +
+			"its signer, or the file of its --bundle, --envelope or --payload; the artifact\n" +
+			"does not find it.\n\n" +
+			"The log claims, and does not prove, that no entry is missing, up to the size\n" +
+			"that it names. --verify proves it: logcli downloads and searches the whole log,\n" +
+			"which takes a longer --timeout if the log is large. Exit code 1 means that the\n" +
+			"log's search left something out, found what is not there, or is behind the log\n" +
+			"by more than a moment. Entries that only --verify found are marked.",
 		Example: "  logcli search --artifact release.tar.gz\n  logcli search --bundle release.att.sigstore.json\n  logcli search --subject jane@example.com --verify",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.search(cmd.Context(), flags) },
 	}
@@ -61,9 +61,9 @@ func (p *program) searchCommand() *cobra.Command {
 	} {
 		flags.by[c.by] = f.String(c.flag, "", c.usage)
 	}
-	f.StringVar(&flags.bundle, "bundle", "", "what was signed, by its Sigstore bundle: `FILE`")
-	f.IntVar(&flags.limit, "limit", 100, "the most entries to print; 0: all")
-	f.BoolVar(&flags.verify, "verify", false, "look through the whole log, to prove that none is missing")
+	f.StringVar(&flags.bundle, "bundle", "", "`FILE` of a Sigstore bundle: finds what it signs")
+	f.IntVar(&flags.limit, "limit", 100, "maximum entries to print; 0: all")
+	f.BoolVar(&flags.verify, "verify", false, "download the whole log, to prove that no entry is missing")
 	return cmd
 }
 

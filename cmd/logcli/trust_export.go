@@ -47,11 +47,11 @@ func (p *program) trustExportCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.trustExport(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.dir, "dir", "", "`DIR` that the files go to; it is made if it is not there")
+	f.StringVar(&o.dir, "dir", "", "`DIR` to write the files to; created if it does not exist")
 	f.StringVar(&o.publicURL, "public-url", "", "the log's `URL` as other clients reach it (default: --url)")
-	f.StringVar(&o.operator, "operator", "", "`NAME` of who runs the log, as example.org (default: the URL's host)")
-	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "the key of the Rekor v1 API that is trusted: `FILE|SHA256:HEX`, a PEM file or a fingerprint (default: as remembered)")
-	f.StringVar(&o.api, "api", "", "have clients log by one API of Rekor's alone: `v1|v2` (default: all that the log serves)")
+	f.StringVar(&o.operator, "operator", "", "`NAME` of the operator, such as example.org (default: the URL's host)")
+	f.StringVar(&o.rekorV1Key, "rekor-v1-key", "", "trusted key of the Rekor v1 API: `FILE|SHA256:HEX`, a PEM file or a fingerprint (default: as remembered)")
+	f.StringVar(&o.api, "api", "", "let clients log over one of Rekor's APIs only: `v1|v2` (default: all that the log serves)")
 	f.BoolVar(&o.force, "force", false, "overwrite files that say something else")
 	return cmd
 }

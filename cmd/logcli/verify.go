@@ -92,15 +92,15 @@ func (p *program) verifyCommand() *cobra.Command {
 		RunE: func(_ *cobra.Command, a []string) error { return p.verifyAll(a, from, trust, quiet) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&from.proof, "proof", "", "`FILE` with the proof (default: the file's name and "+proofSuffix+", .sigstore.json or .sigstore, whichever there is)")
+	f.StringVar(&from.proof, "proof", "", "`FILE` with the proof (default: the file's name and "+proofSuffix+", .sigstore.json or .sigstore, whichever exists)")
 	f.StringVar(&from.bundle, "bundle", "", "`FILE` with a Sigstore bundle, or several (JSON lines, or the npm registry's list), in place of --proof")
 	f.BoolVarP(&quiet, "quiet", "q", false, "print a line for each file that is not verified, and nothing else")
 	f.StringVar(&trust.certificate.identity, "certificate-identity", "", "the signer's identity: a `NAME` in the certificate, which is an e-mail address, URI, DNS name, IP address, or Fulcio's name of a user")
-	f.StringVar(&trust.certificate.issuer, "certificate-oidc-issuer", "", "who vouched for that identity: the OIDC issuer's `URL` in a Fulcio certificate (needed where there is one)")
-	f.StringVar(&trust.certificate.roots, "ca-roots", "", "PEM `FILE` with the certificate authorities that are trusted, the intermediate one too where there is one")
-	f.StringVar(&trust.root.trustedRoot, "trusted-root", "", "`FILE` with a trusted root of Sigstore's, or several (JSON lines): the logs and authorities that are trusted")
+	f.StringVar(&trust.certificate.issuer, "certificate-oidc-issuer", "", "OIDC issuer's `URL` of that identity, as in a Fulcio certificate (needed if the certificate has one)")
+	f.StringVar(&trust.certificate.roots, "ca-roots", "", "PEM `FILE` with the trusted certificate authorities, intermediate ones too")
+	f.StringVar(&trust.root.trustedRoot, "trusted-root", "", "`FILE` with a Sigstore trusted root, or several (JSON lines): the trusted logs and authorities")
 	f.StringArrayVar(&trust.root.tsa, "tsa", nil, "PEM `FILE` with a timestamp authority's certificates, its own first, whose timestamps in a bundle are trusted; may be given again")
-	f.BoolVar(&trust.anySigner, "any-signer", false, "do not compare who signed (needed for raw entries, which nobody signs)")
+	f.BoolVar(&trust.anySigner, "any-signer", false, "accept any signer (needed for raw entries, which have no signature)")
 	return cmd
 }
 

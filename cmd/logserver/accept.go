@@ -29,8 +29,8 @@ func (p *program) acceptCommand() *cobra.Command {
 	var a acceptance
 	cmd := &cobra.Command{
 		Use:   "accept --size N --root HEX --by WHO --reason TEXT",
-		Short: "Make a register in the place of one that is lost for good",
-		Long: "Make a register in the place of one that is lost for good, on your word that the database's tree head is\n" +
+		Short: "Replace a lost register",
+		Long: "Make a register in the place of a lost one, on your word that the database's tree head is\n" +
 			"the newest that was ever signed. If it is not, the log will have forked: compare it with what others have\n" +
 			"seen (witnesses, which it asks with --witness-policy; clients; mirrors) before you give it.\n\n" +
 			"It is refused where there is a register, where the head is not exactly the database's, where a witness\n" +

@@ -18,7 +18,7 @@ import (
 )
 
 func (p *program) guardCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "guard", Short: "See what is known where, and end the poisoned state"}
+	cmd := &cobra.Command{Use: "guard", Short: "Show the state of the rollback guard, or clear it"}
 	cmd.AddCommand(p.clearCommand(), p.acceptCommand(), p.statusCommand())
 	return cmd
 }
@@ -33,8 +33,8 @@ func (p *program) clearCommand() *cobra.Command {
 	var c clearance
 	cmd := &cobra.Command{
 		Use:   "clear --reason TEXT",
-		Short: "Let a poisoned log go on, once the database is right again",
-		Long: "Let a poisoned log go on. It is refused unless the database extends what the register knows was signed,\n" +
+		Short: "Resume a poisoned log after the database is repaired",
+		Long: "Resume a poisoned log. It is refused unless the database extends what the register knows was signed,\n" +
 			"what a witness showed when the log was poisoned, and what the witnesses of --witness-policy know, all of\n" +
 			"whom are asked; and unless a whole fsck finds nothing. Who, when and why is recorded in the database and\n" +
 			"in the register. Stop all replicas first.",

@@ -47,7 +47,7 @@ func (l *libraries) Write(line []byte) (int, error) {
 	if _, what, ok := strings.Cut(text, "ERROR: "); ok { // grpclog writes the time before
 		text = what
 	}
-	logger.Debug("a library says", "what", text)
+	logger.Debug("library log message", "what", text)
 	return len(line), nil
 }
 

@@ -294,7 +294,7 @@ func (s standing) agree() error {
 	return nil
 }
 
-// registerBehind says so.
+// registerBehind returns an error if the register is older than the published checkpoint.
 func (s standing) registerBehind() error {
 	if r := s.register.Newest; s.published.Version > 0 && s.published.Size > r.Size {
 		return fmt.Errorf("the register is older than the log: size %d is published, and it knows %d; put the newest copy of the register back", s.published.Size, r.Size)

@@ -157,7 +157,7 @@ func (b *Budget) slowest(ofLarge bool) (slowest *Body) {
 	return slowest
 }
 
-// reserve is grow for who has not the lock.
+// reserve locks, and calls grow.
 func (h *holding) reserve(n int64) error {
 	h.of.mu.Lock()
 	defer h.of.mu.Unlock()

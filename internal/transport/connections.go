@@ -229,7 +229,7 @@ func (c *connection) answer() {
 }
 func (c *connection) finished() { c.change(func(c *connection) { c.answered-- }) }
 
-// tell has who waits for a place look again.
+// tell wakes Accept, which may wait for a place.
 func (c *connection) tell() {
 	if c != nil {
 		c.of.free()

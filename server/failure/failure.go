@@ -116,7 +116,7 @@ func message(c codes.Code, err error) string {
 	case c == codes.Unavailable && errors.Is(err, translog.ErrUnavailable):
 		return translog.ErrUnavailable.Error() + cmp.Or(since(err), " at present") + "; try again"
 	case c == codes.DeadlineExceeded:
-		return "the answer was not there in time; try again"
+		return "timed out; try again"
 	case c == codes.Canceled:
 		return "the request was cancelled"
 	}

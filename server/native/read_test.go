@@ -79,7 +79,7 @@ func TestReadsHaveADeadline(t *testing.T) {
 				defer cancel()
 				begin := time.Now()
 				err := read(ctx)
-				if took := time.Since(begin); took != readTimeout || status.Code(err) != codes.DeadlineExceeded || status.Convert(err).Message() != "the answer was not there in time; try again" {
+				if took := time.Since(begin); took != readTimeout || status.Code(err) != codes.DeadlineExceeded || status.Convert(err).Message() != "timed out; try again" {
 					t.Errorf("after %v: %v", took, err)
 				}
 			})
