@@ -11,7 +11,8 @@ import (
 	"unicode"
 )
 
-// logKey is what stands for the log's private key: no example may leave it anywhere.
+// logKey is what stands for the log's private key, and for each password that an example
+// is given: none may leave it anywhere.
 const logKey = "thelogsownprivatekey"
 
 // vkey is the log's in the examples.
@@ -39,7 +40,13 @@ func applied(t *testing.T, example string) (dir string, state []byte) {
 	return dir, state
 }
 
-func exampleVariables() []string { return []string{"TF_VAR_vkey=" + vkey, "TF_VAR_log_key=" + logKey} }
+func exampleVariables() []string {
+	env := []string{"TF_VAR_vkey=" + vkey}
+	for _, v := range []string{"log_key", "rekor_v1_key", "database_password", "register_password", "database_dsn", "register_dsn"} {
+		env = append(env, "TF_VAR_"+v+"="+logKey)
+	}
+	return env
+}
 
 // Each example is applied once, to replayed providers.
 func TestExamples(t *testing.T) {
@@ -49,7 +56,7 @@ func TestExamples(t *testing.T) {
 			example := filepath.Base(folder)
 			dir, state := applied(t, example)
 			t.Run("no secret stays", func(t *testing.T) { noSecretStays(t, dir, state) })
-			t.Run("nothing destroys a log", func(t *testing.T) { nothingDestroys(t, dir, lasting[example]) })
+			t.Run("nothing destroys a log", func(t *testing.T) { nothingDestroys(t, dir, lasting(example)) })
 			t.Run("command lines", func(t *testing.T) { commandLines(t, example, resources(t, state)) })
 		})
 	}
@@ -109,11 +116,23 @@ resource "aws_secretsmanager_secret_version" "a" {
 }
 
 // lasting is what each example must refuse to destroy.
-var lasting = map[string][]string{
-	"aws": {
-		"aws_db_instance.log", "aws_kms_key.data", "aws_kms_key.rekor_v1", "aws_s3_bucket.register", "aws_s3_bucket_versioning.register",
-		"aws_s3_bucket.static[0]", "aws_secretsmanager_secret.log_key", "aws_secretsmanager_secret_version.log_key",
-	},
+func lasting(example string) []string {
+	cluster := []string{"log.kubernetes_namespace_v1.log", "log.kubernetes_secret_v1.keys"}
+	return map[string][]string{
+		"aws": {
+			"log.aws_db_instance.log", "log.aws_kms_key.data", "log.aws_kms_key.rekor_v1", "log.aws_s3_bucket.register",
+			"log.aws_s3_bucket_versioning.register", "log.aws_s3_bucket.static[0]", "log.aws_secretsmanager_secret.log_key",
+			"log.aws_secretsmanager_secret_version.log_key",
+		},
+		"kubernetes": cluster,
+		"google": append(cluster, `cloud.google_sql_database_instance.of["log"]`, `cloud.google_sql_database_instance.of["register"]`,
+			`cloud.google_sql_database.of["log"]`, `cloud.google_sql_database.of["register"]`, "cloud.google_kms_key_ring.log",
+			"cloud.google_kms_crypto_key.rekor_v1", "cloud.google_kms_crypto_key.cluster"),
+		"azure": append(cluster, `cloud.azurerm_mysql_flexible_server.of["log"]`, `cloud.azurerm_mysql_flexible_server.of["register"]`,
+			`cloud.azurerm_mysql_flexible_database.of["log"]`, `cloud.azurerm_mysql_flexible_database.of["register"]`,
+			`cloud.azurerm_management_lock.of["log"]`, `cloud.azurerm_management_lock.of["register"]`, "cloud.azurerm_key_vault.log",
+			"cloud.azurerm_key_vault_key.rekor_v1"),
+	}[example]
 }
 
 // nothingDestroys has terraform destroy all of a log, and replace each part that lasts. What
@@ -129,7 +148,7 @@ func nothingDestroys(t *testing.T, dir string, lasting []string) {
 	for left := lasting; len(left) > 0; {
 		args := slices.Clone(plan)
 		for _, resource := range left {
-			args = append(args, "-replace=module.log."+resource)
+			args = append(args, "-replace=module."+resource)
 		}
 		_, err := run(t, dir, exampleVariables(), args...)
 		rest := slices.DeleteFunc(slices.Clone(left), func(resource string) bool { return refuses(err, resource) })
@@ -141,7 +160,7 @@ func nothingDestroys(t *testing.T, dir string, lasting []string) {
 }
 
 func refuses(err error, resource string) bool {
-	return err != nil && strings.Contains(strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return unicode.IsSpace(r) || r == '│' }), " "), "Resource module.log."+resource)
+	return err != nil && strings.Contains(strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return unicode.IsSpace(r) || r == '│' }), " "), "Resource module."+resource)
 }
 
 // resource is one of a state.
@@ -167,11 +186,11 @@ type container struct {
 
 // Every command line and environment that an example gives to logserver passes its own check.
 func commandLines(t *testing.T, example string, state []resource) {
-	read := map[string]func(*testing.T, []resource) []container{"aws": ofECS}[example]
-	if read == nil {
-		t.Fatal("how its containers are read is not known")
+	if example != "aws" {
+		ofChart(t, example, state)
+		return
 	}
-	list := read(t, state)
+	list := ofECS(t, state)
 	inits := 0
 	for _, c := range list {
 		if slices.Equal(c.args, initCommand) {
@@ -188,7 +207,7 @@ func (c container) check(t *testing.T) {
 	t.Helper()
 	args := slices.DeleteFunc(slices.Clone(c.args), func(a string) bool { return a == "serve" || slices.Contains(initCommand, a) })
 	out, err := configCheck(t, args, c.env)
-	if err != nil || strings.Contains(out, `"level":"WARN"`) && !strings.Contains(out, `"INDELIBLE_PUBLISH_TO (`) {
+	if err != nil || strings.Contains(out, `"level":"WARN"`) {
 		t.Errorf("%v, with %v: %v\n%s", c.args, c.env, err, out)
 	}
 	for _, setting := range []string{"origin", "register", "log-key", "storage", "public-url"} {
@@ -234,4 +253,57 @@ func ofECS(t *testing.T, list []resource) (found []container) {
 		}
 	}
 	return found
+}
+
+// flavour is the file of values with which test/chart renders what the module makes of its
+// example, and has logserver check it.
+const flavour = "../../charts/indelible/ci/terraform.yaml"
+
+// ofChart compares the chart's values with those that test/chart renders. The clouds' examples
+// have others in a few places, which are looked at here.
+func ofChart(t *testing.T, example string, state []resource) {
+	t.Helper()
+	rendered, err := os.ReadFile(flavour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values string
+	for _, r := range state {
+		if r.Type == "helm_release" {
+			values = r.Instances[0].Attributes["values"].([]any)[0].(string)
+		}
+	}
+	if example == "kubernetes" {
+		if _, want, _ := strings.Cut(string(rendered), "\n"); values != want {
+			t.Errorf("the module's values are\n%s\nwrite them into %s, below its first line, and in test/chart: go test . -update", values, flavour)
+		}
+		return
+	}
+	var left []string
+	for line := range strings.Lines(values) {
+		if !strings.Contains(string(rendered), line) {
+			left = append(left, strings.TrimSpace(line))
+		}
+	}
+	slices.Sort(left)
+	_, kms, _ := strings.Cut(values, `"rekorV1KMS": "`)
+	kms, _, _ = strings.Cut(kms, `"`)
+	want := append(clouds[example], `"rekorV1KMS": "`+kms+`"`)
+	slices.Sort(want)
+	if !slices.Equal(left, want) {
+		t.Errorf("its values beside those of the module's own example are\n%s\nand not\n%s", strings.Join(left, "\n"), strings.Join(want, "\n"))
+	}
+	container{env: map[string]string{
+		"INDELIBLE_REKOR_V1_KEY": kms, "INDELIBLE_STORAGE": "mysql", "INDELIBLE_ORIGIN": "log.example.com", "INDELIBLE_REGISTER": "mysql:/run/indelible/register",
+		"INDELIBLE_LOG_KEY": "/run/indelible/log.key", "INDELIBLE_PUBLIC_URL": "https://log.example.com", "INDELIBLE_MYSQL_DSN": "u:p@tcp(db.example.com:3306)/indelible?tls=true",
+	}}.check(t)
+}
+
+// clouds are the lines of values that a cloud adds to those of the module kubernetes' own example.
+var clouds = map[string][]string{
+	"google": {`"existingSecret": "log-authorities"`, `"name": "log"`, `"registry": "europe-docker.pkg.dev/a-project/images"`},
+	"azure": {
+		`"azure.workload.identity/use": "true"`, `"env":`, `"name": "log"`, `"podLabels":`, `"registry": "example.azurecr.io"`,
+		`"value": "00000000-0000-0000-0000-000000000001"`, `- "name": "AZURE_TENANT_ID"`,
+	},
 }

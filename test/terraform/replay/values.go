@@ -141,6 +141,10 @@ func text(resource, name string) string {
 		return "111122223333"
 	case name == "cidr_block":
 		return "10.0.0.0/24"
+	case resource == "google_kms_crypto_key" && name == "id":
+		return "projects/a-project/locations/europe-west3/keyRings/log/cryptoKeys/rekor-v1"
+	case name == "vault_uri":
+		return "https://a-vault.vault.azure.net/"
 	case name == "arn" || strings.HasSuffix(name, "_arn"):
 		_, kind, _ := strings.Cut(resource, "_")
 		service, kind, _ := strings.Cut(kind, "_")

@@ -106,18 +106,24 @@ func scripts(tgz string, folders map[string]string) (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		dir, file := path.Split(h.Name)
-		name := path.Base(dir)
-		if _, ok := folders[name]; !ok || file != "index.js" {
+		// package/lib/FOLDER/index.js; large resources have their structs in a folder below.
+		parts := strings.Split(h.Name, "/")
+		if len(parts) < 4 || path.Ext(h.Name) != ".js" {
+			continue
+		}
+		name := parts[2]
+		if _, ok := folders[name]; !ok {
 			continue
 		}
 		data, err := io.ReadAll(r)
 		if err != nil {
 			return nil, err
 		}
-		if found[name], err = typescript(data); err != nil {
+		text, err := typescript(data)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
+		found[name] += text
 	}
 }
 

@@ -59,14 +59,14 @@ type Attribute struct {
 
 // Ephemeral returns the ephemeral resources of a provider.
 func Ephemeral(provider string) map[string]Block {
-	if provider != "random" {
-		return nil
-	}
+	computed := Attribute{Type: "string", Computed: true}
 	optional := func(of string) Attribute { return Attribute{Type: of, Optional: true, Computed: true} }
-	return map[string]Block{"random_password": {Attributes: map[string]Attribute{
-		"length": {Type: "number", Required: true}, "result": {Type: "string", Computed: true}, "bcrypt_hash": {Type: "string", Computed: true},
-		"special": optional("bool"), "override_special": optional("string"),
-		"lower": optional("bool"), "min_lower": optional("number"), "upper": optional("bool"), "min_upper": optional("number"),
-		"numeric": optional("bool"), "min_numeric": optional("number"), "min_special": optional("number"),
-	}}}
+	return map[string]map[string]Block{
+		"random": {"random_password": {Attributes: map[string]Attribute{
+			"length": {Type: "number", Required: true}, "result": computed, "bcrypt_hash": computed,
+			"special": optional("bool"), "override_special": optional("string"),
+			"lower": optional("bool"), "min_lower": optional("number"), "upper": optional("bool"), "min_upper": optional("number"),
+			"numeric": optional("bool"), "min_numeric": optional("number"), "min_special": optional("number"),
+		}}},
+	}[provider]
 }

@@ -119,6 +119,9 @@ func upper(name string) string {
 // below reads what is nested, by the name of its function.
 func (m module) below(nested string) (Block, error) {
 	name := upper(nested)
+	if m.text[name] == "" || m.text[nested+"ToHclTerraform"] == "" {
+		return Block{}, fmt.Errorf("there is no interface of %s", name)
+	}
 	return m.block(name, m.text[name+"OutputReference"]+m.text[nested+"ToHclTerraform"], m.text[name])
 }
 
