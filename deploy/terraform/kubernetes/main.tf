@@ -113,7 +113,7 @@ resource "helm_release" "log" {
         hostnames  = [var.host]
         readOnly   = var.read_only
       }
-      networkPolicy = { enabled = true, from = var.from, egress = [] }
+      networkPolicy = { enabled = true, from = var.from, metricsFrom = var.metrics_from, egress = [] }
     }
     metrics = {
       serviceMonitor = { enabled = var.prometheus_operator }

@@ -149,6 +149,12 @@ variable "prometheus_operator" {
   default     = true
 }
 
+variable "metrics_from" {
+  description = "Peers that may reach the admin port: Prometheus. The port has profiles, too."
+  type        = any
+  default     = [{ namespaceSelector = { matchLabels = { "kubernetes.io/metadata.name" = "monitoring" } } }]
+}
+
 variable "values" {
   description = "More values of the chart, each a YAML text; the later wins."
   type        = list(string)
