@@ -1,6 +1,6 @@
 # Three identities. Fargate itself reads secrets and images, and writes the output: for the servers those that
 # servers need, for the init task the administrator's password too. The servers themselves reach the register,
-# the static copy and the signature of one key, and can delete nothing.
+# the static copy and the signature of one key, and delete nothing but partial tiles of that copy.
 locals {
   task_trust = jsonencode({
     Version = "2012-10-17"
@@ -126,6 +126,12 @@ resource "aws_iam_role_policy" "server" {
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:PutObject"]
         Resource = ["${aws_s3_bucket.static[0].arn}/log/*"]
+      },
+      {
+        Sid      = "StaticCopyPartialTiles" # older ones are removed; the bucket keeps them as versions
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject"]
+        Resource = ["${aws_s3_bucket.static[0].arn}/log/tile/*.p/*"]
       },
       {
         Sid      = "StaticCopyMissing"

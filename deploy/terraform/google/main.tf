@@ -1,8 +1,8 @@
 # What a log needs of Google Cloud: two databases, a key service, a cluster and an identity. The log itself is
 # run by the module kubernetes, with this module's outputs: see examples/google and docs/terraform.md.
 #
-# The register is in a second Cloud SQL instance. Cloud Storage's S3 interface does not promise conditional writes
-# (If-Match, If-None-Match), so that logserver does not keep a register or a publication there.
+# The register is in a second Cloud SQL instance. Cloud Storage has other conditions for writes than Amazon's If-Match
+# and If-None-Match, so logserver keeps neither a register nor a publication there.
 terraform {
   required_version = ">= 1.11.0" # write-only arguments
   required_providers {
