@@ -277,9 +277,9 @@ func TestBadPolicies(t *testing.T) {
 		rules + "\nissuers:\n- {name: a, url: 'https://u:hunter2@example.com', audiences: [x]}":                     "must be as in the claim iss",
 		rules + "\nissuers:\n- {name: a, url: 'https://example.com', audiences: [x], keys: 'http://example.com/k'}": "keys must be",
 		"rules: hunter2": "line 1: a value of another type",
-		"rules: 1": "line 1: a value of another type",
-		"- a":      "line 1: a value of another type",
-		"null":     "there are no rules",
+		"rules: 1":       "line 1: a value of another type",
+		"- a":            "line 1: a value of another type",
+		"null":           "there are no rules",
 	} {
 		_, err := Parse([]byte(text), func(string) ([]byte, error) { return nil, os.ErrNotExist })
 		if err == nil || !strings.Contains(err.Error(), says) {

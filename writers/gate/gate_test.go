@@ -1,0 +1,221 @@
+package gate
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"indelible/entry"
+	"indelible/writers"
+	"indelible/writers/jwt/jwttest"
+)
+
+const policy = `
+issuers: [{name: test, url: %q, audiences: [log]}]
+principals:
+- {name: ci, tokens: [%q], certificates: [spiffe://example.org/ci]}
+rules:
+- {name: ci, principals: [ci], entry: entry.size < 10, rate: 1/s, burst: 2}
+- {name: jwt, who: claims.team == "a"}
+- {name: near, who: 'principal.kind == "jwt" && principal.address == "192.0.2.7"'}
+`
+
+// world is a gate over a file, with a clock and an issuer.
+type world struct {
+	*Gate
+	issuer *jwttest.Issuer
+	path   string
+	at     time.Time
+	told   map[string]int // decisions, by rule and outcome
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{issuer: jwttest.New(t), path: filepath.Join(t.TempDir(), "writers.yaml"), at: time.Now(), told: make(map[string]int)}
+	w.write(t, fmt.Sprintf(policy, w.issuer.URL, writers.FormatHash(writers.Hash("secret-token"))))
+	var err error
+	w.Gate, err = Open(Config{Path: w.path, Now: func() time.Time { return w.at }, Decided: func(rule string, how Outcome) { w.told[rule+" "+string(how)]++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) write(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(w.path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func raw(t *testing.T, text string) entry.Entry {
+	t.Helper()
+	e, err := entry.NewRaw([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// add enters and asks for one entry.
+func (w *world) add(t *testing.T, c Credentials, e entry.Entry) error {
+	t.Helper()
+	s, err := w.Enter(t.Context(), c)
+	if err != nil {
+		return err
+	}
+	return w.Allow(s, e)
+}
+
+func reason(err error) writers.Reason {
+	if r, ok := errors.AsType[*writers.Refusal](err); ok {
+		return r.Reason
+	}
+	return 0
+}
+
+func TestCredentials(t *testing.T) {
+	w := newWorld(t)
+	spiffe := &x509.Certificate{URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/ci"}}}
+	stranger := &x509.Certificate{DNSNames: []string{"example.org"}}
+	for name, c := range map[string]struct {
+		of   Credentials
+		want writers.Reason // 0: it is allowed
+		says string
+	}{
+		"an API token":          {Credentials{Token: "secret-token"}, 0, ""},
+		"an unknown one":        {Credentials{Token: "secret-tokem"}, writers.Unknown, "not one of this log's API tokens"},
+		"a certificate":         {Credentials{Certificate: spiffe}, 0, ""},
+		"another":               {Credentials{Certificate: stranger}, writers.Forbidden, "certificate/example.org may not add entries"},
+		"a bad token beside it": {Credentials{Token: "x", Certificate: spiffe}, writers.Unknown, "not accepted"},
+		"a JWT":                 {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "a"})}, 0, ""},
+		"a JWT of another team": {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "b"})}, writers.Forbidden, "test/someone may not"},
+		"a JWT from an address": {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "b"}), Address: "192.0.2.7"}, 0, ""},
+		"nothing":               {Credentials{Address: "192.0.2.7"}, writers.Unknown, "send a token"},
+	} {
+		w.at = w.at.Add(time.Second)
+		err := w.add(t, c.of, raw(t, "x"))
+		if reason(err) != c.want || err != nil && !strings.Contains(err.Error(), c.says) || c.want == 0 && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && c.of.Token != "" && len(c.of.Token) > 5 && strings.Contains(err.Error(), c.of.Token) {
+			t.Errorf("%s: the error has the token: %v", name, err)
+		}
+	}
+	if w.told["ci allowed"] != 2 || w.told[" unauthenticated"] != 3 || w.told[" forbidden"] != 2 {
+		t.Errorf("%v", w.told)
+	}
+}
+
+// TestRefusedBeforeTheBody: a writer whose rate is used up is refused without its
+// entry, and may come back.
+func TestRefusedBeforeTheBody(t *testing.T) {
+	w := newWorld(t)
+	c := Credentials{Token: "secret-token"}
+	for range 2 {
+		if err := w.add(t, c, raw(t, "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := w.Enter(t.Context(), c)
+	if r, ok := errors.AsType[*writers.Refusal](err); !ok || r.Reason != writers.TooMany || r.After != time.Second || r.Rule != "ci" {
+		t.Fatalf("%+v", err)
+	}
+	w.at = w.at.Add(time.Second)
+	s, err := w.Enter(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of a batch, each entry counts.
+	if err := w.Allow(s, raw(t, "0123456789")); reason(err) != writers.Forbidden {
+		t.Error(err)
+	}
+	if err := w.Allow(s, raw(t, "x")); err != nil {
+		t.Error(err)
+	}
+	if err := w.Allow(s, raw(t, "x")); reason(err) != writers.TooMany {
+		t.Error(err)
+	}
+}
+
+// TestReload: a file that is broken changes nothing, and Warnings says so; a rule that
+// stays gives no new burst.
+func TestReload(t *testing.T) {
+	w := newWorld(t)
+	c := Credentials{Token: "secret-token"}
+	before, err := os.ReadFile(w.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.add(t, c, raw(t, "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.write(t, "rules: [{name: broken}]")
+	if err := w.Reload(); err == nil || len(w.Warnings()) != 1 || !strings.Contains(w.Warnings()[0], "stays in use") {
+		t.Errorf("%v, %q", err, w.Warnings())
+	}
+	w.write(t, string(before)+"- {name: new, principals: [anyone], effect: deny}\n")
+	if err := w.Reload(); err != nil || len(w.Warnings()) != 0 {
+		t.Errorf("%v, %q", err, w.Warnings())
+	}
+	if err := w.add(t, c, raw(t, "x")); reason(err) != writers.TooMany {
+		t.Errorf("a new burst: %v", err)
+	}
+	if err := w.add(t, Credentials{Address: "x"}, raw(t, "x")); reason(err) != writers.Forbidden || !strings.Contains(err.Error(), `"new"`) {
+		t.Errorf("the new rule: %v", err)
+	}
+	w.write(t, "rules: [{name: none, principals: [other]}]")
+	if err := w.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.add(t, c, raw(t, "x")); reason(err) != writers.Unknown {
+		t.Errorf("a token that was taken out: %v", err)
+	}
+}
+
+// TestRemembered: a token is verified once, and as long as it counts.
+func TestRemembered(t *testing.T) {
+	w := newWorld(t)
+	token := w.issuer.Token(t, map[string]any{"team": "a"})
+	first, err := w.Enter(t.Context(), Credentials{Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := w.Enter(t.Context(), Credentials{Token: token})
+	if err != nil || again != first {
+		t.Error("it was verified again", err)
+	}
+	w.at = w.at.Add(2 * time.Hour)
+	if _, err := w.Enter(t.Context(), Credentials{Token: token}); reason(err) != writers.Unknown || !strings.Contains(err.Error(), "it expired") {
+		t.Error(err)
+	}
+	s := w.state.Load()
+	for n := range maxRemembered + 100 {
+		s.remember(shown{address: fmt.Sprint(n)}, remembered{session: first}, w.at)
+	}
+	if len(s.remembered) > maxRemembered {
+		t.Errorf("%d are remembered", len(s.remembered))
+	}
+}
+
+// TestNone: without a file nobody may write.
+func TestNone(t *testing.T) {
+	g, err := Open(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Enter(t.Context(), Credentials{Token: "x"}); reason(err) != writers.Forbidden || !strings.Contains(err.Error(), "read-only") {
+		t.Error(err)
+	}
+	if g.Reload() != nil || g.Policy() != nil || g.Warnings() != nil {
+		t.Error("it has a policy")
+	}
+}
