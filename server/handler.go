@@ -93,7 +93,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	h := &handler{
 		mounts: []mount{
-			{"/v1/", cors(proofFiles(cfg.Native, rest.LimitBody(native, cfg.MaxBody, cfg.Admission.Decode)))},
+			{"/v1/", cors(cfg.Admission.Writes(proofFiles(cfg.Native, rest.LimitBody(native, cfg.MaxBody, cfg.Admission.Decode)), failure.WriteError))},
 			{"/checkpoint", cfg.Tiles},
 			{"/tile/", cfg.Tiles},
 			{"/api/v2/", v2},

@@ -141,6 +141,16 @@ func newMetrics() metrics {
 	}
 }
 
+// Decisions registers the metric of what the policy of writers decides. The function
+// counts a decision, of a rule or, if that is empty, of none.
+func Decisions(reg *prometheus.Registry) func(rule, outcome string) {
+	total := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "indelible_writer_decisions_total", Help: "Decisions about who may write, an entry each, or a request that was refused before its entries were read; by the rule, if one decided.",
+	}, []string{"rule", "outcome"})
+	reg.MustRegister(total)
+	return func(rule, outcome string) { total.WithLabelValues(rule, outcome).Inc() }
+}
+
 // Requests counts what is asked, over HTTP and over gRPC.
 type Requests struct {
 	total   *prometheus.CounterVec

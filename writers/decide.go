@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
-
-	"indelible/entry"
 )
 
 // Kind is how a principal is known.
@@ -159,10 +157,10 @@ func (w *Writer) Rates() map[string]Rate {
 	return rates
 }
 
-// Decide finds the rule for an entry. now is compared with the validity of the
-// certificates in the entry.
-func (w *Writer) Decide(e entry.Entry, now time.Time) Decision {
-	return w.decide(&facts{entry: e, now: now}, nil)
+// Decide finds the rule for an entry, by its canonical bytes. now is compared with the
+// validity of the certificates in the entry.
+func (w *Writer) Decide(canonical []byte, now time.Time) Decision {
+	return w.decide(&facts{canonical: canonical, now: now}, nil)
 }
 
 // decide tells seen, if there is one, of each rule that it looks at.

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"indelible/entry"
 )
 
 // Describe says what a policy lets whom do, a line for each part.
@@ -74,10 +72,10 @@ type Explanation struct {
 }
 
 // Explain is Decide with reasons.
-func (p *Policy) Explain(of Principal, e entry.Entry, now time.Time) Explanation {
+func (p *Policy) Explain(of Principal, canonical []byte, now time.Time) Explanation {
 	w := p.Writer(of)
 	looked := make(map[*rule]bool)
-	x := Explanation{Decision: w.decide(&facts{entry: e, now: now}, func(r *rule, yes bool) { looked[r] = yes })}
+	x := Explanation{Decision: w.decide(&facts{canonical: canonical, now: now}, func(r *rule, yes bool) { looked[r] = yes })}
 	for _, r := range p.rules {
 		x.Steps = append(x.Steps, fmt.Sprintf("rule %q: %s", r.name, step(r, w, looked)))
 		if looked[r] {

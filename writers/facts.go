@@ -47,20 +47,22 @@ func (v variables) ResolveName(name string) (any, bool) {
 
 // facts are what is known of an entry.
 type facts struct {
-	entry entry.Entry
-	now   time.Time
-	roots *x509.CertPool // of the rule that is looked at
-	keys  map[entry.IndexBy][]string
+	canonical []byte
+	now       time.Time
+	roots     *x509.CertPool // of the rule that is looked at
+	keys      map[entry.IndexBy][]string
 }
 
 func (f *facts) resolve(name string) (any, bool) {
 	switch name {
 	case "entry.kind":
-		return string(f.entry.Kind()), true
+		kind, _ := entry.KindOf(f.canonical)
+		return string(kind), true
 	case "entry.version":
-		return f.entry.Version(), true
+		_, version := entry.KindOf(f.canonical)
+		return version, true
 	case "entry.size":
-		return len(f.entry.Canonical()), true
+		return len(f.canonical), true
 	case "entry.keys":
 		return f.by(entry.ByPublicKey)
 	case "entry.subjects":
@@ -78,7 +80,7 @@ func (f *facts) resolve(name string) (any, bool) {
 // by is false, which makes the expression fail, for an entry that cannot be read.
 func (f *facts) by(what entry.IndexBy) (any, bool) {
 	if f.keys == nil {
-		keys, err := entry.IndexKeys(f.entry.Canonical())
+		keys, err := entry.IndexKeys(f.canonical)
 		if err != nil {
 			return nil, false
 		}
@@ -93,7 +95,7 @@ func (f *facts) by(what entry.IndexBy) (any, bool) {
 // certified reports whether each signer has a certificate by one of the rule's
 // authorities, and there is a signer.
 func (f *facts) certified() bool {
-	p, err := entry.Parse(f.entry.Canonical())
+	p, err := entry.Parse(f.canonical)
 	if err != nil || f.roots == nil || len(p.Signers()) == 0 {
 		return false
 	}

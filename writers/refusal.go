@@ -30,15 +30,16 @@ type Refusal struct {
 // Error implements error.
 func (r *Refusal) Error() string { return r.Why }
 
-// Refuse makes the Refusal of a writer whose entry a decision does not allow. e is
-// nil where no entry would be.
-func Refuse(w Principal, d Decision, e *entry.Entry) *Refusal {
+// Refuse makes the Refusal of a writer whose entry a decision does not allow. The
+// canonical bytes are nil where no entry would be allowed.
+func Refuse(w Principal, d Decision, canonical []byte) *Refusal {
 	if w.Kind == Anonymous && d.Rule == "" {
 		return &Refusal{Reason: Unknown, Why: "this log's policy does not let everybody add entries: send a token (the header Authorization: Bearer …), or use a client certificate"}
 	}
 	what := "entries"
-	if e != nil {
-		what = fmt.Sprintf("this entry (%s, %d bytes)", e.Kind(), len(e.Canonical()))
+	if canonical != nil {
+		kind, _ := entry.KindOf(canonical)
+		what = fmt.Sprintf("this entry (%s, %d bytes)", kind, len(canonical))
 	}
 	why := "no rule of the log's policy allows it"
 	if d.Rule != "" {

@@ -167,10 +167,10 @@ func TestDecide(t *testing.T) {
 		"anonymous, not small":            {ByAddress("192.0.2.1"), raw(t, "xxxxxxxxxx"), Decision{}},
 		"anonymous by a principal's name": {Principal{Kind: Anonymous, Name: "release"}, other.entry(t), Decision{}},
 	} {
-		if got := p.Writer(c.of).Decide(c.e, now); got != c.want {
+		if got := p.Writer(c.of).Decide(c.e.Canonical(), now); got != c.want {
 			t.Errorf("%s: %+v, and not %+v", name, got, c.want)
 		}
-		if x := p.Explain(c.of, c.e, now); x.Decision != c.want || len(x.Steps) == 0 {
+		if x := p.Explain(c.of, c.e.Canonical(), now); x.Decision != c.want || len(x.Steps) == 0 {
 			t.Errorf("%s is explained as %+v", name, x)
 		}
 	}
@@ -183,7 +183,7 @@ func TestDecide(t *testing.T) {
 func TestExplain(t *testing.T) {
 	s := newSigner(t)
 	p := parse(t, fmt.Sprintf(example, strings.Repeat("0", 64), s.fingerprint(t)))
-	x := p.Explain(p.ByClaims(p.Issuers[0], map[string]any{"sub": "x"}), raw(t, "x"), now)
+	x := p.Explain(p.ByClaims(p.Issuers[0], map[string]any{"sub": "x"}), raw(t, "x").Canonical(), now)
 	want := []string{
 		`rule "large": it does not apply, since this is not true of the entry: entry.size > 2000`,
 		`rule "releases": it does not apply, since it is for other principals`,
@@ -207,14 +207,14 @@ func TestFailingExpressions(t *testing.T) {
 	for _, who := range []string{"claims.none == 'x'", "1/int(size(principal.name)-1) == 1", long} {
 		p := parse(t, fmt.Sprintf("rules: [{name: a, who: %q}]", who))
 		w := p.Writer(Principal{Kind: Token, Name: "x"})
-		if d := w.Decide(raw(t, "x"), now); d.Allowed {
+		if d := w.Decide(raw(t, "x").Canonical(), now); d.Allowed {
 			t.Errorf("%s allows", who)
 		}
 		if d, hopeless := w.Hopeless(); !hopeless || d.Rule != "" {
 			t.Errorf("%s: %+v", who, d)
 		}
 		p = parse(t, fmt.Sprintf("rules: [{name: a, who: %q, effect: deny}, {name: b, who: 'true'}]", who))
-		if d := p.Writer(Principal{Kind: Token, Name: "x"}).Decide(raw(t, "x"), now); d.Allowed || d.Rule != "a" {
+		if d := p.Writer(Principal{Kind: Token, Name: "x"}).Decide(raw(t, "x").Canonical(), now); d.Allowed || d.Rule != "a" {
 			t.Errorf("%s does not deny: %+v", who, d)
 		}
 	}
@@ -226,7 +226,9 @@ func TestCertified(t *testing.T) {
 	pemCA := ca.certify(t, nil, "ca@example.com")
 	otherCA.certify(t, nil, "ca@example.com")
 	p := parse(t, `rules: [{name: a, principals: [anyone], entry: 'entry.certified && "me@example.com" in entry.subjects', certificate-authorities: ca.pem}]`, map[string]string{"ca.pem": pemCA})
-	may := func(e entry.Entry, at time.Time) bool { return p.Writer(ByAddress("x")).Decide(e, at).Allowed }
+	may := func(e entry.Entry, at time.Time) bool {
+		return p.Writer(ByAddress("x")).Decide(e.Canonical(), at).Allowed
+	}
 	leaf.certify(t, &ca, "Me@example.com")
 	if e := leaf.entry(t); !may(e, now) || may(e, now.Add(2*time.Hour)) {
 		t.Error("a certificate of the authority is refused, or is accepted after its end")
@@ -372,7 +374,7 @@ func TestRates(t *testing.T) {
 func TestSpent(t *testing.T) {
 	p := parse(t, "rules: [{name: a, principals: [x], entry: entry.size < 5, rate: 1/s}, {name: b, principals: [x, y], rate: 1/h}]")
 	l, x, y := NewLimits(), p.Writer(Principal{Kind: Token, Name: "x"}), p.Writer(Principal{Kind: Token, Name: "y"})
-	take := func(w *Writer, e entry.Entry) { l.Take(w.Decide(e, now), w.Name, now) }
+	take := func(w *Writer, e entry.Entry) { l.Take(w.Decide(e.Canonical(), now), w.Name, now) }
 	take(x, raw(t, "1"))
 	if _, _, spent := l.Spent(x, now); spent {
 		t.Error("one rule has room")
@@ -418,8 +420,8 @@ func TestRefusals(t *testing.T) {
 		says   string
 	}{
 		{Refuse(ByAddress("192.0.2.1"), Decision{}, nil), Unknown, "send a token"},
-		{Refuse(ByAddress("192.0.2.1"), Decision{Rule: "r"}, &e), Forbidden, `the rule "r" of the log's policy forbids it`},
-		{Refuse(Principal{Kind: Token, Name: "ci"}, Decision{}, &e), Forbidden, "ci may not add this entry (raw, 1 bytes): no rule"},
+		{Refuse(ByAddress("192.0.2.1"), Decision{Rule: "r"}, e.Canonical()), Forbidden, `the rule "r" of the log's policy forbids it`},
+		{Refuse(Principal{Kind: Token, Name: "ci"}, Decision{}, e.Canonical()), Forbidden, "ci may not add this entry (raw, 1 bytes): no rule"},
 		{Refuse(Principal{Kind: Token, Name: "ci"}, Decision{}, nil), Forbidden, "ci may not add entries"},
 	} {
 		if got, ok := errors.AsType[*Refusal](fmt.Errorf("x: %w", c.err)); !ok || got.Reason != c.reason || !strings.Contains(got.Error(), c.says) {
@@ -435,7 +437,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse(data, func(string) ([]byte, error) { return nil, os.ErrNotExist })
 		if err == nil {
-			p.Writer(ByAddress("x")).Decide(entry.Entry{}, now)
+			p.Writer(ByAddress("x")).Decide(nil, now)
 			p.Describe()
 		}
 	})
@@ -447,7 +449,7 @@ func BenchmarkDecide(b *testing.B) {
 	p, e := parse(b, Large(1000, 200)), s.entry(b)
 	w := p.Writer(Principal{Kind: Token, Name: "p500"})
 	for b.Loop() {
-		if !w.Decide(e, now).Allowed {
+		if !w.Decide(e.Canonical(), now).Allowed {
 			b.Fatal("refused")
 		}
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"indelible/internal/config"
 	"indelible/internal/mysqldb"
+	"indelible/writers/gate"
 )
 
 func (p *program) initCommand() *cobra.Command {
@@ -98,8 +100,18 @@ func (p *program) checkConfig(v config.Values) error {
 	if err != nil {
 		return err
 	}
-	if err := printConfig(p.stdout, v); err != nil || policy == nil {
+	if err := printConfig(p.stdout, v); err != nil {
 		return err
+	}
+	if path := policyFile(v); path != "" {
+		who, err := gate.Load(path)
+		if err != nil {
+			return fmt.Errorf("--writers: %w", err)
+		}
+		fmt.Fprintf(p.stdout, "\nwriters: %s\n", strings.Join(who.Describe(), "\n         "))
+	}
+	if policy == nil {
+		return nil
 	}
 	for _, w := range policy.Warnings() {
 		fmt.Fprintf(p.stderr, "warning: --witness-policy: %s\n", w)

@@ -27,10 +27,12 @@ import (
 	"indelible/server/tiles"
 	"indelible/server/trustfiles"
 	"indelible/trust"
+	"indelible/writers/gate"
 )
 
 // apis are what the log answers. Those that are turned off are nil.
 type apis struct {
+	writers   *gate.Gate // nil: everybody may write
 	admission *admission.Admission
 	native    *native.Service
 	static    *tiles.Handler
@@ -56,13 +58,14 @@ func (c cachedTiles) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error
 	return c.static.Bundle(ctx, b)
 }
 
-func newAPIs(ctx context.Context, v config.Values, l *translog.Log, x *index.Index, parts *opened, logger *slog.Logger) (a apis, err error) {
+func newAPIs(ctx context.Context, v config.Values, l *translog.Log, x *index.Index, parts *opened, who *gate.Gate, logger *slog.Logger) (a apis, err error) {
 	fault := faults(logger)
 	proxies, err := trustedProxies(v)
 	if err != nil {
 		return a, err
 	}
-	a.admission = admission.New(admission.Config{TrustedProxies: proxies})
+	a.writers = who
+	a.admission = admission.New(admission.Config{TrustedProxies: proxies, Writers: who})
 	a.answers = answers.New(0)
 	a.answers.Adding = l.Adding
 	own := native.Config{Log: l, Kinds: kinds(v), Timeout: v.Duration("add-timeout"), Fault: fault, Admission: a.admission, Answers: a.answers}

@@ -75,8 +75,8 @@ func (p *program) command() *cobra.Command {
 		Use:   "logserver",
 		Short: "Run a transparency log on SQLite or MySQL",
 		Long: "Run a transparency log: signed entries in, proofs out.\n\n" +
-			"Everyone who reaches the HTTP or the gRPC port may write and read: the log asks for a valid signature, and not\n" +
-			"whose it is. By default both listen on this machine alone. To choose the writers, put a proxy in front.\n\n" +
+			"Everyone who reaches the HTTP or the gRPC port may read, and may write unless --writers says otherwise: the log asks\n" +
+			"for a valid signature, and not whose it is. By default both listen on this machine alone.\n\n" +
 			"Without arguments it runs a log in ./indelible-data, which it creates when it is not there. With --dev it runs one\n" +
 			"that is gone when the program ends.\n" +
 			"On MySQL a log is created by logserver init, and only by it.",
@@ -95,7 +95,7 @@ func (p *program) command() *cobra.Command {
 	}
 	root.AddCommand(
 		serve,
-		describe.Command(p.stdout), p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.restoreCommand(), p.indexCommand(),
+		describe.Command(p.stdout), p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.restoreCommand(), p.indexCommand(), p.writersCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, "logserver", config.ThisBuild())
 			return err

@@ -41,6 +41,8 @@ func check(v config.Values) error {
 		return errors.New("--mysql-dsn carries a password, which everybody on this host can see in the list of processes: put the DSN into a file and give --mysql-dsn-file")
 	case (v.Text("tls-cert") == "") != (v.Text("tls-key") == ""):
 		return errors.New("give both --tls-cert and --tls-key, or neither")
+	case v.Text("tls-client-ca") != "" && v.Text("tls-cert") == "":
+		return errors.New("--tls-client-ca verifies clients of TLS: give --tls-cert and --tls-key, too")
 	}
 	return errors.Join(mysqlTLS(v).Check(), checkNames(v), checkAddresses(v), checkLimits(v), checkRekorV1Key(v), checkSecrets(v), checkProxies(v), checkPublication(v))
 }

@@ -34,7 +34,7 @@ func TestTheRegistersDSNIsReadAgain(t *testing.T) {
 		"is not there":         {&opened{place: "mysql:" + filepath.Join(dir, "none")}, "no such file"},
 		"a register in a file": {&opened{place: filepath.Join(dir, "none")}, ""},
 	} {
-		err := (&program{getenv: none}).reload(nil, c.parts, slog.New(slog.DiscardHandler)).Live["register"](config.Values{})
+		err := (&program{getenv: none}).reload(nil, c.parts, nil, slog.New(slog.DiscardHandler)).Live["register"](config.Values{})
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -34,6 +34,7 @@ import (
 	"indelible/internal/transport/rpc"
 	translog "indelible/log"
 	"indelible/server"
+	"indelible/writers/gate"
 )
 
 // serve runs the log until ctx ends.
@@ -61,13 +62,17 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	if err != nil {
 		return errors.Join(err, ports.close())
 	}
-	run, err := p.prepare(ctx, serving, v, parts, ports, metrics, logger)
+	who, err := newWriters(v, metrics, logger)
+	if err != nil {
+		return errors.Join(err, ports.close(), parts.abandon())
+	}
+	run, err := p.prepare(ctx, serving, v, parts, ports, who, metrics, logger)
 	if err != nil {
 		return errors.Join(err, ports.close(), parts.abandon())
 	}
 	parts.keep()
 	defer parts.close()
-	go p.reload(ports.certs, parts, logger).Follow(serving, v, again)
+	go p.reload(ports.certs, parts, who, logger).Follow(serving, v, again)
 	return run()
 }
 
@@ -96,14 +101,21 @@ func (p *program) awaitDatabases(ctx context.Context, v config.Values, logger *s
 const startWithin = 90 * time.Second
 
 // reload is what SIGHUP does.
-func (p *program) reload(certs *transport.Certificates, parts *opened, logger *slog.Logger) config.Reload {
+func (p *program) reload(certs *transport.Certificates, parts *opened, who *gate.Gate, logger *slog.Logger) config.Reload {
 	// New connections read these files, and that of the DSN when the server refuses
 	// the one in use.
 	perConnection := func(v config.Values) error { return mysqlTLS(v).Check() }
 	return config.Reload{Load: p.again, Log: logger, Systemd: sdnotify.New(p.getenv, logger), Live: map[string]func(config.Values) error{
-		"log-level": func(v config.Values) error { p.level.Set(level(v.Text("log-level"))); return nil },
-		"tls-cert":  func(config.Values) error { return certs.Reload() },
-		"tls-key":   func(config.Values) error { return nil }, // with tls-cert
+		"log-level":     func(v config.Values) error { p.level.Set(level(v.Text("log-level"))); return nil },
+		"tls-cert":      func(config.Values) error { return certs.Reload() },
+		"tls-key":       func(config.Values) error { return nil }, // with tls-cert
+		"tls-client-ca": func(config.Values) error { return certs.ReloadClients() },
+		"writers": func(config.Values) error {
+			if who == nil {
+				return nil
+			}
+			return who.Reload()
+		},
 		"mysql-dsn-file": func(config.Values) error {
 			if db, ok := parts.store.(interface{ CheckSource() error }); ok {
 				return db.CheckSource()
@@ -121,7 +133,7 @@ func (p *program) reload(certs *transport.Certificates, parts *opened, logger *s
 
 // prepare makes all that runs over an open log, and returns what runs it until
 // serving ends. When ctx ends, the log is not ready any more.
-func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *opened, ports ports, metrics *prometheus.Registry, logger *slog.Logger) (run func() error, err error) {
+func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *opened, ports ports, who *gate.Gate, metrics *prometheus.Registry, logger *slog.Logger) (run func() error, err error) {
 	if err := parts.mldsaKey(ctx, v); err != nil {
 		return nil, err
 	}
@@ -143,7 +155,7 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	if err != nil {
 		return nil, err
 	}
-	a, err := newAPIs(ctx, v, l, x, parts, logger)
+	a, err := newAPIs(ctx, v, l, x, parts, who, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -314,6 +326,11 @@ func listen(ctx context.Context, v config.Values, metrics *prometheus.Registry, 
 	if p.certs, err = certificates(ctx, v, metrics, logger); err != nil {
 		return p, err
 	}
+	if ca := v.Text("tls-client-ca"); ca != "" {
+		if err = p.certs.VerifyClients(ca); err != nil {
+			return p, fmt.Errorf("--tls-client-ca: %w", err)
+		}
+	}
 	most := transport.Connections(int(v.Number("max-connections")), 2)
 	if p.http, err = listenOn(v, "http", most, p.certs); err != nil {
 		return p, err
@@ -337,7 +354,7 @@ func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, p
 		return s, err
 	}
 	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
-	s.Admin = transport.HTTPServer(adminport.Handler(ready, metrics, on.certs.Warnings, l.Damaged, warnings), 0, logger)
+	s.Admin = transport.HTTPServer(adminport.Handler(ready, metrics, on.certs.Warnings, a.writers.Warnings, l.Damaged, warnings), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
 	calls := rpc.NewServer(ctx, rpc.Config{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Client: a.admission.Client, Log: logger, Seen: requests.GRPC})
 	a.register(calls)
@@ -410,9 +427,6 @@ func whereDatabase(v config.Values, p paths) string {
 	return mysqldb.Where(dsn)
 }
 
-// writers says who may write.
-const writers = "everyone who reaches these ports; to choose, put a proxy in front"
-
 // banner says what runs where, and what to try. ready is what the log says of
 // itself: one that is poisoned takes no entries.
 func (p *program) banner(v config.Values, parts *opened, s transport.Servers, ready error) {
@@ -431,7 +445,7 @@ func (p *program) banner(v config.Values, parts *opened, s transport.Servers, re
 		b.WriteString("  This log is for trying out: all that is in it is gone when this program ends.\n\n")
 	}
 	fmt.Fprintf(&b, "  HTTP      %s\n  gRPC      %s\n  admin     http://%s\n", url, transport.Reached(s.GRPCOn.Addr()), transport.Reached(s.AdminOn.Addr()))
-	fmt.Fprintf(&b, "  writers   %s\n", writers)
+	fmt.Fprintf(&b, "  writers   %s\n", mayWrite(v))
 	fmt.Fprintf(&b, "  APIs      %s\n", strings.Join(endpoints(v), "\n            "))
 	for _, vkey := range parts.record.Keys {
 		fmt.Fprintf(&b, "  vkey      %s\n", brief(vkey))

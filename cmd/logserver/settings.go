@@ -13,8 +13,8 @@ import (
 // from.
 func settings() []config.Setting {
 	return []config.Setting{
-		{Name: "http", Type: config.Text, Default: "127.0.0.1:8080", Help: "Address of the HTTP port: REST APIs and tiles. Everyone who reaches it may write."},
-		{Name: "grpc", Type: config.Text, Default: "127.0.0.1:8081", Help: "Address of the gRPC port. Everyone who reaches it may write."},
+		{Name: "http", Type: config.Text, Default: "127.0.0.1:8080", Help: "Address of the HTTP port: REST APIs and tiles. Everyone who reaches it may write, unless --writers says otherwise."},
+		{Name: "grpc", Type: config.Text, Default: "127.0.0.1:8081", Help: "Address of the gRPC port. Everyone who reaches it may write, unless --writers says otherwise."},
 		{Name: "admin", Type: config.Text, Default: "127.0.0.1:8082", Help: "Address of the operator's port: health, metrics, profiles. Keep it private."},
 		{Name: "data-dir", Type: config.File, Default: defaultDir, Help: "Directory of the SQLite database, the keys and, unless this is the default, the register."},
 		{Name: "origin", Type: config.Text, Help: "The log's name, first line of every checkpoint; fixed when the log is created. Default: this host's name; for a SQLite log in the default data directory, a name of its own below it."},
@@ -46,6 +46,8 @@ func settings() []config.Setting {
 		{Name: "public-url", Type: config.Text, Help: "The log's URL as clients reach it, such as https://log.example.com, for the files below /trust/. Default: the one each client used."},
 		{Name: "tls-cert", Type: config.File, Help: "Certificate (PEM) for the HTTP and gRPC ports; read again when it changes."},
 		{Name: "tls-key", Type: config.File, Help: "Its private key; readable to nobody else."},
+		{Name: "tls-client-ca", Type: config.File, Help: "Authorities (PEM) by which client certificates are verified, for --writers. A client need not have one; one whose certificate is by another authority is turned away."},
+		{Name: "writers", Type: config.File, Help: "File with the policy of who may write (see docs/writers.md), or none for a read-only server. Default: everyone who reaches the ports may write."},
 		{Name: "trusted-proxies", Type: config.List, Help: "Addresses and networks (CIDR) of the proxies in front of the server, whose header X-Forwarded-For says which client a request is of. Without it each request is its sender's, and all clients behind one proxy share one client's part of the processors."},
 		{Name: "max-body", Type: config.Size, Default: "8MiB", NotZero: true, Help: "Most bytes of a request."},
 		{Name: "max-connections", Type: config.Number, Default: strconv.Itoa(transport.DefaultConnections), NotZero: true, Help: "Most connections that are open at a time, of the HTTP port and of the gRPC port each; fewer where the process may not have that many files open (RLIMIT_NOFILE). A new one takes the place of the one that is idle for the longest, else of one whose client has been slow for a second or more; one that is at work keeps its place. Each costs some 20KiB, with TLS 50KiB."},
@@ -88,7 +90,7 @@ const underLoad = "\n## Many clients, and slow ones\n\n" +
 const signals = "\n## Signals\n\n" +
 	"| signal | logserver and logwitness |\n|---|---|\n" +
 	"| SIGTERM, SIGINT | `/readyz` is 503 at once. The ports take requests for `shutdown-delay` more, then none; requests that run may take `shutdown-timeout`. A second signal ends the process at once. |\n" +
-	"| SIGHUP | The settings and their files are read again. `log-level`, the files of `tls-cert` and `tls-key`, and the file of logwitness's `logs` take effect; connections read the files of `mysql-dsn-file`, of a register `mysql:FILE` and of `mysql-tls-*` themselves; the log names other changed settings, which take effect after a restart. What cannot be read is an error in the log, and what was in use before stays. |\n"
+	"| SIGHUP | The settings and their files are read again. `log-level`, the files of `tls-cert`, `tls-key`, `tls-client-ca` and `writers`, and the file of logwitness's `logs` take effect; connections read the files of `mysql-dsn-file`, of a register `mysql:FILE` and of `mysql-tls-*` themselves; the log names other changed settings, which take effect after a restart. What cannot be read is an error in the log, and what was in use before stays. |\n"
 
 // documentation is docs/configuration.md.
 func documentation() string {

@@ -62,8 +62,12 @@ func rules() map[string]rule {
 		"page/wasm":                    {[]string{"page/prover"}, "page/prover for browsers"},
 		"server":                       {[]string{"log", "page", "checkpoint", "merkle", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
 		"server/rest":                  {[]string{"server/failure", "internal/transport"}, "bodies and JSON of any REST API"},
-		"server/admission":             {[]string{"entry", "internal/fair"}, "which client a request is of, and when its turn is, for every API"},
-		"server/failure":               {[]string{"entry", "log", "index", "internal/answers", "internal/fair"}, "the table from our errors to the wire"},
+		"writers":                      {[]string{"entry"}, "who may write, from a policy: it knows no server and no network"},
+		"writers/jwt":                  {[]string{"writers"}, "tokens of issuers: it knows no server"},
+		"writers/jwt/jwttest":          {nil, "an issuer for tests"},
+		"writers/gate":                 {[]string{"writers", "writers/jwt", "entry"}, "the policy of a server that runs, for every API"},
+		"server/admission":             {[]string{"entry", "internal/fair", "internal/transport/rpc", "writers/gate"}, "which client a request is of, and when its turn is, for every API"},
+		"server/failure":               {[]string{"entry", "log", "index", "internal/answers", "internal/fair", "writers"}, "the table from our errors to the wire"},
 		"server/native":                {[]string{"log", "index", "entry", "merkle", "server/admission", "server/failure", "internal/answers", "internal/transport", api}, "one API; it knows no other, and no storage"},
 		"server/rekorv1":               {[]string{"log", "entry", "merkle", "checkpoint", "index", "server/admission", "server/failure", "internal/answers", "internal/strictjson", "internal/transport", "internal/bytecache"}, "one API; it knows no other, and no storage"},
 		"server/rekorv2":               {[]string{"log", "entry", "merkle", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/fair", "internal/transport"}, "one API; it knows no other, and no storage"},
@@ -111,7 +115,7 @@ func rules() map[string]rule {
 			"internal/secret",
 			"internal/words",
 			"log", "publication", "guard", "guard/registers", "entry", "keys", "keys/kms", "checkpoint", "merkle", "fsck", "storage", "storage/mysql", "storage/sqlite",
-			"internal/notices", "internal/describe", "internal/sdnotify", "internal/filename", "internal/progress", "internal/redact", "internal/tiledir", "forward", "client", "index", "quorum", "trust", "server", "server/admission", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "internal/answers", "internal/config", "internal/mysqldb", "internal/transport", "internal/transport/adminport", "internal/transport/rpc", "internal/outage", api,
+			"internal/notices", "internal/describe", "internal/sdnotify", "internal/filename", "internal/progress", "internal/redact", "internal/tiledir", "forward", "client", "index", "quorum", "trust", "server", "server/admission", "server/native", "server/rekorv1", "server/rekorv2", "server/tiles", "server/trustfiles", "writers", "writers/gate", "internal/answers", "internal/config", "internal/mysqldb", "internal/transport", "internal/transport/adminport", "internal/transport/rpc", "internal/outage", api,
 		}, "wires everything; what is a choice is a switch here"},
 	}
 }
@@ -120,14 +124,15 @@ func rules() map[string]rule {
 // packages that are for tests themselves.
 func onlyInTests() map[string][]string {
 	return map[string][]string{
-		"testing":                               {"storage/storagetest", "guard/guardtest", "mirror/sourcetest"},
-		"testing/*":                             {"storage/storagetest", "guard/guardtest", "mirror/sourcetest"},
+		"testing":                               {"storage/storagetest", "guard/guardtest", "mirror/sourcetest", "writers/jwt/jwttest"},
+		"testing/*":                             {"storage/storagetest", "guard/guardtest", "mirror/sourcetest", "writers/jwt/jwttest"},
 		"github.com/transparency-dev/formats/*": nil,
 		"github.com/rogpeppe/go-internal/*":     nil,
 		"indelible/storage/memory":              {"storage/storagetest"},
 		"indelible/storage/faulty":              {"storage/storagetest"},
 		"indelible/storage/storagetest":         nil,
 		"indelible/guard/guardtest":             nil,
+		"indelible/writers/jwt/jwttest":         nil,
 		"indelible/mirror/sourcetest":           nil,
 		"indelible/keys/kms/kmstest":            {"keys/kms/kmstest/vault"},
 		"indelible/internal/freeport":           {"bench", "internal/dbtest"},

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,8 +27,10 @@ const (
 type Certificates struct {
 	certFile, keyFile string
 	log               *slog.Logger
+	clientFile        string // of the authorities of clients; empty: none are asked for
 
 	mu      sync.Mutex
+	clients *x509.CertPool // the authorities of clients
 	cert    *tls.Certificate
 	checked time.Time    // when the files were looked at
 	changed [2]time.Time // when the files in use were written

@@ -43,5 +43,8 @@ func Listen(addr string, most int, certs *Certificates, protocols ...string) (ne
 		protocols = []string{"h2", "http/1.1"}
 	}
 	l.tls = &tls.Config{GetCertificate: certs.get, NextProtos: protocols, MinVersion: tls.VersionTLS12}
+	if certs.clientFile != "" {
+		certs.askClients(l.tls)
+	}
 	return l, nil
 }

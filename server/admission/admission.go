@@ -15,6 +15,11 @@
 // nothing, since anybody can write one. fair.As puts another name in the place of the
 // address, for requests whose writer is known.
 //
+// # Writers
+//
+// Where the log has a policy of writers, [Admission.Enter] finds the writer of a
+// request, before its body is read, and [Admission.Allow] decides about each entry.
+//
 // # Turns
 //
 // Half of the processors verify at a time, one at least: the rest is for all else
@@ -41,6 +46,7 @@ import (
 
 	"indelible/entry"
 	"indelible/internal/fair"
+	"indelible/writers/gate"
 )
 
 // DefaultPlaces is how many steps of all clients wait for a turn.
@@ -48,6 +54,7 @@ const DefaultPlaces = 8192
 
 // Config is what an Admission is made from.
 type Config struct {
+	Writers        *gate.Gate     // who may write; nil: everybody
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	Workers        int            // how many verify at a time; 0: half of the processors
 	Places         int            // how many steps wait for a turn; 0: DefaultPlaces
@@ -55,6 +62,7 @@ type Config struct {
 
 // Admission is what the APIs of one server share.
 type Admission struct {
+	writers *gate.Gate
 	trusted []netip.Prefix
 	pool    *fair.Pool
 	costly  *fair.Pool // which expensive steps go through first
@@ -70,8 +78,8 @@ func New(cfg Config) *Admission {
 		cfg.Places = DefaultPlaces
 	}
 	return &Admission{
-		trusted: cfg.TrustedProxies,
-		pool:    fair.New(cfg.Workers, cfg.Places), costly: fair.New(cfg.Workers, cfg.Places),
+		writers: cfg.Writers, trusted: cfg.TrustedProxies,
+		pool: fair.New(cfg.Workers, cfg.Places), costly: fair.New(cfg.Workers, cfg.Places),
 	}
 }
 
@@ -154,8 +162,11 @@ func (a *Admission) Decode(ctx context.Context, size int, decode func() error) (
 // HTTP says which client each request of next is of.
 func (a *Admission) HTTP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		client := a.clientAt(r.RemoteAddr, r.Header["X-Forwarded-For"])
-		next.ServeHTTP(w, r.WithContext(fair.As(r.Context(), client)))
+		ctx := fair.As(r.Context(), a.clientAt(r.RemoteAddr, r.Header["X-Forwarded-For"]))
+		if a.writers != nil {
+			ctx = context.WithValue(ctx, requestKey{}, r)
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -6,8 +6,11 @@
 //	                         Clients do not try that again, and it would not help
 //	OutOfRange          400  an index or a tree size that the log does not have
 //	NotFound            404
-//	ResourceExhausted   429  the queue is full, or that client has too much waiting to be verified;
-//	                         Retry-After says when to come back
+//	Unauthenticated     401  the log's policy asks for a writer's token or certificate, and there is
+//	                         none, or it is wrong
+//	PermissionDenied    403  the policy does not let this writer add this entry
+//	ResourceExhausted   429  the queue is full, or that client has too much waiting to be verified,
+//	                         or the writer's rate is used up; Retry-After says when to come back
 //	Canceled            499  the client is gone
 //	Internal            500  a fault of ours, whose details are for the operator's log only
 //	DataLoss            500  the database does not return an entry or a tile as it was logged; the
@@ -47,6 +50,7 @@ import (
 	"indelible/internal/answers"
 	"indelible/internal/fair"
 	translog "indelible/log"
+	"indelible/writers"
 )
 
 // RetryAfter is when a client that was turned away should come back.
@@ -55,6 +59,9 @@ const RetryAfter = time.Second
 // code finds an error's code. The context's errors come last: a database's
 // answer that took too long is wrapped by what it means for the log.
 func code(err error) codes.Code {
+	if r, ok := errors.AsType[*writers.Refusal](err); ok {
+		return refused(r.Reason)
+	}
 	for _, c := range []struct {
 		err  error
 		code codes.Code
@@ -84,6 +91,34 @@ func code(err error) codes.Code {
 	return codes.Internal
 }
 
+// refused is the code of a writer's refusal.
+func refused(why writers.Reason) codes.Code {
+	switch why {
+	case writers.Unknown:
+		return codes.Unauthenticated
+	case writers.TooMany:
+		return codes.ResourceExhausted
+	case writers.Unavailable:
+		return codes.Unavailable
+	}
+	return codes.PermissionDenied
+}
+
+// Limited reports whether an error is that of a writer whose rate is used up, whom
+// every API tells so.
+func Limited(err error) bool {
+	r, ok := errors.AsType[*writers.Refusal](err)
+	return ok && r.Reason == writers.TooMany
+}
+
+// after is when to come back after an error.
+func after(err error) time.Duration {
+	if r, ok := errors.AsType[*writers.Refusal](err); ok && r.After > RetryAfter {
+		return r.After
+	}
+	return RetryAfter
+}
+
 // Internal reports whether an error is a fault of ours, which belongs in the
 // operator's log.
 func Internal(err error) bool {
@@ -99,7 +134,7 @@ func Status(err error) error {
 	c := code(err)
 	st := status.New(c, message(c, err))
 	if c == codes.ResourceExhausted || c == codes.Unavailable {
-		if with, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(RetryAfter)}); err == nil {
+		if with, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(after(err))}); err == nil {
 			st = with
 		}
 	}

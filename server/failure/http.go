@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -25,7 +26,10 @@ func Write(w http.ResponseWriter, httpStatus int, code codes.Code, message strin
 func write(w http.ResponseWriter, httpStatus int, st *spb.Status) {
 	head := w.Header()
 	if httpStatus == http.StatusTooManyRequests || httpStatus == http.StatusServiceUnavailable && codes.Code(st.GetCode()) == codes.Unavailable {
-		head.Set("Retry-After", strconv.Itoa(int(RetryAfter.Seconds())))
+		head.Set("Retry-After", Seconds(status.FromProto(st)))
+	}
+	if httpStatus == http.StatusUnauthorized {
+		head.Set("Www-Authenticate", `Bearer realm="log"`)
 	}
 	// An answer was begun, perhaps: what it said of its body is not true of
 	// this one.
@@ -38,6 +42,17 @@ func write(w http.ResponseWriter, httpStatus int, st *spb.Status) {
 	head.Set("Cache-Control", "no-store")
 	w.WriteHeader(httpStatus)
 	w.Write(append(body(st), '\n'))
+}
+
+// Seconds is when a client should come back, as Retry-After has it.
+func Seconds(st *status.Status) string {
+	wait := RetryAfter
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			wait = info.GetRetryDelay().AsDuration()
+		}
+	}
+	return strconv.Itoa(int(wait.Seconds()))
 }
 
 func body(st *spb.Status) []byte {

@@ -21,6 +21,10 @@ func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*p
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	ctx, err := s.cfg.Admission.Enter(ctx)
+	if err != nil {
+		return nil, s.admitFailed(err)
+	}
 	entries, refused := s.admitAll(ctx, req.GetEntries())
 	if err := ctx.Err(); err != nil {
 		return nil, s.admitFailed(err)
@@ -54,6 +58,9 @@ func (s *Service) admitAll(ctx context.Context, asked []*pb.Entry) ([]entry.Entr
 			for i := w; i < len(asked); i += workers {
 				if refused[i] = ctx.Err(); refused[i] == nil {
 					entries[i], refused[i] = s.admit(work, asked[i])
+				}
+				if refused[i] == nil {
+					refused[i] = s.cfg.Admission.Allow(ctx, entries[i])
 				}
 			}
 			return nil

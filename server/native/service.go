@@ -111,7 +111,14 @@ func (s *Service) told(err, wire error) error {
 func (s *Service) AddEntry(ctx context.Context, req *pb.AddEntryRequest) (*pb.AddEntryResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	ctx, err := s.cfg.Admission.Enter(ctx)
+	if err != nil {
+		return nil, s.admitFailed(err)
+	}
 	e, err := s.admit(s.cfg.Admission.Work(ctx), req.GetEntry())
+	if err == nil {
+		err = s.cfg.Admission.Allow(ctx, e)
+	}
 	if err != nil {
 		return nil, s.admitFailed(err)
 	}

@@ -45,13 +45,20 @@ func served(kinds []entry.Kind) string {
 
 // create answers POST /api/v1/log/entries.
 func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
+	ctx, err := h.cfg.Admission.Enter(r.Context())
+	if err != nil {
+		return h.admitFailed(w, err)
+	}
 	body, err := h.readBody(w, r)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
 	e, err := h.admit(ctx, body)
+	if err == nil {
+		err = h.cfg.Admission.Allow(ctx, e)
+	}
 	if err != nil {
 		return h.admitFailed(w, err)
 	}

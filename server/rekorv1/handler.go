@@ -252,7 +252,7 @@ func (h *Handler) ping(w http.ResponseWriter, _ *http.Request) error {
 func preflight(w http.ResponseWriter, allow string) {
 	head := w.Header()
 	head.Set("Access-Control-Allow-Methods", allow)
-	head.Set("Access-Control-Allow-Headers", "Accept, Content-Type, X-Requested-With")
+	head.Set("Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, X-Requested-With")
 	head.Set("Access-Control-Max-Age", "86400")
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -75,14 +74,18 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 }
 
 // refusalOf gives an error of the log the status that Rekor's clients act upon:
-// they try 503 again, and 429 not.
+// they try 503 again, and 429 not, which a writer gets whose rate is used up.
 func (h *Handler) refusalOf(w http.ResponseWriter, wire, err error) *refusal {
 	st := status.Convert(wire)
 	code := failure.HTTPStatus(st.Code())
 	switch st.Code() {
 	case codes.ResourceExhausted, codes.Unavailable:
-		code = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", strconv.Itoa(int(failure.RetryAfter.Seconds())))
+		if !failure.Limited(err) {
+			code = http.StatusServiceUnavailable
+		}
+		w.Header().Set("Retry-After", failure.Seconds(st))
+	case codes.Unauthenticated:
+		w.Header().Set("Www-Authenticate", `Bearer realm="log"`)
 	case codes.Internal:
 		h.cfg.Fault(err)
 	}

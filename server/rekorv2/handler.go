@@ -25,7 +25,7 @@ const (
 
 // Handler serves what is below /api/v2/.
 func (s *Service) Handler() http.Handler {
-	create := rest.LimitBody(http.HandlerFunc(s.create), s.cfg.MaxBody, s.decode)
+	create := s.cfg.Admission.Writes(rest.LimitBody(http.HandlerFunc(s.create), s.cfg.MaxBody, s.decode), failure.WriteError)
 	tiles := http.StripPrefix(prefix, s.cfg.Tiles)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.EscapedPath(); {

@@ -105,7 +105,17 @@ func New(cfg Config) *Service {
 func (s *Service) CreateEntry(ctx context.Context, req *rekorpb.CreateEntryRequest) (*entrypb.TransparencyLogEntry, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	ctx, err := s.cfg.Admission.Enter(ctx)
+	if err != nil {
+		return nil, s.told(err, failure.Admit(err))
+	}
 	e, err := s.admit(s.cfg.Admission.Work(ctx), req)
+	if err == nil {
+		err = s.cfg.Admission.Allow(ctx, e)
+	}
+	if failure.Limited(err) {
+		return nil, failure.Admit(err)
+	}
 	if err != nil {
 		return nil, s.told(err, busy(failure.Admit(err)))
 	}

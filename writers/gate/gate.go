@@ -18,6 +18,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -60,9 +62,37 @@ const (
 // Credentials are what a request shows of its writer.
 type Credentials struct {
 	Token       string            // an API token or a JWT; empty: none
+	Malformed   bool              // there is a header Authorization that has no token
 	Certificate *x509.Certificate // a verified client certificate; nil: none
 	Address     string            // the client's
 }
+
+// Authorize takes the token from the header Authorization: as Bearer, or as the
+// password of Basic, for clients that can send nothing but a URL with a password.
+func (c *Credentials) Authorize(header string) {
+	if header == "" {
+		return
+	}
+	scheme, value, _ := strings.Cut(header, " ")
+	switch value = strings.TrimSpace(value); {
+	case strings.EqualFold(scheme, "Bearer"):
+		c.Token = value
+	case strings.EqualFold(scheme, "Basic"):
+		if raw, err := base64.StdEncoding.DecodeString(value); err == nil {
+			_, c.Token, _ = strings.Cut(string(raw), ":")
+		}
+	}
+	c.Malformed = c.Token == ""
+}
+
+// Session is the writer of a request.
+type Session struct{ writer *writers.Writer }
+
+// Name is the writer's name.
+func (s *Session) Name() string { return s.writer.Name }
+
+// Anonymous reports whether it is a client without credentials.
+func (s *Session) Anonymous() bool { return s.writer.Kind == writers.Anonymous }
 
 // Gate decides. Its methods may be called from many goroutines.
 type Gate struct {
@@ -97,12 +127,6 @@ type remembered struct {
 
 // maxRemembered is the maximum number of tokens that are remembered.
 const maxRemembered = 1 << 14
-
-// Session is the writer of a request.
-type Session struct{ writer *writers.Writer }
-
-// Name is the writer's name.
-func (s *Session) Name() string { return s.writer.Name }
 
 // Open reads the policy.
 func Open(cfg Config) (*Gate, error) {
@@ -188,6 +212,19 @@ func (g *Gate) Policy() *writers.Policy {
 	return nil
 }
 
+// Principal is whom credentials show, for an operator who asks.
+func (g *Gate) Principal(ctx context.Context, c Credentials) (writers.Principal, error) {
+	s := g.state.Load()
+	if s == nil {
+		return writers.Principal{}, errors.New("there is no policy: nobody may write")
+	}
+	session, err := s.session(ctx, c, g.cfg.Now())
+	if err != nil {
+		return writers.Principal{}, err
+	}
+	return session.writer.Principal, nil
+}
+
 // Enter finds the writer of a request, and refuses one that cannot add anything now.
 func (g *Gate) Enter(ctx context.Context, c Credentials) (*Session, error) {
 	s := g.state.Load()
@@ -210,9 +247,9 @@ func (g *Gate) Enter(ctx context.Context, c Credentials) (*Session, error) {
 // Allow decides about an entry of a writer, and counts it.
 func (g *Gate) Allow(s *Session, e entry.Entry) error {
 	now := g.cfg.Now()
-	d := s.writer.Decide(e, now)
+	d := s.writer.Decide(e.Canonical(), now)
 	if !d.Allowed {
-		return g.told(writers.Refuse(s.writer.Principal, d, &e))
+		return g.told(writers.Refuse(s.writer.Principal, d, e.Canonical()))
 	}
 	if after, ok := g.limits.Take(d, s.writer.Name, now); !ok {
 		return g.told(writers.Exceed(s.writer.Principal, d, after))
@@ -238,8 +275,14 @@ func (s *state) session(ctx context.Context, c Credentials, now time.Time) (*Ses
 	if c.Token != "" {
 		return s.byToken(ctx, c, now)
 	}
+	if c.Malformed {
+		return nil, &writers.Refusal{Reason: writers.Unknown, Why: "the header Authorization has no token: send Bearer and the token, or Basic with the token as the password"}
+	}
 	p := writers.ByAddress(c.Address)
 	if c.Certificate != nil {
+		if now.After(c.Certificate.NotAfter) {
+			return nil, &writers.Refusal{Reason: writers.Unknown, Why: "the client certificate expired; renew it"}
+		}
 		p = s.policy.ByCertificate(entry.SubjectNames(c.Certificate))
 	}
 	p.Address = c.Address

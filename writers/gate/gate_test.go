@@ -82,8 +82,9 @@ func reason(err error) writers.Reason {
 
 func TestCredentials(t *testing.T) {
 	w := newWorld(t)
-	spiffe := &x509.Certificate{URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/ci"}}}
-	stranger := &x509.Certificate{DNSNames: []string{"example.org"}}
+	later := time.Now().Add(time.Hour)
+	spiffe := &x509.Certificate{NotAfter: later, URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/ci"}}}
+	stranger := &x509.Certificate{NotAfter: later, DNSNames: []string{"example.org"}}
 	for name, c := range map[string]struct {
 		of   Credentials
 		want writers.Reason // 0: it is allowed
@@ -108,7 +109,7 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("%s: the error has the token: %v", name, err)
 		}
 	}
-	if w.told["ci allowed"] != 2 || w.told[" unauthenticated"] != 3 || w.told[" forbidden"] != 2 {
+	if w.told["ci allowed"] != 2 || w.told[" unauthenticated"] != 5 || w.told[" forbidden"] != 2 {
 		t.Errorf("%v", w.told)
 	}
 }
@@ -217,5 +218,23 @@ func TestNone(t *testing.T) {
 	}
 	if g.Reload() != nil || g.Policy() != nil || g.Warnings() != nil {
 		t.Error("it has a policy")
+	}
+}
+
+func TestAuthorize(t *testing.T) {
+	for header, want := range map[string]Credentials{
+		"":                       {},
+		"Bearer a.b.c":           {Token: "a.b.c"},
+		"bearer  x ":             {Token: "x"},
+		"Basic dTpzZWNyZXQ6Mg==": {Token: "secret:2"},
+		"Basic !":                {Malformed: true},
+		"Basic dTo=":             {Malformed: true},
+		"Bearer":                 {Malformed: true},
+		"Digest x":               {Malformed: true},
+	} {
+		var got Credentials
+		if got.Authorize(header); got != want {
+			t.Errorf("%q: %+v", header, got)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 
 	"google.golang.org/grpc/credentials"
@@ -20,6 +22,7 @@ type connectionInfo struct {
 type connectionAuth struct {
 	credentials.AuthInfo
 	conn transport.Connection
+	tls  *tls.Conn // nil: no TLS
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
@@ -27,7 +30,39 @@ func (i connectionInfo) ServerHandshake(raw net.Conn) (net.Conn, credentials.Aut
 	conn, info, err := i.TransportCredentials.ServerHandshake(raw)
 	c := transport.ConnectionOf(raw)
 	c.Idle()
-	return conn, connectionAuth{info, c}, err
+	return conn, connectionAuth{info, c, tlsOf(raw)}, err
+}
+
+// tlsOf finds the TLS of a connection; nil if there is none.
+func tlsOf(conn net.Conn) *tls.Conn {
+	for {
+		switch c := conn.(type) {
+		case *tls.Conn:
+			return c
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
+// ClientCertificate is the verified certificate of the client of a call; nil if it
+// showed none.
+func ClientCertificate(ctx context.Context) *x509.Certificate {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	auth, ok := p.AuthInfo.(connectionAuth)
+	if !ok || auth.tls == nil {
+		return nil
+	}
+	state := auth.tls.ConnectionState()
+	if len(state.VerifiedChains) == 0 {
+		return nil
+	}
+	return state.PeerCertificates[0]
 }
 
 // Clone implements credentials.TransportCredentials.

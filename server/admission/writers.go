@@ -1,0 +1,79 @@
+package admission
+
+import (
+	"context"
+	"net/http"
+
+	"google.golang.org/grpc/metadata"
+
+	"indelible/entry"
+	"indelible/internal/fair"
+	"indelible/internal/transport/rpc"
+	"indelible/writers/gate"
+)
+
+type (
+	requestKey struct{} // of the HTTP request
+	sessionKey struct{} // of the writer
+)
+
+// Enter finds the writer of a request that adds entries, and refuses one that may not
+// add any. The context that it returns is for all that follows; Work and Decode count
+// its work as the writer's. Without a policy it returns ctx.
+func (a *Admission) Enter(ctx context.Context) (context.Context, error) {
+	if a.writers == nil || ctx.Value(sessionKey{}) != nil {
+		return ctx, nil
+	}
+	c := credentials(ctx)
+	c.Address = a.Client(ctx)
+	s, err := a.writers.Enter(ctx, c)
+	if err != nil {
+		return ctx, err
+	}
+	if !s.Anonymous() {
+		ctx = fair.As(ctx, "writer "+s.Name())
+	}
+	return context.WithValue(ctx, sessionKey{}, s), nil
+}
+
+// Allow decides whether the writer that Enter found may add an entry.
+func (a *Admission) Allow(ctx context.Context, e entry.Entry) error {
+	s, ok := ctx.Value(sessionKey{}).(*gate.Session)
+	if !ok {
+		return nil
+	}
+	return a.writers.Allow(s, e)
+}
+
+// Writes refuses the requests of next, if they are POST, before their bodies are read.
+func (a *Admission) Writes(next http.Handler, refuse func(http.ResponseWriter, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, err := a.Enter(r.Context())
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// credentials are what a request shows, over HTTP or gRPC.
+func credentials(ctx context.Context) (c gate.Credentials) {
+	if r, ok := ctx.Value(requestKey{}).(*http.Request); ok {
+		c.Authorize(r.Header.Get("Authorization"))
+		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+			c.Certificate = r.TLS.PeerCertificates[0]
+		}
+		return c
+	}
+	for _, header := range metadata.ValueFromIncomingContext(ctx, "authorization") {
+		c.Authorize(header)
+		break
+	}
+	c.Certificate = rpc.ClientCertificate(ctx)
+	return c
+}
