@@ -33,7 +33,10 @@ func (p *program) addCommand() *cobra.Command {
 			"The first use makes you a signing key, and remembers the log's key; both are\n" +
 			"announced. If the key is encrypted, its password is asked on the terminal.\n\n" +
 			"With --certificate the entry carries an X.509 certificate of the signing key, so\n" +
-			"that verify can ask for its identity. An expired one is logged all the same.",
+			"that verify can ask for its identity. An expired one is logged all the same.\n\n" +
+			"A log may want to know who adds entries. The token is that of --token-file, or that of\n" +
+			"INDELIBLE_ID_TOKEN (GitLab: id_tokens), or that in " + ambientFile + "\n" +
+			"(Kubernetes: a projected volume), or one of GitHub Actions (permissions: id-token: write).",
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error { return p.add(cmd.Context(), a, o) },
 	}

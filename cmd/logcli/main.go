@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -69,6 +70,9 @@ type program struct {
 	url, output, logKey, policy, signer string // url is the first of urls
 	timeout, stall                      time.Duration
 	redirects                           bool
+
+	credentials credentials
+	toLog       http.RoundTripper // sends them
 
 	reasons reasons // to ask again, that were told
 
@@ -180,6 +184,7 @@ func (p *program) command() *cobra.Command {
 	f.DurationVar(&p.timeout, "timeout", 2*time.Minute, "maximum time of a command that asks a log")
 	f.DurationVar(&p.stall, "stall-timeout", 30*time.Second, "maximum time without a byte from the log")
 	f.BoolVar(&p.redirects, "follow-redirects", false, "follow redirects to other hosts, with the entries to add")
+	p.credentials.flags(f)
 	root.AddCommand(describe.Command(p.stdout), p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.mirrorCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
 	root.AddCommand(p.monitorCommand(), p.exploreCommand())
@@ -207,7 +212,9 @@ func (p *program) checkFlags(cmd *cobra.Command) error {
 	case p.stall <= 0:
 		return usagef("--stall-timeout %s: it is over 0, as in 30s or 2m", p.stall)
 	}
-	return nil
+	var err error
+	p.toLog, err = p.transport()
+	return err
 }
 
 // fromEnvironment reads what is trusted, where no flag says it: --log-key and
@@ -219,6 +226,7 @@ func (p *program) fromEnvironment(f *pflag.FlagSet) {
 			*to = env
 		}
 	}
+	set(&p.credentials.token, "INDELIBLE_TOKEN_FILE", "token-file")
 	set(&p.logKey, "INDELIBLE_LOG_KEY", "log-key", "policy", "trusted-root")
 	set(&p.policy, "INDELIBLE_POLICY", "log-key", "policy")
 	set(&p.signer, "INDELIBLE_SIGNER", "signer", "certificate-identity", "certificate-oidc-issuer", "ca-roots")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -33,6 +34,9 @@ func (p *program) client(ctx context.Context, cfg client.Config) (*client.Client
 // and until when at the latest.
 func (p *program) patient(ctx context.Context, cfg client.Config) client.Config {
 	cfg.Tries, cfg.Stall, cfg.FollowRedirects = tries, p.stall, p.redirects
+	if cfg.HTTP == nil {
+		cfg.HTTP = &http.Client{Transport: p.toLog}
+	}
 	limit := ""
 	if end, ok := ctx.Deadline(); ok {
 		limit = " or until " + end.Format("15:04:05") + " (--timeout)"
@@ -48,7 +52,7 @@ func (p *program) patient(ctx context.Context, cfg client.Config) client.Config 
 
 // web makes requests that are no client's: once each, with the same limit.
 func (p *program) web() *http.Client {
-	return &http.Client{Timeout: 30 * time.Second, Transport: web.Stalling(http.DefaultTransport, p.stall)}
+	return &http.Client{Timeout: 30 * time.Second, Transport: web.Stalling(cmp.Or(p.toLog, http.DefaultTransport), p.stall)}
 }
 
 // reason is why there was no answer, without the port that this machine chose
