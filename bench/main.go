@@ -13,7 +13,8 @@
 //
 // The groups are limits, adds, replicas, single, batch, guard, tiles, proofs,
 // rekor, search, attack (a client beside one that sends what costs the most),
-// bigreads (adds beside readers of large entries),
+// bigreads (adds beside readers of large entries), writers (a log with a policy of
+// writers),
 // witness (a log that asks witnesses), logwitness (a witness that
 // logs ask), monitor (entries compared with patterns), mirror (a log mirrored, pushed,
 // and its copy served), publication (a log published to a folder), growth. Most take their limits from the group limits, and print
@@ -83,7 +84,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,witness,logwitness,monitor,mirror,publication,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,writers,witness,logwitness,monitor,mirror,publication,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
@@ -139,6 +140,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"search", measureSearch},
 		{"attack", measureAttack},
 		{"bigreads", measureBigReads},
+		{"writers", measureWriters},
 		{"witness", measureWitness},
 		{"logwitness", measureLogwitness},
 		{"monitor", measureMonitor},

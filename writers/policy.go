@@ -165,13 +165,10 @@ func read(data []byte) (f file, l lines, err error) {
 	return f, lines{doc.Content[0]}, nil
 }
 
-var (
-	unknownField = regexp.MustCompile(`field (\S+) not found in type writers\.file(\w*)`)
-	otherType    = regexp.MustCompile("(?s)cannot unmarshal .* into \\S+")
-)
-
 // plain says the errors of package yaml without the names of Go's types.
 func plain(err error) error {
+	unknownField := regexp.MustCompile(`field (\S+) not found in type writers\.file(\w*)`)
+	otherType := regexp.MustCompile(`(?s)cannot unmarshal .* into \S+`)
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
 	text, _, _ = strings.Cut(text, "\n")
@@ -186,15 +183,22 @@ func plain(err error) error {
 	return errors.New(otherType.ReplaceAllString(text, "a value of another type than a policy has here"))
 }
 
-var (
-	issuerName    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	principalName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
-)
+// plainName reports whether a name is of 1 to most letters, digits and the characters
+// that are given as well, of which none is the first.
+func plainName(name string, most int, also string) bool {
+	for i, c := range []byte(name) {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || !strings.ContainsRune(also, rune(c))) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= most
+}
 
 func (p *Policy) addIssuer(x fileIssuer) error {
 	u, err := url.Parse(x.URL)
 	switch {
-	case !issuerName.MatchString(x.Name) || x.Name == "certificate" || x.Name == "address":
+	case !plainName(x.Name, 63, "-") || strings.ToLower(x.Name) != x.Name || x.Name == "certificate" || x.Name == "address":
 		return errors.New("the name must be of small letters, digits and dashes (not certificate, not address)")
 	case slices.ContainsFunc(p.Issuers, func(o Issuer) bool { return o.Name == x.Name || o.URL == x.URL }):
 		return errors.New("there is another issuer of this name or URL")
@@ -229,7 +233,7 @@ const (
 
 func (p *Policy) addPrincipal(x filePrincipal, known map[string]bool) error {
 	switch {
-	case !principalName.MatchString(x.Name) || x.Name == anyone || x.Name == authenticated || x.Name == anonymous:
+	case !plainName(x.Name, 128, "._@-") || x.Name == anyone || x.Name == authenticated || x.Name == anonymous:
 		return errors.New("the name must be of letters, digits and ._@- (not anyone, authenticated or anonymous)")
 	case known[x.Name]:
 		return errors.New("there is another principal of this name")
@@ -282,22 +286,20 @@ func ParseHash(text string) (sum [32]byte, err error) {
 	return [32]byte(raw), nil
 }
 
-var rateText = regexp.MustCompile(`^([0-9]+)/(s|min|h)$`)
-
 // parseRate reads a rate, such as 10/s; 0 for none.
 func parseRate(text string) (perSecond float64, err error) {
 	if text == "" {
 		return 0, nil
 	}
-	part := rateText.FindStringSubmatch(text)
-	if part == nil {
+	count, per, _ := strings.Cut(text, "/")
+	unit, ok := map[string]time.Duration{"s": time.Second, "min": time.Minute, "h": time.Hour}[per]
+	n, err := strconv.ParseUint(count, 10, 31)
+	if !ok || err != nil {
 		return 0, fmt.Errorf("the rate %q is not such as 10/s, 30/min or 100/h", text)
 	}
-	n, err := strconv.ParseUint(part[1], 10, 31)
-	if err != nil || n == 0 {
+	if n == 0 {
 		return 0, fmt.Errorf("the rate %q must be from 1 up", text)
 	}
-	unit := map[string]time.Duration{"s": time.Second, "min": time.Minute, "h": time.Hour}[part[2]]
 	return float64(n) / unit.Seconds(), nil
 }
 

@@ -4,9 +4,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 )
@@ -19,7 +20,11 @@ const (
 	maxCost = 10_000
 )
 
-var ruleName = regexp.MustCompile(`^[^\s\pC"/](?:[^\pC"/]{0,126}[^\s\pC"/])?$`)
+// isRuleName reports whether a name can stand in messages and metrics.
+func isRuleName(name string) bool {
+	odd := func(c rune) bool { return !unicode.IsPrint(c) || c == '"' || c == '/' }
+	return name != "" && len(name) <= 128 && utf8.ValidString(name) && strings.TrimSpace(name) == name && !strings.ContainsFunc(name, odd)
+}
 
 // rule is a rule of a policy, compiled.
 type rule struct {
@@ -62,7 +67,7 @@ func newCompiler(open func(string) ([]byte, error)) (compiler, error) {
 func (c compiler) rule(x fileRule) (*rule, error) {
 	r := &rule{name: x.Name, text: x, burst: x.Burst, principals: make(map[string]bool)}
 	switch {
-	case !ruleName.MatchString(x.Name):
+	case !isRuleName(x.Name):
 		return r, errors.New("the name must have 1 to 128 letters, without quotes and slashes")
 	case x.Effect != "" && x.Effect != "allow" && x.Effect != "deny":
 		return r, fmt.Errorf("the effect %q is not one of allow (the default) and deny", x.Effect)

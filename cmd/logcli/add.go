@@ -34,9 +34,10 @@ func (p *program) addCommand() *cobra.Command {
 			"announced. If the key is encrypted, its password is asked on the terminal.\n\n" +
 			"With --certificate the entry carries an X.509 certificate of the signing key, so\n" +
 			"that verify can ask for its identity. An expired one is logged all the same.\n\n" +
-			"A log may want to know who adds entries. The token is that of --token-file, or that of\n" +
-			"INDELIBLE_ID_TOKEN (GitLab: id_tokens), or that in " + ambientFile + "\n" +
-			"(Kubernetes: a projected volume), or one of GitHub Actions (permissions: id-token: write).",
+			"A log may want to know who adds entries. The token is that of --token-file, that\n" +
+			"of the variable INDELIBLE_ID_TOKEN (GitLab: id_tokens), that of a projected volume\n" +
+			"of Kubernetes (" + ambientFile + "), or one of\n" +
+			"GitHub Actions (permissions: id-token: write).",
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error { return p.add(cmd.Context(), a, o) },
 	}

@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -226,6 +228,55 @@ func TestClientCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := withCredentials(c, nil, s.URL).transport(); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Error(err)
+	}
+}
+
+// TestProxy: programs on this machine write with the user's token, and pages in a
+// browser do not.
+func TestProxy(t *testing.T) {
+	log := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		io.WriteString(w, r.URL.Path)
+	})
+	p := withCredentials(credentials{token: secretFile(t, "api-token")}, nil, log.URL)
+	var err error
+	if p.toLog, err = p.transport(); err != nil {
+		t.Fatal(err)
+	}
+	to, err := url.Parse(log.URL + "/prefix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := p.passing(to, slog.New(slog.DiscardHandler))
+	ask := func(change func(*http.Request)) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, "/api/v2/log/entries", strings.NewReader("{}"))
+		r.Host = "127.0.0.1:3000"
+		r.Header.Set("Authorization", "Bearer another")
+		change(r)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	if w := ask(func(*http.Request) {}); w.Code != http.StatusCreated || w.Body.String() != "/prefix/api/v2/log/entries" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for name, change := range map[string]func(*http.Request){
+		"a page":       func(r *http.Request) { r.Header.Set("Origin", "https://evil.example.com") },
+		"another name": func(r *http.Request) { r.Host = "evil.example.com" },
+	} {
+		if w := ask(change); w.Code != http.StatusForbidden {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	if got := log.authorizations(); len(got) != 1 || got[0] != "Bearer api-token" {
+		t.Errorf("%q", got)
+	}
+	log.Close()
+	if w := ask(func(*http.Request) {}); w.Code != http.StatusBadGateway || strings.Contains(w.Body.String(), "api-token") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if err := p.proxy(t.Context(), "0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "others could write as you") {
 		t.Error(err)
 	}
 }

@@ -187,7 +187,7 @@ func (p *program) command() *cobra.Command {
 	p.credentials.flags(f)
 	root.AddCommand(describe.Command(p.stdout), p.addCommand(), p.verifyCommand(), p.getCommand(), p.listCommand(), p.searchCommand(), p.proveCommand(),
 		p.checkpointCommand(), p.consistencyCommand(), p.fsckCommand(), p.mirrorCommand(), p.evidenceCommand(), p.trustCommand(), p.doctorCommand(), p.conformanceCommand(), p.keygenCommand(), p.versionCommand(), p.licensesCommand())
-	root.AddCommand(p.monitorCommand(), p.exploreCommand())
+	root.AddCommand(p.monitorCommand(), p.exploreCommand(), p.proxyCommand())
 	config.Groups(root)
 	config.AddVersion(root)
 	return root

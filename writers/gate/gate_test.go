@@ -90,15 +90,17 @@ func TestCredentials(t *testing.T) {
 		want writers.Reason // 0: it is allowed
 		says string
 	}{
-		"an API token":          {Credentials{Token: "secret-token"}, 0, ""},
-		"an unknown one":        {Credentials{Token: "secret-tokem"}, writers.Unknown, "not one of this log's API tokens"},
-		"a certificate":         {Credentials{Certificate: spiffe}, 0, ""},
-		"another":               {Credentials{Certificate: stranger}, writers.Forbidden, "certificate/example.org may not add entries"},
-		"a bad token beside it": {Credentials{Token: "x", Certificate: spiffe}, writers.Unknown, "not accepted"},
-		"a JWT":                 {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "a"})}, 0, ""},
-		"a JWT of another team": {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "b"})}, writers.Forbidden, "test/someone may not"},
-		"a JWT from an address": {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "b"}), Address: "192.0.2.7"}, 0, ""},
-		"nothing":               {Credentials{Address: "192.0.2.7"}, writers.Unknown, "send a token"},
+		"an API token":           {Credentials{Token: "secret-token"}, 0, ""},
+		"an unknown one":         {Credentials{Token: "secret-tokem"}, writers.Unknown, "not one of this log's API tokens"},
+		"a certificate":          {Credentials{Certificate: spiffe}, 0, ""},
+		"an expired certificate": {Credentials{Certificate: &x509.Certificate{URIs: spiffe.URIs}}, writers.Unknown, "expired"},
+		"no token":               {Credentials{Malformed: true}, writers.Unknown, "has no token"},
+		"another":                {Credentials{Certificate: stranger}, writers.Forbidden, "certificate/example.org may not add entries"},
+		"a bad token beside it":  {Credentials{Token: "x", Certificate: spiffe}, writers.Unknown, "not accepted"},
+		"a JWT":                  {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "a"})}, 0, ""},
+		"a JWT of another team":  {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "b"})}, writers.Forbidden, "test/someone may not"},
+		"a JWT from an address":  {Credentials{Token: w.issuer.Token(t, map[string]any{"team": "b"}), Address: "192.0.2.7"}, 0, ""},
+		"nothing":                {Credentials{Address: "192.0.2.7"}, writers.Unknown, "send a token"},
 	} {
 		w.at = w.at.Add(time.Second)
 		err := w.add(t, c.of, raw(t, "x"))
