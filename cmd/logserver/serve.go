@@ -62,7 +62,7 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	if err != nil {
 		return errors.Join(err, ports.close())
 	}
-	who, err := newWriters(v, metrics, logger)
+	who, err := p.newWriters(v, metrics, logger)
 	if err != nil {
 		return errors.Join(err, ports.close(), parts.abandon())
 	}
