@@ -12,15 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"indelible/internal/sqlerror"
+	"indelible/internal/sqlitefile"
 	"indelible/storage"
 	"indelible/storage/internal/rows"
 )
@@ -35,60 +33,37 @@ type Options struct {
 // Store is one SQLite file.
 type Store struct {
 	*rows.Store
-	lock *os.File
-	path string
-	made bool
+	file *sqlitefile.File
 }
 
 var _ storage.Store = (*Store)(nil)
 
-// ErrLocked: another process has the file open.
+// ErrLocked says that another process has the file open.
 var ErrLocked = errors.New("another process uses the database")
 
 // Open opens a file, which it creates and migrates as needed. When it fails, it
 // leaves no file that was not there before.
-func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	_, locked := os.Lstat(path + ".lock")
-	lock, err := lockFile(path + ".lock")
+func Open(ctx context.Context, path string, o Options) (_ *Store, err error) {
+	var s Store
+	s.file, err = sqlitefile.Open(path, ErrLocked, func() error {
+		if s.Store, err = open(ctx, path, o); err != nil {
+			return fmt.Errorf("open %s: %w", path, remedy(path, err))
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	_, stat := os.Lstat(path)
-	made := errors.Is(stat, os.ErrNotExist)
-	s, err := open(ctx, path, o)
-	if err != nil {
-		if made {
-			err = errors.Join(err, removeFiles(path))
-		} else if errors.Is(locked, os.ErrNotExist) {
-			err = errors.Join(err, os.Remove(path+".lock"))
-		}
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, remedy(path, err)), lock.Close())
-	}
-	s.lock, s.path, s.made = lock, path, made
-	return s, nil
+	return &s, nil
 }
 
 // Made reports whether Open made the file.
-func (s *Store) Made() bool { return s.made }
+func (s *Store) Made() bool { return s.file.Made() }
 
 // Remove closes the file, deletes it and all that SQLite keeps beside it, and
 // lets the next process in. It is for a file that Open made and that nothing
 // was logged in.
-func (s *Store) Remove() error {
-	return errors.Join(s.Store.Close(), removeFiles(s.path), s.lock.Close())
-}
-
-// removeFiles deletes a database, and its lock last: until then no other process
-// opens it.
-func removeFiles(path string) error {
-	var errs []error
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal", ".lock"} {
-		if err := os.Remove(path + suffix); !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
+func (s *Store) Remove() error { return errors.Join(s.Store.Close(), s.file.Remove()) }
 
 // remedy adds what to do where SQLite says only that it cannot write.
 func remedy(path string, err error) error {
@@ -100,15 +75,7 @@ func remedy(path string, err error) error {
 	return err
 }
 
-func open(ctx context.Context, path string, o Options) (*Store, error) {
-	// SQLite would make the file readable to all.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
+func open(ctx context.Context, path string, o Options) (*rows.Store, error) {
 	write, err := connect(path, "_txlock=immediate", 1)
 	if err != nil {
 		return nil, err
@@ -120,9 +87,9 @@ func open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	s := &Store{Store: rows.New(read, write, dialect(path))}
+	s := rows.New(read, write, dialect(path))
 	if err := s.Migrate(ctx, schema(), nil); err != nil {
-		return nil, errors.Join(err, s.Store.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -140,7 +107,7 @@ func connect(path, more string, connections int) (*sql.DB, error) {
 }
 
 // Close closes the file and lets the next process in.
-func (s *Store) Close() error { return errors.Join(s.Store.Close(), s.lock.Close()) }
+func (s *Store) Close() error { return errors.Join(s.Store.Close(), s.file.Close()) }
 
 func dialect(path string) rows.Dialect {
 	return rows.Dialect{
@@ -188,14 +155,4 @@ func warnings(ctx context.Context, db *sql.DB, path string) ([]string, error) {
 		}
 	}
 	return w, nil
-}
-
-// holder reads the process id from a lock file, for the message.
-func holder(path string) string {
-	b, _ := os.ReadFile(path)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return "its process id is not known"
-	}
-	return fmt.Sprintf("process %d", pid)
 }

@@ -8,15 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 
 	"modernc.org/sqlite" // also the driver called sqlite
 
-	"indelible/internal/filelock"
 	"indelible/internal/sqlerror"
+	"indelible/internal/sqlitefile"
 )
 
-// ErrLocked: another process has the file open.
+// ErrLocked says that another process has the file open.
 var ErrLocked = errors.New("another process uses the database")
 
 // readers is how many connections read at once.
@@ -26,51 +25,22 @@ const readers = 4
 // disk when it returns: the file is in WAL mode with synchronous=FULL. If it fails,
 // it leaves no file that was not there before.
 func OpenSQLite(ctx context.Context, path string) (*Store, error) {
-	_, locked := os.Lstat(path + ".lock")
-	lock, err := lockFile(path + ".lock")
+	var s *Store
+	file, err := sqlitefile.Open(path, ErrLocked, func() (err error) {
+		if s, err = openSQLite(ctx, path); err != nil {
+			return fmt.Errorf("open %s: %w", path, err)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	_, stat := os.Lstat(path)
-	made := errors.Is(stat, os.ErrNotExist)
-	s, err := openSQLite(ctx, path)
-	if err != nil {
-		err = fmt.Errorf("open %s: %w", path, err)
-		if made {
-			err = errors.Join(err, removeFiles(path))
-		} else if errors.Is(locked, os.ErrNotExist) {
-			err = errors.Join(err, os.Remove(path+".lock"))
-		}
-		return nil, errors.Join(err, lock.Close())
-	}
-	s.lock, s.made = lock, made
-	s.remove = func(context.Context) error {
-		return errors.Join(s.closePools(), removeFiles(path), lock.Close())
-	}
+	s.lock, s.made = file, file.Made()
+	s.remove = func(context.Context) error { return errors.Join(s.closePools(), file.Remove()) }
 	return s, nil
 }
 
-// removeFiles deletes a database, and its lock last: until then no other process
-// opens it.
-func removeFiles(path string) error {
-	var errs []error
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal", ".lock"} {
-		if err := os.Remove(path + suffix); !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
 func openSQLite(ctx context.Context, path string) (*Store, error) {
-	// SQLite itself would make the file readable to all.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-1000)" // KiB a connection
 	write, err := openPool(dsn+"&_txlock=immediate", 1)
 	if err != nil {
@@ -116,16 +86,4 @@ func sqliteWarnings(ctx context.Context, db *sql.DB) ([]string, error) {
 func sqliteRefuses(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && sqlerror.SQLite(e.Code())
-}
-
-// lockFile takes a lock that ends with the process, however it ends. A process whose first start failed may delete the file.
-func lockFile(path string) (*os.File, error) {
-	f, err := filelock.Hold(path)
-	if errors.Is(err, filelock.ErrInUse) {
-		err = fmt.Errorf("%w: stop it first, or give this witness a data directory of its own", ErrLocked)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return f, nil
 }
