@@ -1,5 +1,5 @@
 # What CI runs is .ci/run; the other targets are parts of it, and conveniences.
-.PHONY: check test build images containers packages release generate format lint fuzz bench failovers
+.PHONY: check test build images containers cluster packages release generate format lint fuzz bench failovers
 
 export GOTOOLCHAIN = go1.27.3
 
@@ -23,6 +23,10 @@ release: ## programs for all systems, SBOMs and SHA256SUMS, logged, into dist/re
 
 containers: ## the images and compose.yaml, run with podman; needs root; the result goes into docs/containers-run.md
 	tools/run-containers
+
+HELM = v3,v4
+cluster: ## the chart in a real Kubernetes, with podman; needs root; the result goes into docs/cluster-run.md; HELM=v3 or v4 for one of them
+	cd tools && go run ./cluster -helm $(HELM)
 
 generate: ## what is generated: the API's code, the page's verifier, the licenses and the settings' documentation
 	cd tools && go run ./genproto
