@@ -90,6 +90,54 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// maxChain is how many of our packages a chain of imports may have. The aim is 7.
+const maxChain = 8
+
+// TestChain keeps the layers few: each package of a chain is one more that a reader must know.
+func TestChain(t *testing.T) {
+	graph := imports(t)
+	if chain := graph.longest(); len(chain) > maxChain {
+		t.Errorf("the imports have a chain of %d packages; the maximum is %d: %s", len(chain), maxChain, strings.Join(chain, " > "))
+	}
+	deeper := importGraph{}
+	for i := range maxChain + 1 {
+		path := module + "/" + strings.Repeat("a", i)
+		deeper[path] = node{ImportPath: path, Imports: []string{"fmt", path + "a"}}
+	}
+	if n := len(deeper.longest()); n != maxChain+1 {
+		t.Errorf("of %d packages in a row the longest chain is said to have %d", maxChain+1, n)
+	}
+}
+
+// longest is a longest chain of imports among our packages.
+func (g importGraph) longest() (chain []string) {
+	longest := map[string][]string{}
+	var from func(path string) []string
+	from = func(path string) []string {
+		if known, ok := longest[path]; ok {
+			return known
+		}
+		var below []string
+		for _, next := range g[path].Imports {
+			if _, listed := g[next]; listed && strings.HasPrefix(next, module+"/") {
+				if c := from(next); len(c) > len(below) {
+					below = c
+				}
+			}
+		}
+		longest[path] = append([]string{path}, below...)
+		return longest[path]
+	}
+	for path := range g {
+		if strings.HasPrefix(path, module+"/") {
+			if c := from(path); len(c) > len(chain) {
+				chain = c
+			}
+		}
+	}
+	return chain
+}
+
 // node is a package as the go command lists it.
 type node struct {
 	ImportPath string
