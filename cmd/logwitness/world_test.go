@@ -17,13 +17,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"indelible/checkpoint"
-	"indelible/internal/freeport"
+	"indelible/internal/testkit"
 	"indelible/merkle"
 	"indelible/witness"
 )
@@ -61,32 +60,16 @@ type server struct {
 	done          chan struct{}
 }
 
-// buffer is a bytes.Buffer for two goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+type buffer = testkit.Buffer
 
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// freeAddrs returns addresses that nobody listens on, no two the same.
 func freeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	addrs, err := freeport.Addrs(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return addrs
+	return testkit.Addrs(t, n)
+}
+
+func eventually(t testing.TB, what string, f func() error) {
+	t.Helper()
+	testkit.Eventually(t, what, f)
 }
 
 // newServer prepares a witness of logs, with a key; more are further arguments.
@@ -126,7 +109,7 @@ func (s *server) writeList(logs []*tree) {
 	}
 }
 
-func tail(s string) string { return s[max(0, len(s)-4000):] }
+func tail(s string) string { return testkit.Tail(s) }
 
 func (s *server) start() {
 	s.t.Helper()
@@ -212,21 +195,6 @@ func mustRun(t testing.TB, args ...string) string {
 		t.Fatalf("logwitness %s: exit code %d\n%s", strings.Join(args, " "), code, out)
 	}
 	return out
-}
-
-func eventually(t testing.TB, what string, f func() error) {
-	t.Helper()
-	end := time.Now().Add(3 * time.Minute)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("never: %s: %v", what, err)
-		}
-		<-time.After(2 * time.Millisecond)
-	}
 }
 
 func get(url string) (string, error) {

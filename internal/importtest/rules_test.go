@@ -80,6 +80,7 @@ func rules() map[string]rule {
 		"internal/wait":                {nil, "a pause that a context ends"},
 		"internal/durable":             {nil, "changes of files that last"},
 		"internal/sqlitefile":          {[]string{"internal/filelock"}, "a SQLite file for one process"},
+		"internal/testkit":             {[]string{"internal/freeport"}, "what the tests of several packages need"},
 		"internal/bytecache":           {nil, "bytes by key"},
 		"internal/growth":              {[]string{"merkle", "storage"}, "rows of a tree that grows, for all who append"},
 		"internal/sdnotify":            {nil, "a message to systemd"},
@@ -125,7 +126,7 @@ func rules() map[string]rule {
 // packages that are for tests themselves.
 func onlyInTests() map[string][]string {
 	return map[string][]string{
-		"testing":                               {"storage/storagetest", "guard/guardtest", "mirror/sourcetest", "writers/jwt/jwttest"},
+		"testing":                               {"internal/testkit", "storage/storagetest", "guard/guardtest", "mirror/sourcetest", "writers/jwt/jwttest"},
 		"testing/*":                             {"storage/storagetest", "guard/guardtest", "mirror/sourcetest", "writers/jwt/jwttest"},
 		"github.com/transparency-dev/formats/*": nil,
 		"github.com/rogpeppe/go-internal/*":     nil,
@@ -136,7 +137,8 @@ func onlyInTests() map[string][]string {
 		"indelible/writers/jwt/jwttest":         nil,
 		"indelible/mirror/sourcetest":           nil,
 		"indelible/keys/kms/kmstest":            {"keys/kms/kmstest/vault"},
-		"indelible/internal/freeport":           {"bench", "internal/dbtest"},
+		"indelible/internal/freeport":           {"internal/testkit", "bench", "internal/dbtest"},
+		"indelible/internal/testkit":            nil,
 		"indelible/internal/dbtest":             {"bench"},
 		"indelible/internal/importtest":         nil,
 		"indelible/test/e2e":                    nil,

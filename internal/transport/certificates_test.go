@@ -1,19 +1,18 @@
 package transport_test
 
 import (
-	"bytes"
 	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"indelible/internal/testkit"
 	"indelible/internal/transport"
 	"indelible/internal/transport/adminport"
 )
@@ -33,7 +32,7 @@ func TestABrokenRenewalIsToldOf(t *testing.T) {
 			dir := t.TempDir()
 			certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 			transport.MakeCertificate(t, certFile, keyFile, 1)
-			said := new(lines)
+			said := new(testkit.Buffer)
 			synctest.Test(t, func(t *testing.T) {
 				c, err := transport.LoadCertificates(certFile, keyFile, slog.New(slog.NewTextHandler(said, nil)))
 				if err != nil {
@@ -78,7 +77,7 @@ func TestABrokenRenewalIsToldOfOnce(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	transport.MakeCertificate(t, certFile, keyFile, 1)
-	said := new(lines)
+	said := new(testkit.Buffer)
 	c, err := transport.LoadCertificates(certFile, keyFile, slog.New(slog.NewTextHandler(said, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +97,7 @@ func TestABrokenRenewalIsToldOfOnce(t *testing.T) {
 func TestTheEndOfACertificateIsToldOf(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert"), filepath.Join(dir, "key")
-	said := new(lines)
+	said := new(testkit.Buffer)
 	synctest.Test(t, func(t *testing.T) {
 		transport.MakeCertificate(t, certFile, keyFile, 1) // good for an hour before and after now
 		c, err := transport.LoadCertificates(certFile, keyFile, slog.New(slog.NewTextHandler(said, nil)))
@@ -132,22 +131,4 @@ func TestTheEndOfACertificateIsToldOf(t *testing.T) {
 			t.Errorf("%d warnings:\n%s", n, said)
 		}
 	})
-}
-
-// lines are what a log says, for several goroutines.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

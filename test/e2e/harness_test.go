@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +21,7 @@ import (
 	"indelible/client"
 	"indelible/entry"
 	"indelible/internal/dbtest"
-	"indelible/internal/freeport"
+	"indelible/internal/testkit"
 	"indelible/merkle"
 )
 
@@ -60,32 +59,16 @@ type server struct {
 	done              chan struct{}
 }
 
-// buffer is a bytes.Buffer for two goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+type buffer = testkit.Buffer
 
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// freeAddrs returns addresses that nobody listens on, no two the same.
 func freeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	addrs, err := freeport.Addrs(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return addrs
+	return testkit.Addrs(t, n)
+}
+
+func eventually(t testing.TB, what string, f func() error) {
+	t.Helper()
+	testkit.Eventually(t, what, f)
 }
 
 // newServer prepares a server; args say which log.
@@ -103,7 +86,7 @@ func newServer(t testing.TB, args ...string) *server {
 	return s
 }
 
-func tail(s string) string { return s[max(0, len(s)-4000):] }
+func tail(s string) string { return testkit.Tail(s) }
 
 func (s *server) start() {
 	s.t.Helper()
@@ -161,22 +144,6 @@ func (s *server) signal(sig syscall.Signal) {
 
 func (s *server) kill() { s.signal(syscall.SIGKILL) }
 func (s *server) stop() { s.signal(syscall.SIGTERM) }
-
-// eventually waits until f succeeds: far longer than anything takes.
-func eventually(t testing.TB, what string, f func() error) {
-	t.Helper()
-	end := time.Now().Add(3 * time.Minute)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("never: %s: %v", what, err)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-}
 
 // run runs a program to its end, and returns what it wrote and its exit code.
 func run(t testing.TB, env []string, program string, args ...string) (string, int) {
