@@ -82,7 +82,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.handler = own.Handler("https://witness.example", func(err error) { t.Errorf("the witness: %v", err) })
+	w.handler = own.Handler("https://witness.example", func(_ context.Context, err error) { t.Errorf("the witness: %v", err) })
 	w.serve(t, w.handler)
 	return w
 }

@@ -272,14 +272,13 @@ func gathered(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 func TestMetricsAtTheStart(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	var known bool
-	unready := translog.ErrUnavailable
 	at := time.UnixMilli(1_700_000_000_500)
 	server.State(reg, publishes(func() (translog.Published, error) {
 		if !known {
 			return translog.Published{}, translog.ErrUnavailable
 		}
 		return translog.Published{Size: 20, At: at}, nil
-	}), func() error { return unready })
+	}))
 	events := server.Metrics(reg)
 	got := gathered(t, reg)
 	for _, name := range []string{"indelible_published_size", "indelible_published_timestamp_seconds", "indelible_poisoned"} {
@@ -287,14 +286,14 @@ func TestMetricsAtTheStart(t *testing.T) {
 			t.Errorf("%s is %v before anything is known", name, v)
 		}
 	}
-	if steps := len(translog.Steps()); got["indelible_ready"] != 0 || got["indelible_retries_total"] != float64(steps) {
+	if steps := len(translog.Steps()); got["indelible_retries_total"] != float64(steps) {
 		t.Errorf("%v; %d steps", got, steps)
 	}
-	known, unready = true, nil
+	known = true
 	events.Followed(20)
 	got = gathered(t, reg)
 	for name, want := range map[string]float64{
-		"indelible_ready": 1, "indelible_published_size": 20, "indelible_published_timestamp_seconds": 1_700_000_000.5, "indelible_poisoned": 0,
+		"indelible_published_size": 20, "indelible_published_timestamp_seconds": 1_700_000_000.5, "indelible_poisoned": 0,
 	} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s is %v, %v; want %v", name, v, ok, want)

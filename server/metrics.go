@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 
+	"indelible/internal/transport"
+	"indelible/internal/vitals"
 	translog "indelible/log"
 )
 
@@ -52,42 +54,16 @@ func (m metrics) shown(size int64) {
 	m.poisoned.WithLabelValues() // is there from now on
 }
 
-// State registers the metrics that are asked of the log at each look.
+// State registers when the checkpoint that the log shows was published. The metric is
+// left out while none is.
 func State(reg *prometheus.Registry, l interface {
 	Published() (translog.Published, error)
-}, ready func() error,
+},
 ) {
-	Gauge(reg, "indelible_ready", "1 while adds can be taken, as /readyz says.", func() (float64, bool) {
-		if ready() != nil {
-			return 0, true
-		}
-		return 1, true
-	})
-	Gauge(reg, "indelible_published_timestamp_seconds", "When the checkpoint that is shown was published, in POSIX seconds.", func() (float64, bool) {
+	vitals.Gauge(reg, "indelible_published_timestamp_seconds", "When the checkpoint that is shown was published, in POSIX seconds.", func() (float64, bool) {
 		pub, err := l.Published()
 		return float64(pub.At.UnixMilli()) / 1000, err == nil
 	})
-}
-
-// Gauge registers a metric that is asked for at each look, and is left out as long
-// as it is not known.
-func Gauge(reg *prometheus.Registry, name, help string, value func() (v float64, known bool)) {
-	reg.MustRegister(gauge{prometheus.NewDesc(name, help, nil, nil), value})
-}
-
-type gauge struct {
-	desc  *prometheus.Desc
-	value func() (float64, bool)
-}
-
-// Describe implements prometheus.Collector.
-func (g gauge) Describe(to chan<- *prometheus.Desc) { to <- g.desc }
-
-// Collect implements prometheus.Collector.
-func (g gauge) Collect(to chan<- prometheus.Metric) {
-	if v, known := g.value(); known {
-		to <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, v)
-	}
 }
 
 type metrics struct {
@@ -172,8 +148,8 @@ func NewRequests(reg *prometheus.Registry) Requests {
 }
 
 // HTTP counts a request to Handler.
-func (r Requests) HTTP(req *http.Request, status int, took time.Duration) {
-	r.count("http", httpMethod(req), strconv.Itoa(status), took)
+func (r Requests) HTTP(req *http.Request, got transport.Answered) {
+	r.count("http", httpMethod(req), strconv.Itoa(got.Status), got.Took)
 }
 
 // GRPC counts a call.

@@ -113,7 +113,7 @@ func newFakeWorld(t *testing.T, log anyLog) *world {
 func (w *world) serve(t *testing.T, log anyLog, keys []string) {
 	t.Helper()
 	var mu sync.Mutex
-	fault := func(err error) {
+	fault := func(_ context.Context, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		w.fault = append(w.fault, err)

@@ -29,14 +29,14 @@ func OriginHash(origin string) string {
 // Handler answers requests at the submission and the monitoring prefix, which
 // are one: url, as others reach it. fault is told of errors that clients are not
 // shown.
-func (w *Witness) Handler(url string, fault func(error)) http.Handler {
+func (w *Witness) Handler(url string, fault func(context.Context, error)) http.Handler {
 	return &handler{w: w, about: w.about(url), fault: fault, bodies: places.New(maxBodies), large: places.New(maxLarge), shown: places.New(maxShown)}
 }
 
 type handler struct {
 	w             *Witness
 	about         []byte // what the witness says of itself
-	fault         func(error)
+	fault         func(context.Context, error)
 	bodies, large *places.Places // of requests with a body, and those of them that are large
 	shown         *places.Places // of checkpoints that are being sent
 }
@@ -95,14 +95,14 @@ func (h *handler) post(rw http.ResponseWriter, r *http.Request, answer func(cont
 	body, leave, err := h.read(rw, r, client)
 	defer leave()
 	if err != nil {
-		h.unread(rw, err)
+		h.unread(rw, r, err)
 		return
 	}
 	// What follows may take longer, and the connection is watched meanwhile.
 	client.SetReadDeadline(time.Time{})
 	signatures, err := answer(r.Context(), body)
 	if err != nil {
-		h.failed(rw, err)
+		h.failed(rw, r, err)
 		return
 	}
 	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -110,13 +110,13 @@ func (h *handler) post(rw http.ResponseWriter, r *http.Request, answer func(cont
 }
 
 // unread answers a request whose body was not read to its end.
-func (h *handler) unread(rw http.ResponseWriter, err error) {
+func (h *handler) unread(rw http.ResponseWriter, r *http.Request, err error) {
 	tooLarge := (*http.MaxBytesError)(nil)
 	switch {
 	case errors.As(err, &tooLarge):
 		refuse(rw, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody))
 	case errors.Is(err, places.ErrBusy), errors.Is(err, errSlow):
-		h.failed(rw, err)
+		h.failed(rw, r, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		refuse(rw, http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %s", bodyTimeout))
 	default:
@@ -172,7 +172,7 @@ func (h *handler) subtree(ctx context.Context, body []byte) ([]checkpoint.Signat
 }
 
 // failed answers an error. What is none of the request's is not shown.
-func (h *handler) failed(rw http.ResponseWriter, err error) {
+func (h *handler) failed(rw http.ResponseWriter, r *http.Request, err error) {
 	if conflict := (*ConflictError)(nil); errors.As(err, &conflict) {
 		// SPEC: tlog-witness: the size and a newline, in a type of their own.
 		rw.Header().Set("Content-Type", "text/x.tlog.size")
@@ -206,7 +206,7 @@ func (h *handler) failed(rw http.ResponseWriter, err error) {
 		}
 	}
 	if h.fault != nil && !errors.Is(err, context.Canceled) { // nobody waits for that answer
-		h.fault(err)
+		h.fault(r.Context(), err)
 	}
 	refuse(rw, http.StatusInternalServerError, "a fault of the witness, whose log says more; ask again")
 }
@@ -220,13 +220,13 @@ func (h *handler) show(rw http.ResponseWriter, r *http.Request, kind string, rea
 	}
 	l, err := h.shown.Take(r.Context())
 	if err != nil {
-		h.failed(rw, err)
+		h.failed(rw, r, err)
 		return
 	}
 	defer l.Leave()
 	answer, err := read(r.Context())
 	if err != nil {
-		h.failed(rw, err)
+		h.failed(rw, r, err)
 		return
 	}
 	rw.Header().Set("Content-Type", kind)

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -28,7 +29,7 @@ func body(r Request) []byte {
 func ask(t testing.TB, w *world, method, path string, data []byte) *httptest.ResponseRecorder {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	w.Handler("https://witness.example", func(err error) { t.Errorf("a fault: %v", err) }).ServeHTTP(rec, httptest.NewRequest(method, path, bytes.NewReader(data)))
+	w.Handler("https://witness.example", func(_ context.Context, err error) { t.Errorf("a fault: %v", err) }).ServeHTTP(rec, httptest.NewRequest(method, path, bytes.NewReader(data)))
 	return rec
 }
 

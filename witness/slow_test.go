@@ -3,6 +3,7 @@ package witness
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func slowClients(t *testing.T, f func(t *testing.T, w *world, dial func() net.Co
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		on := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		s := &http.Server{Handler: w.Handler("https://witness.example", func(err error) { t.Errorf("a fault: %v", err) })}
+		s := &http.Server{Handler: w.Handler("https://witness.example", func(_ context.Context, err error) { t.Errorf("a fault: %v", err) })}
 		go s.Serve(on)
 		// From Go 1.27 on, the server waits half a second in the goroutine of a
 		// connection before it closes one that it has answered early.

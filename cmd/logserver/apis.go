@@ -16,6 +16,7 @@ import (
 	"indelible/index"
 	"indelible/internal/answers"
 	"indelible/internal/config"
+	"indelible/internal/requestid"
 	"indelible/internal/transport"
 	translog "indelible/log"
 	"indelible/merkle"
@@ -105,8 +106,10 @@ func trustedProxies(v config.Values) ([]netip.Prefix, error) {
 }
 
 // faults writes down the errors that clients are not shown.
-func faults(logger *slog.Logger) func(error) {
-	return func(err error) { logger.Error("a fault that clients are not shown", "error", err) }
+func faults(logger *slog.Logger) func(context.Context, error) {
+	return func(ctx context.Context, err error) {
+		logger.Error("a fault that clients are not shown", "request", requestid.Of(ctx), "error", err)
+	}
 }
 
 // newRekorV1 makes Rekor v1's API, and returns its public key, SPKI in DER.

@@ -12,9 +12,9 @@ import (
 	"indelible/index"
 	"indelible/internal/config"
 	"indelible/internal/progress"
+	"indelible/internal/vitals"
 	"indelible/internal/words"
 	translog "indelible/log"
-	"indelible/server"
 )
 
 // newIndex makes the search index of the log; nil where it is turned off.
@@ -26,7 +26,7 @@ func newIndex(v config.Values, l *translog.Log, parts *opened, metrics *promethe
 	if err != nil {
 		return nil, err
 	}
-	server.Gauge(metrics, "indelible_index_size", "Size of the tree up to which searches are complete, as this replica last saw it.", func() (float64, bool) {
+	vitals.Gauge(metrics, "indelible_index_size", "Size of the tree up to which searches are complete, as this replica last saw it.", func() (float64, bool) {
 		size := x.Known()
 		return float64(size), size >= 0
 	})

@@ -13,9 +13,9 @@ import (
 
 	"indelible/internal/config"
 	"indelible/internal/outage"
+	"indelible/internal/vitals"
 	translog "indelible/log"
 	"indelible/publication"
-	"indelible/server"
 )
 
 // publicationLag is how long the publication may lack the log's newest checkpoint
@@ -103,11 +103,11 @@ func newPublication(v config.Values, l *translog.Log, parts *opened, leads func(
 }
 
 func publicationMetrics(metrics *prometheus.Registry, p *publication.Publication) {
-	server.Gauge(metrics, "indelible_publication_size", "Size of the tree of the checkpoint at --publish-to, as this replica last saw it.", func() (float64, bool) {
+	vitals.Gauge(metrics, "indelible_publication_size", "Size of the tree of the checkpoint at --publish-to, as this replica last saw it.", func() (float64, bool) {
 		s := p.Status()
 		return float64(s.Size), s.Known
 	})
-	server.Gauge(metrics, "indelible_publication_behind_seconds", "Seconds since the log has a checkpoint that is not at --publish-to; 0 while the newest one is.", func() (float64, bool) {
+	vitals.Gauge(metrics, "indelible_publication_behind_seconds", "Seconds since the log has a checkpoint that is not at --publish-to; 0 while the newest one is.", func() (float64, bool) {
 		s := p.Status()
 		if s.Due.IsZero() {
 			return 0, true

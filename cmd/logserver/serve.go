@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -32,6 +33,7 @@ import (
 	"indelible/internal/transport"
 	"indelible/internal/transport/adminport"
 	"indelible/internal/transport/rpc"
+	"indelible/internal/vitals"
 	translog "indelible/log"
 	"indelible/server"
 	"indelible/writers/gate"
@@ -46,6 +48,8 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	serving, end := transport.Delayed(ctx, v.Duration("shutdown-delay"), logger)
 	defer end()
 	metrics := prometheus.NewRegistry()
+	b := config.ThisBuild()
+	vitals.Build(metrics, "logserver", b.Version, b.Revision, b.Go)
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// What can fail without a log comes first: a port that is in use leaves nothing
 	// behind.
@@ -137,7 +141,10 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	if err := parts.mldsaKey(ctx, v); err != nil {
 		return nil, err
 	}
-	warn(ctx, logger, parts)
+	settings := vitals.NewSettings(metrics, parts.store.Warnings, logger)
+	if err := settings.Look(ctx); err != nil {
+		logger.Warn("the database's settings could not be checked", "error", err)
+	}
 	warnWitnesses(v, parts, logger)
 	warnRegister(parts, logger)
 	copies(v, parts, logger)
@@ -159,7 +166,7 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	if err != nil {
 		return nil, err
 	}
-	servers, err := newServers(serving, v, l, a, parts, ports, readiness(ctx, l), static.warnings, metrics, logger)
+	servers, err := newServers(serving, v, l, a, parts, ports, readiness(ctx, l), metrics, logger, settings.Warnings, static.warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +174,7 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	systemd := sdnotify.New(p.getenv, logger)
 	context.AfterFunc(ctx, systemd.Stopping)
 	return func() error {
+		go settings.Follow(serving)
 		return runAll(serving, l, x, static, servers, func() {
 			p.banner(v, parts, servers, l.Ready())
 			systemd.Ready()
@@ -229,16 +237,6 @@ func replica(v config.Values) string {
 		return name
 	}
 	return ""
-}
-
-func warn(ctx context.Context, logger *slog.Logger, parts *opened) {
-	warnings, err := parts.store.Warnings(ctx)
-	if err != nil {
-		logger.Warn("the database's settings could not be checked", "error", err)
-	}
-	for _, w := range warnings {
-		logger.Warn(w)
-	}
 }
 
 // logged adds lines in the log to the metrics' events.
@@ -343,25 +341,38 @@ func listen(ctx context.Context, v config.Values, metrics *prometheus.Registry, 
 }
 
 // newServers makes the three servers.
-func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, parts *opened, on ports, ready func() error, warnings func() []string, metrics *prometheus.Registry, logger *slog.Logger) (s transport.Servers, err error) {
+func newServers(ctx context.Context, v config.Values, l *translog.Log, a apis, parts *opened, on ports, ready func() error, metrics *prometheus.Registry, logger *slog.Logger, warnings ...func() []string) (s transport.Servers, err error) {
 	s.HTTPOn, s.GRPCOn, s.AdminOn = on.http, on.grpc, on.admin
 	s.Grace = v.Duration("shutdown-timeout")
 	requests := server.NewRequests(metrics)
 	budget := transport.NewBudget(v.Size("request-memory"))
-	server.State(metrics, l, ready)
+	server.State(metrics, l)
+	vitals.Ready(metrics, ready)
 	handler, err := a.handler(ctx, v, l, parts, ready, budget)
 	if err != nil {
 		return s, err
 	}
-	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, requests.HTTP), v.Duration("add-timeout"), logger)
-	s.Admin = transport.HTTPServer(adminport.Handler(ready, metrics, on.certs.Warnings, a.writers.Warnings, l.Damaged, warnings), 0, logger)
+	seen, access := []func(*http.Request, transport.Answered){requests.HTTP}, accessLog(v, a, logger)
+	if access != nil {
+		seen = append(seen, access.HTTP)
+	}
+	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, seen...), v.Duration("add-timeout"), logger)
+	s.Admin = transport.HTTPServer(adminport.Handler(ready, metrics, append(warnings, on.certs.Warnings, a.writers.Warnings, l.Damaged)...), 0, logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
-	calls := rpc.NewServer(ctx, rpc.Config{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Client: a.admission.Client, Log: logger, Seen: requests.GRPC})
+	calls := rpc.NewServer(ctx, rpc.Config{MaxMessage: v.Size("max-body"), Budget: budget, Answers: a.answers, Client: a.admission.Client, Log: logger, Seen: requests.GRPC, Access: access})
 	a.register(calls)
 	healthpb.RegisterHealthServer(calls, healthService{ready: ready})
 	reflection.Register(calls)
 	s.GRPC = calls
 	return s, nil
+}
+
+// accessLog is nil where it is turned off.
+func accessLog(v config.Values, a apis, logger *slog.Logger) *transport.AccessLog {
+	if !v.Bool("access-log") {
+		return nil
+	}
+	return &transport.AccessLog{Log: logger, Client: a.admission.ClientOf}
 }
 
 // certificates reads the TLS certificate, and follows its files until ctx ends.

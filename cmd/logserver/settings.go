@@ -63,6 +63,7 @@ func settings() []config.Setting {
 		{Name: "max-clock-step", Type: config.Duration, Default: "10m", NotZero: true, Help: "How far the clock may be behind the last entry's time before entries are refused."},
 		{Name: "shutdown-delay", Type: config.Duration, Default: "0s", Help: "How long the server still takes requests after it was told to stop, while it says that it is not ready. In Kubernetes 5s to 10s, until no load balancer sends requests any more; with shutdown-timeout, less than terminationGracePeriodSeconds. A second signal ends it at once."},
 		{Name: "shutdown-timeout", Type: config.Duration, Default: "15s", NotZero: true, Help: "How long running requests may take when the server is stopped."},
+		{Name: "access-log", Type: config.Bool, Default: "false", Help: "Write a line (INFO) for each request over HTTP and gRPC: method, path, status, bytes, seconds, client, request id. It has no query and no body."},
 		{Name: "log-level", Type: config.Text, Default: "info", OneOf: []string{"debug", "info", "warn", "error"}, Help: "How much is written to standard error."},
 	}
 }

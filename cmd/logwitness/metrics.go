@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"indelible/internal/config"
+	"indelible/internal/transport"
+	"indelible/internal/vitals"
 	"indelible/witness"
 )
 
@@ -27,6 +29,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 
 	looks, contradictions prometheus.Counter
+	cosignedAt            *prometheus.GaugeVec // without a label: left out until it is known
 }
 
 func newMetrics() *metrics {
@@ -47,6 +50,9 @@ func newMetrics() *metrics {
 		looks: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "indelible_witness_looks_failed_total", Help: "Looks at logs of --feed that came to nothing.",
 		}),
+		cosignedAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "indelible_witness_cosigned_timestamp_seconds", Help: "When this process cosigned a checkpoint last, in POSIX seconds.",
+		}, nil),
 		contradictions: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "indelible_witness_contradictions_total", Help: "Files of evidence written against logs that contradicted themselves.",
 		}),
@@ -54,13 +60,21 @@ func newMetrics() *metrics {
 	for _, why := range []string{"conflict", "too_many", "inconsistent", "not_signed", "malformed", "fault"} {
 		m.refused.WithLabelValues(why) // 0 from the start, and not missing
 	}
-	m.registry.MustRegister(m.cosigned, m.refused, m.logs, m.skipped, m.requests, m.seconds, m.looks, m.contradictions,
+	m.registry.MustRegister(m.cosigned, m.refused, m.logs, m.skipped, m.requests, m.seconds, m.looks, m.contradictions, m.cosignedAt,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b := config.ThisBuild()
+	vitals.Build(m.registry, "logwitness", b.Version, b.Revision, b.Go)
 	return m
 }
 
+// cosign counts a checkpoint that was cosigned.
+func (m *metrics) cosign(string, int64) {
+	m.cosigned.Inc()
+	m.cosignedAt.WithLabelValues().SetToCurrentTime()
+}
+
 // request counts a request.
-func (m *metrics) request(r *http.Request, status int, took time.Duration) {
+func (m *metrics) request(r *http.Request, got transport.Answered) {
 	what := "other"
 	switch {
 	case r.URL.Path == "/add-checkpoint", r.URL.Path == "/sign-subtree":
@@ -68,8 +82,8 @@ func (m *metrics) request(r *http.Request, status int, took time.Duration) {
 	case strings.HasSuffix(r.URL.Path, "/checkpoint"):
 		what = "checkpoint"
 	}
-	m.requests.WithLabelValues(what, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(what).Observe(took.Seconds())
+	m.requests.WithLabelValues(what, strconv.Itoa(got.Status)).Inc()
+	m.seconds.WithLabelValues(what).Observe(got.Took.Seconds())
 }
 
 // reason is why a request was refused, in a word.

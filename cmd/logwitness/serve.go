@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -24,9 +25,11 @@ import (
 	"indelible/checkpoint"
 	"indelible/internal/config"
 	"indelible/internal/outage"
+	"indelible/internal/requestid"
 	"indelible/internal/sdnotify"
 	"indelible/internal/transport"
 	"indelible/internal/transport/adminport"
+	"indelible/internal/vitals"
 	"indelible/witness"
 	"indelible/witness/register"
 	"indelible/witness/sqlstate"
@@ -51,6 +54,7 @@ type running struct {
 	register *register.File
 	witness  *witness.Witness
 	metrics  *metrics
+	settings *vitals.Settings
 	logger   *slog.Logger
 	lights   *lights
 	made     made // is taken back by close, unless it is kept
@@ -93,7 +97,7 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	}
 	serving, end := transport.Delayed(ctx, v.Duration("shutdown-delay"), r.logger)
 	defer end()
-	r.handle(&servers, publicURL(v, servers.HTTPOn.Addr()), certs, r.readiness(ctx))
+	r.handle(v, &servers, certs, r.readiness(ctx))
 	servers.HTTP.Handler = transport.Leaving(ctx, servers.HTTP.Handler)
 	r.made.keep()
 	io.WriteString(p.stdout, banner(v, r, servers))
@@ -103,6 +107,7 @@ func (p *program) serve(ctx context.Context, v config.Values) (err error) {
 	var beside errgroup.Group
 	beside.Go(func() error { follow(serving); return nil })
 	beside.Go(func() error { look(serving); return nil })
+	beside.Go(func() error { r.settings.Follow(serving); return nil })
 	beside.Go(func() error { certs.Follow(serving); return nil })
 	beside.Go(func() error { r.lights.watch(serving, r.needs()); return nil })
 	beside.Go(func() error { p.reload(certs, r.state, r.logger).Follow(serving, v, again); return nil })
@@ -141,16 +146,13 @@ func (r *running) open(ctx context.Context, v config.Values) (err error) {
 	if err := behind(ctx, r.state, r.register, r.logger); err != nil {
 		return err
 	}
-	warnings, err := r.state.Warnings(ctx)
-	if err != nil {
+	r.settings = vitals.NewSettings(r.metrics.registry, r.state.Warnings, r.logger)
+	if err := r.settings.Look(ctx); err != nil {
 		return err
-	}
-	for _, w := range warnings {
-		r.logger.Warn(w)
 	}
 	r.witness, err = witness.New(ctx, witness.Config{
 		State: r.state, Register: r.register, Cosigners: keys,
-		Cosigned: func(string, int64) { r.metrics.cosigned.Inc() }, Refused: r.refused, ClockBehind: r.clockBehind,
+		Cosigned: r.metrics.cosign, Refused: r.refused, ClockBehind: r.clockBehind,
 		Contradicted: func(l witness.Log, cosigned witness.Head, note []byte) {
 			r.contradicted(evidencePath(v), l, cosigned, note)
 		},
@@ -192,17 +194,17 @@ func (r *running) clockBehind(origin string, last time.Time) {
 
 // failed tells of a fault of ours. While the witness cannot cosign at all, the
 // outage is told of, and not each request.
-func (r *running) failed(err error) {
+func (r *running) failed(ctx context.Context, err error) {
 	if r.lights.ready() != nil && !errors.Is(err, witness.ErrTwoMemories) {
-		r.logger.Debug("a request failed", "error", err)
+		r.logger.Debug("a request failed", "request", requestid.Of(ctx), "error", err)
 		return
 	}
 	r.lights.doubts()
 	if errors.Is(err, witness.ErrTwoMemories) {
-		r.logger.Error("a request failed", "error", err, "way out", wayOut)
+		r.logger.Error("a request failed", "request", requestid.Of(ctx), "error", err, "way out", wayOut)
 		return
 	}
-	r.logger.Error("a request failed", "error", err)
+	r.logger.Error("a request failed", "request", requestid.Of(ctx), "error", err)
 }
 
 // list reads the list of logs, and returns what follows it.
@@ -253,11 +255,16 @@ func (r *running) listenOn(v config.Values, setting string, most int, certs *tra
 }
 
 // handle makes the two servers that answer on the ports.
-func (r *running) handle(s *transport.Servers, url string, certs *transport.Certificates, ready func() error) {
-	handler := r.witness.Handler(url, r.failed)
-	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, r.metrics.request), longest, r.logger)
+func (r *running) handle(v config.Values, s *transport.Servers, certs *transport.Certificates, ready func() error) {
+	handler := r.witness.Handler(publicURL(v, s.HTTPOn.Addr()), r.failed)
+	seen := []func(*http.Request, transport.Answered){r.metrics.request}
+	if v.Bool("access-log") {
+		seen = append(seen, (&transport.AccessLog{Log: r.logger}).HTTP)
+	}
+	s.HTTP = transport.HTTPServer(transport.ObserveHTTP(handler, seen...), longest, r.logger)
 	limit(s.HTTP)
-	s.Admin = transport.HTTPServer(adminport.Handler(ready, r.metrics.registry, certs.Warnings), 0, r.logger)
+	vitals.Ready(r.metrics.registry, ready)
+	s.Admin = transport.HTTPServer(adminport.Handler(ready, r.metrics.registry, certs.Warnings, r.settings.Warnings), 0, r.logger)
 	s.Admin.WriteTimeout = 0 // profiles take long
 }
 

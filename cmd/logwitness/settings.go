@@ -41,6 +41,7 @@ func settings() []config.Setting {
 		{Name: "tls-key", Type: config.File, Help: "Its private key."},
 		{Name: "shutdown-delay", Type: config.Duration, Default: "0s", Help: "How long the witness still takes requests after it was told to stop, while it says that it is not ready. In Kubernetes 5s to 10s; a second signal ends it at once."},
 		{Name: "shutdown-timeout", Type: config.Duration, Default: "15s", Help: "How long running requests may take when the witness is stopped."},
+		{Name: "access-log", Type: config.Bool, Default: "false", Help: "Write a line (INFO) for each request: method, path, status, bytes, seconds, client, request id. It has no query and no body."},
 		{Name: "log-level", Type: config.Text, Default: "info", OneOf: []string{"debug", "info", "warn", "error"}, Help: "How much is written to standard error."},
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+
+	"indelible/internal/requestid"
 )
 
 // Limits that do not depend on what is served. A client that sends its headers
@@ -40,7 +42,7 @@ func Reached(addr net.Addr) string {
 // can be.
 func HTTPServer(h http.Handler, longest time.Duration, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           followRequests(recoverHTTP(h, log)),
+		Handler:           nameRequests(followRequests(recoverHTTP(h, log))),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      readTimeout + longest + sendTimeout, // it begins at the end of the headers
@@ -61,7 +63,7 @@ func recoverHTTP(next http.Handler, log *slog.Logger) http.Handler {
 			if p == nil || p == http.ErrAbortHandler {
 				return
 			}
-			log.Error("a request made the server panic", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+			log.Error("a request made the server panic", "method", r.Method, "path", r.URL.Path, "request", requestid.Of(r.Context()), "panic", p, "stack", string(debug.Stack()))
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Connection", "close")
 			w.WriteHeader(http.StatusInternalServerError)
@@ -83,8 +85,8 @@ func Leaving(ctx context.Context, next http.Handler) http.Handler {
 	})
 }
 
-// ObserveHTTP calls seen after every request.
-func ObserveHTTP(next http.Handler, seen func(r *http.Request, status int, took time.Duration)) http.Handler {
+// ObserveHTTP calls all of seen after every request.
+func ObserveHTTP(next http.Handler, seen ...func(*http.Request, Answered)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		s := &statusWriter{ResponseWriter: w}
@@ -92,14 +94,24 @@ func ObserveHTTP(next http.Handler, seen func(r *http.Request, status int, took 
 		if s.status == 0 {
 			s.status = http.StatusOK
 		}
-		seen(r, s.status, time.Since(start))
+		got := Answered{s.status, s.bytes, time.Since(start)}
+		for _, tell := range seen {
+			tell(r, got)
+		}
 	})
 }
 
-// statusWriter remembers the status that was sent.
+// statusWriter remembers the status that was sent, and counts the bytes of the body.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	bytes  int64
+}
+
+func (s *statusWriter) Write(b []byte) (int, error) {
+	n, err := s.ResponseWriter.Write(b)
+	s.bytes += int64(n)
+	return n, err
 }
 
 func (s *statusWriter) WriteHeader(status int) {

@@ -456,7 +456,7 @@ func TestObserveHTTP(t *testing.T) {
 			if want != 0 {
 				w.WriteHeader(want)
 			}
-		}), func(_ *http.Request, status int, _ time.Duration) { got = status })
+		}), func(_ *http.Request, a Answered) { got = a.Status })
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 		if got != max(want, 200) {
 			t.Errorf("%d was seen as %d", want, got)

@@ -85,7 +85,11 @@ func NewServer(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.checkpoints = w.Handler("", cfg.Fault)
+	s.checkpoints = w.Handler("", func(_ context.Context, err error) {
+		if cfg.Fault != nil {
+			cfg.Fault(err)
+		}
+	})
 	return s, nil
 }
 

@@ -162,12 +162,17 @@ func (a *Admission) Decode(ctx context.Context, size int, decode func() error) (
 // HTTP says which client each request of next is of.
 func (a *Admission) HTTP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := fair.As(r.Context(), a.clientAt(r.RemoteAddr, r.Header["X-Forwarded-For"]))
+		ctx := fair.As(r.Context(), a.ClientOf(r))
 		if a.writers != nil {
 			ctx = context.WithValue(ctx, requestKey{}, r)
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// ClientOf is the client that a request over HTTP is of.
+func (a *Admission) ClientOf(r *http.Request) string {
+	return a.clientAt(r.RemoteAddr, r.Header["X-Forwarded-For"])
 }
 
 // Client is the client that a request is of: as fair.As said, or else the one that

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"indelible/internal/requestid"
 )
 
 // WriteError writes an error as the answer to an HTTP request.
@@ -40,6 +42,9 @@ func write(w http.ResponseWriter, httpStatus int, st *spb.Status) {
 	head.Set("X-Content-Type-Options", "nosniff")
 	// Nothing may keep it: what is not there yet may be in a second.
 	head.Set("Cache-Control", "no-store")
+	if id := head.Get(requestid.Header); id != "" { // the server has named the request
+		st = named(st, id)
+	}
 	w.WriteHeader(httpStatus)
 	w.Write(append(body(st), '\n'))
 }
@@ -53,6 +58,14 @@ func Seconds(st *status.Status) string {
 		}
 	}
 	return strconv.Itoa(int(wait.Seconds()))
+}
+
+// named adds the request's id, by which the operator finds what the log says of it.
+func named(st *spb.Status, id string) *spb.Status {
+	if with, err := status.FromProto(st).WithDetails(&errdetails.RequestInfo{RequestId: id}); err == nil {
+		return with.Proto()
+	}
+	return st
 }
 
 func body(st *spb.Status) []byte {

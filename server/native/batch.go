@@ -23,11 +23,11 @@ func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*p
 	defer cancel()
 	ctx, err := s.cfg.Admission.Enter(ctx)
 	if err != nil {
-		return nil, s.admitFailed(err)
+		return nil, s.admitFailed(ctx, err)
 	}
 	entries, refused := s.admitAll(ctx, req.GetEntries())
 	if err := ctx.Err(); err != nil {
-		return nil, s.admitFailed(err)
+		return nil, s.admitFailed(ctx, err)
 	}
 	var admitted []entry.Entry
 	for i, e := range entries {
@@ -39,10 +39,10 @@ func (s *Service) AddEntries(ctx context.Context, req *pb.AddEntriesRequest) (*p
 	if len(admitted) > 0 {
 		var err error
 		if outcomes, err = s.cfg.Log.AddMany(ctx, admitted); err != nil {
-			return nil, s.addFailed(err)
+			return nil, s.addFailed(ctx, err)
 		}
 	}
-	return s.batchAnswer(entries, refused, outcomes)
+	return s.batchAnswer(ctx, entries, refused, outcomes)
 }
 
 // admitAll admits entries on all cores: checking signatures is most of the work
@@ -72,22 +72,22 @@ func (s *Service) admitAll(ctx context.Context, asked []*pb.Entry) ([]entry.Entr
 
 // batchAnswer puts the outcomes back in the order asked. What was added has its
 // proof for one checkpoint; without any there is the published one.
-func (s *Service) batchAnswer(entries []entry.Entry, refused []error, outcomes []translog.Outcome) (*pb.AddEntriesResponse, error) {
+func (s *Service) batchAnswer(ctx context.Context, entries []entry.Entry, refused []error, outcomes []translog.Outcome) (*pb.AddEntriesResponse, error) {
 	published, err := s.cfg.Log.Published()
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	res := &pb.AddEntriesResponse{Outcomes: make([]*pb.AddOutcome, len(entries))}
 	next := 0
 	for i, e := range entries {
 		if refused[i] != nil {
-			res.Outcomes[i] = refusal(s.admitFailed(refused[i]))
+			res.Outcomes[i] = refusal(s.admitFailed(ctx, refused[i]))
 			continue
 		}
 		o := outcomes[next]
 		next++
 		if o.Err != nil {
-			res.Outcomes[i] = refusal(s.addFailed(o.Err))
+			res.Outcomes[i] = refusal(s.addFailed(ctx, o.Err))
 			continue
 		}
 		published = o.Receipt.Checkpoint

@@ -43,16 +43,16 @@ func (s *Service) SearchEntries(ctx context.Context, req *pb.SearchEntriesReques
 	defer cancel()
 	leave, err := s.pageOf(ctx, int64(limit))
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	defer leave()
 	hits, err := s.cfg.Search.Find(ctx, key, after, limit)
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	published, err := s.cfg.Log.Published()
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	return found(hits, published.Size), nil
 }

@@ -65,7 +65,7 @@ type Config struct {
 	// Answers bounds what answers to reads cost; nil: one that this service has alone.
 	Answers *answers.Gate
 	// Fault is called with the errors that clients are not shown; it may be nil.
-	Fault func(error)
+	Fault func(context.Context, error)
 }
 
 // Service implements the generated service.
@@ -80,7 +80,7 @@ func New(cfg Config) *Service {
 		cfg.Timeout = 30 * time.Second
 	}
 	if cfg.Fault == nil {
-		cfg.Fault = func(error) {}
+		cfg.Fault = func(context.Context, error) {}
 	}
 	if cfg.Admission == nil {
 		cfg.Admission = admission.New(admission.Config{})
@@ -92,17 +92,23 @@ func New(cfg Config) *Service {
 }
 
 // failed is an error as it goes over the wire.
-func (s *Service) failed(err error) error { return s.told(err, failure.Status(err)) }
+func (s *Service) failed(ctx context.Context, err error) error {
+	return s.told(ctx, err, failure.Status(err))
+}
 
 // admitFailed is failed, for an entry that was not verified.
-func (s *Service) admitFailed(err error) error { return s.told(err, failure.Admit(err)) }
+func (s *Service) admitFailed(ctx context.Context, err error) error {
+	return s.told(ctx, err, failure.Admit(err))
+}
 
 // addFailed is failed, for an add.
-func (s *Service) addFailed(err error) error { return s.told(err, failure.Add(err)) }
+func (s *Service) addFailed(ctx context.Context, err error) error {
+	return s.told(ctx, err, failure.Add(err))
+}
 
-func (s *Service) told(err, wire error) error {
+func (s *Service) told(ctx context.Context, err, wire error) error {
 	if failure.Internal(wire) {
-		s.cfg.Fault(err)
+		s.cfg.Fault(ctx, err)
 	}
 	return wire
 }
@@ -113,21 +119,21 @@ func (s *Service) AddEntry(ctx context.Context, req *pb.AddEntryRequest) (*pb.Ad
 	defer cancel()
 	ctx, err := s.cfg.Admission.Enter(ctx)
 	if err != nil {
-		return nil, s.admitFailed(err)
+		return nil, s.admitFailed(ctx, err)
 	}
 	e, err := s.admit(s.cfg.Admission.Work(ctx), req.GetEntry())
 	if err == nil {
 		err = s.cfg.Admission.Allow(ctx, e)
 	}
 	if err != nil {
-		return nil, s.admitFailed(err)
+		return nil, s.admitFailed(ctx, err)
 	}
 	outcomes, err := s.cfg.Log.AddMany(ctx, []entry.Entry{e})
 	if err == nil {
 		err = outcomes[0].Err
 	}
 	if err != nil {
-		return nil, s.addFailed(err)
+		return nil, s.addFailed(ctx, err)
 	}
 	r := outcomes[0].Receipt
 	logged := loggedEntry(r.Index, r.LeafHash, r.IntegratedAt, e.Kind())
@@ -198,10 +204,11 @@ func (s *Service) GetEntry(ctx context.Context, req *pb.GetEntryRequest) (*pb.Ge
 	}
 	leave, err := s.cfg.Answers.Answer(ctx, answers.Light, perEntry)
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	defer leave()
-	return s.answer(s.cfg.Log.EntryWithProof(ctx, req.GetIndex()))
+	r, p, c, err := s.cfg.Log.EntryWithProof(ctx, req.GetIndex())
+	return s.answer(ctx, r, p, c, err)
 }
 
 // LookupEntry implements the service.
@@ -213,10 +220,11 @@ func (s *Service) LookupEntry(ctx context.Context, req *pb.LookupEntryRequest) (
 	defer cancel()
 	leave, err := s.cfg.Answers.Answer(ctx, answers.Light, perEntry)
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	defer leave()
-	return s.answer(s.cfg.Log.LookupWithProof(ctx, merkle.Hash(req.GetLeafHash())))
+	r, p, c, err := s.cfg.Log.LookupWithProof(ctx, merkle.Hash(req.GetLeafHash()))
+	return s.answer(ctx, r, p, c, err)
 }
 
 // missing refuses a request without a number that has no meaning when it is left
@@ -225,9 +233,9 @@ func missing(field, what string) error {
 	return status.Errorf(codes.InvalidArgument, "%s is not given: it is %s", field, what)
 }
 
-func (s *Service) answer(r translog.Record, p translog.Proof, c translog.Published, err error) (*pb.GetEntryResponse, error) {
+func (s *Service) answer(ctx context.Context, r translog.Record, p translog.Proof, c translog.Published, err error) (*pb.GetEntryResponse, error) {
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	return &pb.GetEntryResponse{Entry: logged(r), Proof: inclusion(p), Checkpoint: s.checkpoint(c)}, nil
 }
@@ -242,12 +250,12 @@ func (s *Service) ListEntries(ctx context.Context, req *pb.ListEntriesRequest) (
 	defer cancel()
 	leave, err := s.pageOf(ctx, limit)
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	defer leave()
 	records, published, err := s.cfg.Log.Entries(ctx, req.GetStart(), limit)
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	return &pb.ListEntriesResponse{
 		Entries: loggedAll(records), Next: req.GetStart() + int64(len(records)), TreeSize: published.Size,
@@ -274,10 +282,10 @@ func loggedAll(records []translog.Record) []*pb.LoggedEntry {
 }
 
 // GetCheckpoint implements the service.
-func (s *Service) GetCheckpoint(context.Context, *pb.GetCheckpointRequest) (*pb.Checkpoint, error) {
+func (s *Service) GetCheckpoint(ctx context.Context, _ *pb.GetCheckpointRequest) (*pb.Checkpoint, error) {
 	p, err := s.cfg.Log.Published()
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	return s.checkpoint(p), nil
 }
@@ -294,7 +302,7 @@ func (s *Service) GetInclusionProof(ctx context.Context, req *pb.GetInclusionPro
 	}
 	p, err := s.cfg.Log.InclusionProof(ctx, req.GetIndex(), req.GetTreeSize())
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	return inclusion(p), nil
 }
@@ -311,7 +319,7 @@ func (s *Service) GetConsistencyProof(ctx context.Context, req *pb.GetConsistenc
 	}
 	c, err := s.cfg.Log.ConsistencyProof(ctx, req.GetFrom(), req.GetTo())
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(ctx, err)
 	}
 	return &pb.ConsistencyProof{From: c.From, To: c.To, FromRoot: c.FromRoot[:], ToRoot: c.ToRoot[:], Hashes: hashes(c.Hashes)}, nil
 }
@@ -322,7 +330,7 @@ func (s *Service) WatchCheckpoints(_ *pb.WatchCheckpointsRequest, stream grpc.Se
 	for {
 		p, err := s.cfg.Log.AwaitNewer(stream.Context(), size)
 		if err != nil {
-			return s.failed(err)
+			return s.failed(stream.Context(), err)
 		}
 		if err := stream.Send(s.checkpoint(p)); err != nil {
 			return err

@@ -37,7 +37,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 		return nil, tooLarge(w, limit)
 	case errors.Is(err, transport.ErrFull), errors.Is(err, transport.ErrSlow):
 		w.Header().Set("Connection", "close")
-		return nil, h.refusalOf(w, status.Error(codes.Unavailable, err.Error()), err)
+		return nil, h.refusalOf(w, r, status.Error(codes.Unavailable, err.Error()), err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
 		return nil, refuse(http.StatusRequestTimeout, "the request's body did not arrive in time")

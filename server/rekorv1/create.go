@@ -47,7 +47,7 @@ func served(kinds []entry.Kind) string {
 func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	ctx, err := h.cfg.Admission.Enter(r.Context())
 	if err != nil {
-		return h.admitFailed(w, err)
+		return h.admitFailed(w, r, err)
 	}
 	body, err := h.readBody(w, r)
 	if err != nil {
@@ -60,11 +60,11 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 		err = h.cfg.Admission.Allow(ctx, e)
 	}
 	if err != nil {
-		return h.admitFailed(w, err)
+		return h.admitFailed(w, r, err)
 	}
 	receipt, err := h.cfg.Log.Add(ctx, e)
 	if err != nil {
-		return h.addFailed(w, err)
+		return h.addFailed(w, r, err)
 	}
 	id := h.ids.entryID(receipt.LeafHash)
 	if receipt.Duplicate && h.cfg.Conflict {
@@ -91,17 +91,17 @@ func (h *Handler) appendReceipt(ctx context.Context, r translog.Receipt, e entry
 }
 
 // admitFailed says why an entry was not verified.
-func (h *Handler) admitFailed(w http.ResponseWriter, err error) error {
+func (h *Handler) admitFailed(w http.ResponseWriter, req *http.Request, err error) error {
 	if _, refused := errors.AsType[*refusal](err); refused {
 		return err
 	}
-	return h.refusalOf(w, failure.Admit(err), err)
+	return h.refusalOf(w, req, failure.Admit(err), err)
 }
 
 // addFailed says why an entry was not logged, or may not be.
-func (h *Handler) addFailed(w http.ResponseWriter, err error) error {
+func (h *Handler) addFailed(w http.ResponseWriter, req *http.Request, err error) error {
 	wire := failure.Add(err)
-	r := h.refusalOf(w, wire, err)
+	r := h.refusalOf(w, req, wire, err)
 	if status.Code(wire) == codes.InvalidArgument {
 		r.message = "error processing entry: " + r.message
 	}

@@ -63,6 +63,7 @@
 package rekorv1
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -105,7 +106,7 @@ type Config struct {
 	// Answers bounds what answers to reads cost; nil: one that this API has alone.
 	Answers *answers.Gate
 	// Fault is called with the errors that clients are not shown; it may be nil.
-	Fault func(error)
+	Fault func(context.Context, error)
 }
 
 // Handler serves the API.
@@ -161,7 +162,7 @@ func (c *Config) complete() error {
 		c.Admission = admission.New(admission.Config{})
 	}
 	if c.Fault == nil {
-		c.Fault = func(error) {}
+		c.Fault = func(context.Context, error) {}
 	}
 	if c.Answers == nil {
 		c.Answers = answers.New(0)
@@ -200,7 +201,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = do(w, r)
 	}
 	if err != nil {
-		h.fail(w, err)
+		h.fail(w, r, err)
 	}
 }
 

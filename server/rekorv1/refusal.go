@@ -47,7 +47,7 @@ func unfit(code int, format string, args ...any) error {
 var errNoEntry = errors.New("there is no such entry")
 
 // fail writes an error as the answer.
-func (h *Handler) fail(w http.ResponseWriter, err error) {
+func (h *Handler) fail(w http.ResponseWriter, req *http.Request, err error) {
 	if errors.Is(err, errNoEntry) {
 		w.WriteHeader(http.StatusNotFound)
 		return
@@ -56,14 +56,14 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 	if u, late := errors.AsType[*unsigned](err); late && !errors.Is(err, context.Canceled) {
 		r = notSigned(w, u.err)
 	} else if !ok {
-		r = h.refusalOf(w, failure.Status(err), err)
+		r = h.refusalOf(w, req, failure.Status(err), err)
 	}
 	body, err := json.Marshal(struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`
 	}{r.code, r.message})
 	if err != nil {
-		h.cfg.Fault(err)
+		h.cfg.Fault(req.Context(), err)
 		body = []byte(`{"code":500,"message":"internal error"}`)
 	}
 	head := w.Header()
@@ -75,7 +75,7 @@ func (h *Handler) fail(w http.ResponseWriter, err error) {
 
 // refusalOf gives an error of the log the status that Rekor's clients act upon:
 // they try 503 again, and 429 not, which a writer gets whose rate is used up.
-func (h *Handler) refusalOf(w http.ResponseWriter, wire, err error) *refusal {
+func (h *Handler) refusalOf(w http.ResponseWriter, req *http.Request, wire, err error) *refusal {
 	st := status.Convert(wire)
 	code := failure.HTTPStatus(st.Code())
 	switch st.Code() {
@@ -87,7 +87,7 @@ func (h *Handler) refusalOf(w http.ResponseWriter, wire, err error) *refusal {
 	case codes.Unauthenticated:
 		w.Header().Set("Www-Authenticate", `Bearer realm="log"`)
 	case codes.Internal:
-		h.cfg.Fault(err)
+		h.cfg.Fault(req.Context(), err)
 	}
 	return &refusal{code, code, st.Message()}
 }

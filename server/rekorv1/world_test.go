@@ -62,7 +62,7 @@ type faults struct {
 	all []error
 }
 
-func (f *faults) add(err error) {
+func (f *faults) add(_ context.Context, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.all = append(f.all, err)

@@ -56,7 +56,7 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) {
 	}
 	answer, err := marshal(logged)
 	if err != nil {
-		rest.WriteError(w, r, s.told(err, failure.Status(err)))
+		rest.WriteError(w, r, s.told(r.Context(), err, failure.Status(err)))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

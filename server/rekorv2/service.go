@@ -74,7 +74,7 @@ type Config struct {
 	// Admission is shared by all APIs of a server; nil: one of its own.
 	Admission *admission.Admission
 	// Fault is called with the errors that clients are not shown; it may be nil.
-	Fault func(error)
+	Fault func(context.Context, error)
 }
 
 // Service implements the generated service.
@@ -93,7 +93,7 @@ func New(cfg Config) *Service {
 		cfg.MaxBody = 8 << 20
 	}
 	if cfg.Fault == nil {
-		cfg.Fault = func(error) {}
+		cfg.Fault = func(context.Context, error) {}
 	}
 	if cfg.Admission == nil {
 		cfg.Admission = admission.New(admission.Config{})
@@ -107,7 +107,7 @@ func (s *Service) CreateEntry(ctx context.Context, req *rekorpb.CreateEntryReque
 	defer cancel()
 	ctx, err := s.cfg.Admission.Enter(ctx)
 	if err != nil {
-		return nil, s.told(err, failure.Admit(err))
+		return nil, s.told(ctx, err, failure.Admit(err))
 	}
 	e, err := s.admit(s.cfg.Admission.Work(ctx), req)
 	if err == nil {
@@ -117,14 +117,14 @@ func (s *Service) CreateEntry(ctx context.Context, req *rekorpb.CreateEntryReque
 		return nil, failure.Admit(err)
 	}
 	if err != nil {
-		return nil, s.told(err, busy(failure.Admit(err)))
+		return nil, s.told(ctx, err, busy(failure.Admit(err)))
 	}
 	outcomes, err := s.cfg.Log.AddMany(ctx, []entry.Entry{e})
 	if err == nil {
 		err = outcomes[0].Err
 	}
 	if err != nil {
-		return nil, s.told(err, busy(failure.Add(err)))
+		return nil, s.told(ctx, err, busy(failure.Add(err)))
 	}
 	return s.logged(e, outcomes[0].Receipt), nil
 }
@@ -148,9 +148,9 @@ func (s *Service) logged(e entry.Entry, r translog.Receipt) *entrypb.Transparenc
 }
 
 // told reports the errors that clients are not shown.
-func (s *Service) told(err, wire error) error {
+func (s *Service) told(ctx context.Context, err, wire error) error {
 	if failure.Internal(wire) {
-		s.cfg.Fault(err)
+		s.cfg.Fault(ctx, err)
 	}
 	return wire
 }

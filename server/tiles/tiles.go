@@ -53,7 +53,7 @@ const loadTimeout = 10 * time.Second
 // Handler serves the tiles of one log.
 type Handler struct {
 	// Fault, if set, is called with the errors that clients are not shown.
-	Fault func(error)
+	Fault func(context.Context, error)
 
 	log     Log
 	full    *bytecache.Cache[string, *object]
@@ -101,7 +101,7 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
 	// A path that is not what its decoded form is encoded to comes with its
 	// RawPath.
 	if r.URL.RawPath != "" || r.URL.RawQuery != "" || r.URL.ForceQuery {
-		h.fail(w, fmt.Errorf("%w: it has a query, or is percent-encoded", errPath))
+		h.fail(w, r, fmt.Errorf("%w: it has a query, or is percent-encoded", errPath))
 		return
 	}
 	path := strings.TrimPrefix(r.URL.Path, "/")
@@ -114,7 +114,7 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
 		err = h.gate.Share(r.Context(), o.held)
 	}
 	if err != nil {
-		h.fail(w, err)
+		h.fail(w, r, err)
 		return
 	}
 	head := w.Header()
@@ -125,7 +125,7 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) checkpoint(w http.ResponseWriter, r *http.Request) {
 	p, err := h.log.Published()
 	if err != nil {
-		h.fail(w, err)
+		h.fail(w, r, err)
 		return
 	}
 	head := w.Header()
@@ -261,13 +261,13 @@ func (h *Handler) load(ctx context.Context, kind answers.Kind, fetch func(contex
 	return newObject(body), nil
 }
 
-func (h *Handler) fail(w http.ResponseWriter, err error) {
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errPath) {
 		failure.Write(w, http.StatusNotFound, codes.NotFound, err.Error())
 		return
 	}
 	if failure.Internal(err) && h.Fault != nil {
-		h.Fault(err)
+		h.Fault(r.Context(), err)
 	}
 	failure.WriteError(w, err)
 }

@@ -206,7 +206,7 @@ func TestErrors(t *testing.T) {
 	} {
 		h := New(&fakeLog{err: c.err}, 1<<20, nil)
 		var fault error
-		h.Fault = func(err error) { fault = err }
+		h.Fault = func(_ context.Context, err error) { fault = err }
 		for _, path := range []string{"/tile/0/000", "/tile/entries/000.p/3", "/checkpoint"} {
 			w := ask(h, "GET", path, "Accept-Encoding", "gzip")
 			if w.Code != c.code || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Etag") != "" {

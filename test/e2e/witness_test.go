@@ -101,7 +101,7 @@ func newWatcher(t *testing.T, n byte, log []checkpoint.Verifier) *watcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wa := &watcher{name: name, key: key.Verifier(), memory: m, real: w.Handler("https://witness.example", func(err error) { t.Errorf("witness %s: %v", name, err) })}
+	wa := &watcher{name: name, key: key.Verifier(), memory: m, real: w.Handler("https://witness.example", func(_ context.Context, err error) { t.Errorf("witness %s: %v", name, err) })}
 	on, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -147,12 +148,14 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 
 func (s *Server) unary(m grpc.MethodDesc) grpc.MethodHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, next grpc.UnaryServerInterceptor) (any, error) {
+		begin := time.Now()
 		r := s.request(ctx)
 		defer r.leave()
 		if s.client != nil {
 			ctx = fair.As(ctx, s.client(ctx))
 		}
-		return m.Handler(srv, ctx, func(msg any) error {
+		grpc.SetHeader(ctx, answerID(ctx)) // fails where nobody waits for it any more
+		answer, err := m.Handler(srv, ctx, func(msg any) error {
 			defer r.arrival.answer()
 			if err := r.receive(msg, decode); err != nil {
 				return err
@@ -163,6 +166,10 @@ func (s *Server) unary(m grpc.MethodDesc) grpc.MethodHandler {
 			}
 			return nil
 		}, next)
+		if s.cfg.Access != nil { // else its size need not be known
+			s.cfg.accessed(ctx, err, sizeOf(answer), time.Since(begin))
+		}
+		return answer, withID(ctx, err)
 	}
 }
 

@@ -48,9 +48,9 @@ type arrival struct {
 type arrivalKey struct{}
 
 // begin is what a server does with the headers of a call.
-func (r *receiving) begin(ctx context.Context, _ *tap.Info) (context.Context, error) {
+func (r *receiving) begin(ctx context.Context, info *tap.Info) (context.Context, error) {
 	a := &arrival{of: r, Call: connectionOfCall(ctx).Call()}
-	ctx, a.cancel = context.WithCancel(context.WithValue(ctx, arrivalKey{}, a))
+	ctx, a.cancel = context.WithCancel(context.WithValue(nameCall(ctx, info.Header), arrivalKey{}, a))
 	r.mu.Lock()
 	a.since = r.arrived.Load()
 	a.element = r.calls.PushBack(a)

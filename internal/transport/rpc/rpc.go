@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"indelible/internal/answers"
+	"indelible/internal/requestid"
 	"indelible/internal/transport"
 )
 
@@ -33,6 +34,8 @@ type Config struct {
 	Client func(context.Context) string
 	// Seen, if set, is called after every call.
 	Seen func(method string, code codes.Code, took time.Duration)
+	// Access, if set, has a line for every call.
+	Access *transport.AccessLog
 }
 
 // Limits of a gRPC server.
@@ -53,6 +56,7 @@ type Server struct {
 	budget    *transport.Budget
 	receiving *receiving
 	client    func(context.Context) string
+	cfg       Config
 }
 
 // NewServer makes a server. Streams end when ctx does: they would hold up a
@@ -65,7 +69,7 @@ func NewServer(ctx context.Context, cfg Config) *Server {
 		cfg.Budget = transport.NewBudget(0)
 	}
 	c, r := calls{cfg, ctx}, newReceiving(cfg.Budget.Most())
-	return &Server{budget: cfg.Budget, receiving: r, client: cfg.Client, Server: grpc.NewServer(
+	return &Server{budget: cfg.Budget, receiving: r, client: cfg.Client, cfg: cfg, Server: grpc.NewServer(
 		grpc.MaxRecvMsgSize(int(cfg.MaxMessage)),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxGRPCHeader),
@@ -93,14 +97,22 @@ type calls struct {
 func (c calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (res any, err error) {
 	start := time.Now()
 	defer func() { c.Seen(info.FullMethod, status.Code(err), time.Since(start)) }()
-	defer c.recover(info.FullMethod, &err)
+	defer c.recover(ctx, info.FullMethod, &err)
 	return c.holding(ctx, func(ctx context.Context) (any, error) { return handler(ctx, req) })
 }
 
 func (c calls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	start := time.Now()
-	defer func() { c.Seen(info.FullMethod, status.Code(err), time.Since(start)) }()
-	defer c.recover(info.FullMethod, &err)
+	start, sent := time.Now(), int64(0)
+	if c.Access != nil {
+		ss = countedStream{ss, &sent}
+	}
+	ss.SetHeader(answerID(ss.Context())) // fails where nobody waits for it any more
+	defer func() {
+		c.Seen(info.FullMethod, status.Code(err), time.Since(start))
+		c.accessed(ss.Context(), err, sent, time.Since(start))
+		err = withID(ss.Context(), err)
+	}()
+	defer c.recover(ss.Context(), info.FullMethod, &err)
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(c.stopping, cancel)()
@@ -112,9 +124,9 @@ func (c calls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 }
 
 // recover turns a panic into an error. Deferred, it is where the panic ends.
-func (c calls) recover(method string, err *error) {
+func (c calls) recover(ctx context.Context, method string, err *error) {
 	if p := recover(); p != nil {
-		c.Log.Error("a call made the server panic", "method", method, "panic", p, "stack", string(debug.Stack()))
+		c.Log.Error("a call made the server panic", "method", method, "request", requestid.Of(ctx), "panic", p, "stack", string(debug.Stack()))
 		*err = status.Error(codes.Internal, "internal error; the server's log says more")
 	}
 }

@@ -20,6 +20,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -163,7 +164,7 @@ func TestLargeGRPCRequests(t *testing.T) {
 	large := &healthpb.HealthCheckRequest{Service: strings.Repeat("x", 200*kib)}
 	_, err := client.Check(ctx, large)
 	st := status.Convert(err)
-	if st.Code() != codes.Unavailable || st.Message() != transport.ErrFull.Error() || len(st.Details()) != 1 {
+	if st.Code() != codes.Unavailable || st.Message() != transport.ErrFull.Error() || len(st.Details()) != 2 || detailedID(err) == "" {
 		t.Fatalf("a second: %v", err)
 	}
 	if info, ok := st.Details()[0].(*errdetails.RetryInfo); !ok || info.RetryDelay.AsDuration() != time.Second {
@@ -213,7 +214,7 @@ func TestCallsThatEndAreForgotten(t *testing.T) {
 		func(context.Context) { r.count(11) },
 		func(ctx context.Context) { cancel(); ctx.Value(arrivalKey{}).(*arrival).remove() },
 	} {
-		call, err := r.begin(ctx, nil)
+		call, err := r.begin(ctx, &tap.Info{})
 		if err != nil || r.calls.Len() != 1 || r.oldest.Load() != r.arrived.Load() {
 			t.Fatal(err, r.calls.Len())
 		}
