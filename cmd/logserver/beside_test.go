@@ -22,7 +22,7 @@ func addMany(t *testing.T, s *instance, name string, n int) {
 	for i := range n {
 		list = append(list, fmt.Sprintf(`{"raw":%q}`, base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s %d", name, i))))
 	}
-	if code, body := s.ask(t, http.MethodPost, "/v1/entries:batch", []byte(`{"entries":[`+strings.Join(list, ",")+`]}`)); code != http.StatusOK {
+	if code, body := s.ask(t, http.MethodPost, "/v1/entries:batch", []byte(`{"entries":[`+strings.Join(list, ",")+`]}`)); code != http.StatusOK || strings.Count(body, `"entry":{`) != n {
 		t.Errorf("%d: %.500s", code, body)
 	}
 }
@@ -32,7 +32,7 @@ func addMany(t *testing.T, s *instance, name string, n int) {
 // to be stopped.
 func TestBesideAServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	s := start(t, dir)
+	s := start(t, dir, "--entry-kinds", "raw")
 	addMany(t, s, "first", 250)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan bool)

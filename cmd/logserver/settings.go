@@ -91,7 +91,7 @@ const underLoad = "\n## Many clients, and slow ones\n\n" +
 const signals = "\n## Signals\n\n" +
 	"| signal | logserver and logwitness |\n|---|---|\n" +
 	"| SIGTERM, SIGINT | `/readyz` is 503 at once. The ports take requests for `shutdown-delay` more, then none; requests that run may take `shutdown-timeout`. A second signal ends the process at once. |\n" +
-	"| SIGHUP | The settings and their files are read again. `log-level`, the files of `tls-cert`, `tls-key`, `tls-client-ca` and `writers`, and the file of logwitness's `logs` take effect; connections read the files of `mysql-dsn-file`, of a register `mysql:FILE` and of `mysql-tls-*` themselves; the log names other changed settings, which take effect after a restart. What cannot be read is an error in the log, and what was in use before stays. |\n"
+	"| SIGHUP | The settings and their files are read again. `log-level`, the files of `tls-cert`, `tls-key`, `tls-client-ca` and `writers`, and the file of logwitness's `logs` take effect; connections read the files of `mysql-dsn-file`, of a register `mysql:FILE` and of `mysql-tls-*` themselves; the log names other changed settings, which take effect after a restart. Among these are the files of `witness-policy` and of logwitness's `feed`: a log must ask new witnesses what they remember before it signs again, and a witness must accept the logs of a feed before it looks at them, and a start does both. Restart one replica after the other. What cannot be read is an error in the log, and what was in use before stays. |\n"
 
 // documentation is docs/configuration.md.
 func documentation() string {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type server struct {
 	t                 testing.TB
 	args              []string
 	http, grpc, admin string
+	programs          string // folder of the program; bins if it is empty
 	cmd               *exec.Cmd
 	out               *buffer
 	done              chan struct{}
@@ -91,7 +93,7 @@ func tail(s string) string { return testkit.Tail(s) }
 func (s *server) start() {
 	s.t.Helper()
 	s.out = new(buffer)
-	s.cmd = exec.Command(filepath.Join(bins, "logserver"), s.args...)
+	s.cmd = exec.Command(filepath.Join(cmp.Or(s.programs, bins), "logserver"), s.args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
