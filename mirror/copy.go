@@ -40,7 +40,8 @@ type Config struct {
 	URLs   []string
 	Keys   []checkpoint.Verifier
 
-	disk disk
+	disk     disk
+	maxHeads int64 // 0: the constant
 }
 
 // Copy is the copy of one log, which one process writes. Its methods may be called at
@@ -53,6 +54,8 @@ type Copy struct {
 	writer  *writer
 	lock    *os.File
 
+	maxHeads int64
+
 	mu      sync.Mutex
 	state   state
 	edge    merkle.Edge // of what was appended
@@ -60,6 +63,7 @@ type Copy struct {
 	wide    bool        // tail is one that no bundle can hold
 	head    source.Head // committed
 	pending source.Head
+	heads   int64           // bytes of the file of heads
 	beside  map[string]bool // files of Put, which may be on their way
 	since   int             // bytes that were appended since the last batch
 	last    time.Time
@@ -80,7 +84,7 @@ func Open(cfg Config) (*Copy, error) {
 		return nil, errors.New("the log has no origin")
 	}
 	cfg.Format = cmp.Or(cfg.Format, source.Tiles)
-	c := &Copy{tree: filepath.Join(cfg.Dir, Folder(cfg.Origin)), private: privateDir(cfg.Dir, cfg.Origin), disk: cfg.disk, last: time.Now(), beside: make(map[string]bool)}
+	c := &Copy{tree: filepath.Join(cfg.Dir, Folder(cfg.Origin)), private: privateDir(cfg.Dir, cfg.Origin), disk: cfg.disk, last: time.Now(), beside: make(map[string]bool), maxHeads: cmp.Or(cfg.maxHeads, maxHeads)}
 	if c.disk == nil {
 		c.disk = realDisk{}
 		err := mkdirAll(c.disk, cfg.Dir, 0o755)
@@ -105,6 +109,9 @@ func Open(cfg Config) (*Copy, error) {
 	}
 	if err == nil {
 		err = c.load(cfg)
+	}
+	if err == nil && cfg.disk == nil {
+		err = c.removeLeftovers()
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -133,7 +140,7 @@ func (c *Copy) load(cfg Config) error {
 			return fmt.Errorf("the bundle at the end of the copy: %w; mend it with logcli mirror verify --repair", err)
 		}
 	}
-	return c.save()
+	return errors.Join(c.countHeads(), c.save())
 }
 
 // readState reads the state, or derives it from the committed head where it is
@@ -310,20 +317,6 @@ func headLine(h source.Head) []byte {
 		panic(err) // it has only strings, a number and bytes
 	}
 	return fmt.Appendf(nil, "\n%x %s\n", sha256.Sum256(line), line)
-}
-
-// remember adds a head to the file of all heads.
-func (c *Copy) remember(h source.Head) error {
-	f, err := c.disk.extend(filepath.Join(c.private, "heads"), 0o600)
-	if err != nil {
-		return err
-	}
-	// A line that a crash cut off ends here.
-	_, err = f.Write(headLine(h))
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close(), c.disk.syncDir(c.private))
 }
 
 // Append adds the entries of a block that the copy lacks: it must begin with the block

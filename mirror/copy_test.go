@@ -2,10 +2,14 @@ package mirror
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +115,90 @@ func TestCopy(t *testing.T) {
 	heads, err := os.ReadFile(filepath.Join(dir, ".mirror", Folder("log.example"), "heads"))
 	if err != nil || bytes.Count(heads, []byte(`"size"`)) != 8 {
 		t.Errorf("%s, %v", heads, err)
+	}
+}
+
+// TestLeftovers: what a killed process left of a file is gone after the next start,
+// and nothing else is.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	l := sourcetest.New(t, "log.example", 700)
+	c := openCopy(t, dir)
+	if err := errors.Join(c.Accept(headOf(l, 700)), appendTo(c, l, 700), c.Commit(headOf(l, 700)), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	tree, private := c.Path(), filepath.Join(dir, ".mirror", Folder("log.example"))
+	var left, stays []string
+	for _, name := range []string{"checkpoint.new", "tile/entries/002.new", "tile/entries/002.p/190.new", "tile/0/003.new", "tile/0/002.p/190.new", "tile/1/000.p/3.new", "tile/entries/x001/002.new"} {
+		left = append(left, filepath.Join(tree, name))
+	}
+	left = append(left, filepath.Join(private, "state.new"))
+	for _, name := range []string{"tile/entries/002.p/188", "tile/0/001", "checkpoint"} {
+		stays = append(stays, filepath.Join(tree, name))
+	}
+	for _, path := range left {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("half"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openCopy(t, dir)
+	for _, path := range left {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for _, path := range stays {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestHeadsAreThinned: the file of heads does not grow without end, keeps the first
+// head and the newest, and is right after each step.
+func TestHeadsAreThinned(t *testing.T) {
+	const limit = 4 << 10
+	dir := t.TempDir()
+	l := sourcetest.New(t, "log.example", 300)
+	file := filepath.Join(dir, ".mirror", Folder("log.example"), "heads")
+	sizes := func() (list []int64) {
+		data, err := os.ReadFile(file)
+		if err != nil || len(data) > limit {
+			t.Fatalf("%d bytes, %v", len(data), err)
+		}
+		for line := range bytes.Lines(data) {
+			sum, text, ok := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
+			if !ok {
+				continue
+			}
+			var a accepted
+			if want := sha256.Sum256(text); string(sum) != hex.EncodeToString(want[:]) || json.Unmarshal(text, &a) != nil {
+				t.Fatalf("a damaged line: %s", line)
+			}
+			list = append(list, a.Size)
+		}
+		return list
+	}
+	for from := int64(1); from <= 300; from += 100 { // opened again and again
+		c, err := Open(Config{Dir: dir, Origin: "log.example", maxHeads: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for size := from; size < from+100; size++ {
+			if err := c.Accept(headOf(l, size)); err != nil {
+				t.Fatal(err)
+			}
+			list := sizes()
+			if list[0] != 1 || !slices.IsSorted(list) || list[len(list)-1] != size || size > 1 && list[len(list)-2] != size-1 {
+				t.Fatalf("size %d: %v", size, list)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(sizes()); n < 5 || n > 100 {
+		t.Errorf("%d heads are left", n)
 	}
 }
 

@@ -69,6 +69,9 @@ func (p *program) mirrorCommand() *cobra.Command {
 			if err := f.check(); err != nil {
 				return err
 			}
+			if err := folderOfCopies(a[len(a)-1]); err != nil {
+				return err
+			}
 			return p.mirror(cmd.Context(), a[:len(a)-1], a[len(a)-1], f)
 		},
 	}
@@ -85,6 +88,14 @@ func (p *program) mirrorCommand() *cobra.Command {
 	fl.DurationVar(&f.staleAfter, "stale-after", 10*time.Minute, "with --follow: how long the log may serve an older checkpoint than before")
 	cmd.AddCommand(p.mirrorVerifyCommand(), p.mirrorServeCommand(), p.mirrorPushCommand())
 	return cmd
+}
+
+// folderOfCopies refuses a file in the place of the directory that copies are in.
+func folderOfCopies(dir string) error {
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return usagef("%q is a file: name the directory that the copies of logs are in", dir)
+	}
+	return nil
 }
 
 func (p *program) mirror(ctx context.Context, urls []string, dir string, f mirrorFlags) error {

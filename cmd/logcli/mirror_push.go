@@ -87,6 +87,9 @@ func (p *program) pushed(ctx context.Context, from, origin string) (checkpoint.O
 		opened, err := c.Checkpoint(ctx)
 		return opened, c, err
 	}
+	if err := folderOfCopies(from); err != nil {
+		return checkpoint.Opened{}, nil, err
+	}
 	info, err := oneCopy(from, origin)
 	if err != nil {
 		return checkpoint.Opened{}, nil, err

@@ -86,6 +86,9 @@ func (p *program) mirrorServe(ctx context.Context, dir string, f serveFlags) (er
 	if err := f.check(); err != nil {
 		return err
 	}
+	if err := folderOfCopies(dir); err != nil {
+		return err
+	}
 	if _, err := os.Stat(dir); err != nil && f.name == "" {
 		return fmt.Errorf("there is nothing to serve: %w", err)
 	}
@@ -123,12 +126,16 @@ func (p *program) mirrorServe(ctx context.Context, dir string, f serveFlags) (er
 	if f.url == "" {
 		f.url = map[bool]string{true: "https://", false: "http://"}[certs != nil] + on.Addr().String()
 	}
-	if err := p.print(m.banner(f.url), "%s", m.text(f.url)); err != nil {
+	handler, err := m.handler(f.url)
+	if err == nil {
+		err = p.print(m.banner(f.url), "%s", m.text(f.url))
+	}
+	if err != nil {
 		return errors.Join(err, on.Close())
 	}
 	p.ending.Store(true) // what runs is waited for
 	go certs.Follow(ctx)
-	err = transport.Servers{HTTP: transport.HTTPServer(m.handler(f.url), time.Minute, logger), HTTPOn: on, Grace: grace}.Run(ctx)
+	err = transport.Servers{HTTP: transport.HTTPServer(handler, time.Minute, logger), HTTPOn: on, Grace: grace}.Run(ctx)
 	if why := context.Cause(ctx); errors.Is(why, mirror.ErrUnwritable) {
 		err = errors.Join(why, err)
 	}
@@ -240,7 +247,7 @@ func (m *mirrorServer) open(ctx context.Context, logs []checkpoint.Verifier) err
 	return err
 }
 
-func (m *mirrorServer) handler(url string) http.Handler {
+func (m *mirrorServer) handler(url string) (http.Handler, error) {
 	cfg := serve.Config{Dir: m.dir, URL: url, Fault: m.fault}
 	for _, c := range m.by {
 		cfg.Keys = append(cfg.Keys, c.Verifier())
@@ -248,7 +255,11 @@ func (m *mirrorServer) handler(url string) http.Handler {
 	if len(m.by) > 0 {
 		cfg.Sign = m.sign
 	}
-	files, look := serve.New(cfg), page.New()
+	files, err := serve.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	look := page.New()
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if m.look(look, rw, r, url) {
 			return
@@ -258,7 +269,7 @@ func (m *mirrorServer) handler(url string) http.Handler {
 			return
 		}
 		files.ServeHTTP(rw, r)
-	})
+	}), nil
 }
 
 // look answers with the page of a copy, at the address of its folder, and with the

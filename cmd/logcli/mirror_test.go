@@ -124,6 +124,15 @@ func TestMirrorExitCodes(t *testing.T) {
 	if _, errs, code := run("mirror", "serve", filepath.Join(dir, "misspelt"), "--listen", "127.0.0.1:none"); code != exitUnasked || !strings.Contains(errs, "there is nothing to serve") {
 		t.Errorf("serve without a directory: %d %s", code, errs)
 	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{l.URL, file, "--log-key", key}, {"verify", file}, {"serve", file}, {"push", file, l.URL}} {
+		if _, errs, code := run(append([]string{"mirror"}, args...)...); code != exitUsage || !strings.Contains(errs, "is a file: name the directory that the copies of logs are in") {
+			t.Errorf("%q: %d %s", args, code, errs)
+		}
+	}
 	if _, errs, code := run("mirror", "verify", t.TempDir()); code != exitUnasked || !strings.Contains(errs, "there is no copy") {
 		t.Errorf("no copy: %d %s", code, errs)
 	}

@@ -45,6 +45,9 @@ func (p *program) mirrorVerifyCommand() *cobra.Command {
 }
 
 func (p *program) mirrorVerify(ctx context.Context, dir, origin string, from []string, f mirrorFlags) error {
+	if err := folderOfCopies(dir); err != nil {
+		return err
+	}
 	given, _, err := p.givenLogs()
 	if err != nil {
 		return err

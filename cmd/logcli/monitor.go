@@ -286,6 +286,9 @@ func (p *program) monitorKeys(ctx context.Context, origin string) ([]checkpoint.
 			return nil, nil, usage(err)
 		}
 		said, err := c.Keys(ctx)
+		if err != nil && !answered(err) {
+			return nil, nil, fmt.Errorf("the log's key is not known, and %s could not be asked: %w; try again, or give --log-key VKEY|FILE, or --origin", p.url, err)
+		}
 		if err != nil {
 			return nil, nil, usagef("the log's key is not known, and %s does not say what to look it up by (%w): give --log-key VKEY|FILE, or --origin", p.url, err)
 		}
@@ -296,6 +299,16 @@ func (p *program) monitorKeys(ctx context.Context, origin string) ([]checkpoint.
 		err = usagef("no key of the log %q is known: give --log-key VKEY|FILE", origin)
 	}
 	return logs, nil, err
+}
+
+// answered reports whether an error is the answer of a server, which is the same
+// tomorrow.
+func answered(err error) bool {
+	var status *client.StatusError
+	if errors.As(err, &status) {
+		return status.Status < 500 && status.Status != http.StatusTooManyRequests
+	}
+	return errors.Is(err, client.ErrUntrusted) || errors.Is(err, client.ErrNotFound)
 }
 
 func named(origin string, bare []crypto.PublicKey) (list []checkpoint.Verifier, err error) {

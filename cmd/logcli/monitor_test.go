@@ -103,6 +103,27 @@ func TestMonitor(t *testing.T) {
 	}
 }
 
+// A log that is down, and whose key is not known, is unreachable; one that answers,
+// and does not say its key, is not for this command.
+func TestMonitorWithoutAKey(t *testing.T) {
+	w := newWatched(t)
+	status := http.StatusBadGateway
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(status) }))
+	ask := func(code int, url string) {
+		t.Helper()
+		out, errs := w.run(code, "monitor", url, "--identity", "x", "--timeout", "1s")
+		says(t, out+errs, "the log's key is not known", "--log-key")
+		if (code == exitUnasked) != strings.Contains(out, "UNREACHABLE") {
+			t.Errorf("%s", out)
+		}
+	}
+	ask(exitUnasked, server.URL)
+	status = http.StatusNotFound
+	ask(exitUsage, server.URL)
+	server.Close()
+	ask(exitUnasked, server.URL)
+}
+
 // Every alarm has its exit code.
 func TestMonitorAlarms(t *testing.T) {
 	w := newWatched(t)

@@ -57,9 +57,11 @@ const refresh = 10 * time.Minute
 // cacheBytes bounds what compressed bundles take in memory.
 const cacheBytes = 32 << 20
 
-// Handler serves the copies of a directory.
+// Handler serves the copies of a directory, and no file outside of it: a symbolic
+// link that leads out is a fault.
 type Handler struct {
 	cfg   Config
+	root  *os.Root
 	about []byte
 	zips  *bytecache.Cache[string, []byte]
 	press chan struct{} // one in it for each bundle that is being compressed
@@ -74,17 +76,21 @@ type cosigned struct {
 	at         time.Time
 }
 
-// New makes a Handler.
-func New(cfg Config) *Handler {
+// New makes a Handler. It is an error if the directory cannot be opened.
+func New(cfg Config) (*Handler, error) {
+	root, err := os.OpenRoot(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
 	h := &Handler{
-		cfg: cfg, signed: make(map[string]cosigned),
+		cfg: cfg, root: root, signed: make(map[string]cosigned),
 		zips:  bytecache.New(cacheBytes, func(k string, v []byte) int64 { return int64(len(k) + cap(v) + 100) }),
 		press: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if len(cfg.Keys) > 0 {
 		h.about = about(cfg)
 	}
-	return h
+	return h, nil
 }
 
 func about(cfg Config) []byte {
@@ -187,8 +193,8 @@ func parse(name string) (object, error) {
 
 // object sends a file, or the beginning of a wider one.
 func (h *Handler) object(rw http.ResponseWriter, r *http.Request, folder string, o object) error {
-	path := filepath.Join(h.cfg.Dir, folder, filepath.FromSlash(o.path))
-	f, err := os.Open(path)
+	path := filepath.Join(folder, filepath.FromSlash(o.path))
+	f, err := h.root.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && o.width > 0 && o.width < merkle.TileWidth {
 		data, err := h.beginning(folder, o)
 		if err != nil {
@@ -265,7 +271,7 @@ func (h *Handler) beginning(folder string, o object) ([]byte, error) {
 	if wide <= int64(o.width) {
 		return nil, errNothing
 	}
-	data, err := read(filepath.Join(h.cfg.Dir, folder, filepath.FromSlash(o.tile(int(wide)))), maxFile)
+	data, err := h.read(filepath.Join(folder, filepath.FromSlash(o.tile(int(wide)))), maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +298,7 @@ func firstEntries(data []byte, width int) ([]byte, error) {
 
 // size is that of a copy's head.
 func (h *Handler) size(folder string) (int64, error) {
-	note, err := read(filepath.Join(h.cfg.Dir, folder, "checkpoint"), checkpoint.MaxNoteSize)
+	note, err := h.read(filepath.Join(folder, "checkpoint"), checkpoint.MaxNoteSize)
 	if err != nil {
 		return 0, err
 	}
@@ -309,7 +315,7 @@ func (h *Handler) size(folder string) (int64, error) {
 func (h *Handler) checkpoint(folder string) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	note, err := read(filepath.Join(h.cfg.Dir, folder, "checkpoint"), checkpoint.MaxNoteSize)
+	note, err := h.read(filepath.Join(folder, "checkpoint"), checkpoint.MaxNoteSize)
 	if err != nil || h.cfg.Sign == nil {
 		return note, err
 	}
@@ -328,8 +334,8 @@ func (h *Handler) checkpoint(folder string) ([]byte, error) {
 // maxFile bounds a file that is cut or compressed, in bytes.
 const maxFile = merkle.TileWidth * (2 + merkle.MaxBundleEntry)
 
-func read(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+func (h *Handler) read(path string, limit int64) ([]byte, error) {
+	f, err := h.root.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,49 @@ func ask(h http.Handler, method, path string, header ...string) *httptest.Respon
 	return rec
 }
 
+// open is New, of a directory that is there.
+func open(t *testing.T, cfg Config) *Handler {
+	t.Helper()
+	h, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// A link that leads out of the directory is not followed, and one within it is.
+func TestLinks(t *testing.T) {
+	l, c, dir := newCopy(t)
+	grow(t, c, l, 700)
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("outside"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faults := 0
+	h := open(t, Config{Dir: dir, Fault: func(error) { faults++ }})
+	folder := mirror.Folder(l.Origin)
+	for _, name := range []string{"tile/0/000", "tile/entries/001", "checkpoint"} {
+		path := filepath.Join(dir, folder, name)
+		for to, want := range map[string]int{outside: http.StatusInternalServerError, "../../../../../../../../" + outside: http.StatusInternalServerError, filepath.Base(path) + ".kept": http.StatusOK} {
+			if err := errors.Join(os.Rename(path, path+".kept"), os.Symlink(to, path)); err != nil {
+				t.Fatal(err)
+			}
+			if rec := ask(h, "GET", "/"+folder+"/"+name); rec.Code != want || strings.Contains(rec.Body.String(), "outside") {
+				t.Errorf("%s, a link to %s: %d %.40q", name, to, rec.Code, rec.Body)
+			}
+			if err := errors.Join(os.Remove(path), os.Rename(path+".kept", path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if faults != 6 {
+		t.Errorf("%d faults were told of", faults)
+	}
+	if _, err := New(Config{Dir: filepath.Join(dir, "none")}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a directory that is not there: %v", err)
+	}
+}
+
 // leaves are those of the first entries.
 func leaves(start, end int64) (all []byte) {
 	for i := start; i < end; i++ {
@@ -88,7 +131,7 @@ func TestTree(t *testing.T) {
 	for _, size := range []int64{3, 300, 301, 700} {
 		grow(t, c, l, size)
 	}
-	h := New(Config{Dir: dir})
+	h := open(t, Config{Dir: dir})
 	base := "/" + mirror.Folder(l.Origin) + "/"
 	for path, want := range map[string][]byte{
 		"tile/0/000":             leaves(0, 256),
@@ -127,7 +170,7 @@ func TestTree(t *testing.T) {
 func TestNothingElse(t *testing.T) {
 	l, c, dir := newCopy(t)
 	grow(t, c, l, 700)
-	h := New(Config{Dir: dir, Fault: func(err error) { t.Errorf("a fault: %v", err) }})
+	h := open(t, Config{Dir: dir, Fault: func(err error) { t.Errorf("a fault: %v", err) }})
 	folder := mirror.Folder(l.Origin)
 	if err := os.WriteFile(filepath.Join(dir, folder, "tile", "0", "000.new"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -154,7 +197,7 @@ func TestNothingElse(t *testing.T) {
 func TestGzip(t *testing.T) {
 	l, c, dir := newCopy(t)
 	grow(t, c, l, 256)
-	h := New(Config{Dir: dir})
+	h := open(t, Config{Dir: dir})
 	base := "/" + mirror.Folder(l.Origin) + "/"
 	plain := ask(h, "GET", base+"tile/entries/000", "Accept-Encoding", "gzip;q=0, identity")
 	for range 2 {
@@ -188,7 +231,7 @@ func TestSign(t *testing.T) {
 	l, c, dir := newCopy(t)
 	grow(t, c, l, 5)
 	var got []string
-	h := New(Config{Dir: dir, Keys: []checkpoint.Verifier{l.Key}, URL: "https://m.example", Sign: func(folder string, note, previous []byte) ([]byte, error) {
+	h := open(t, Config{Dir: dir, Keys: []checkpoint.Verifier{l.Key}, URL: "https://m.example", Sign: func(folder string, note, previous []byte) ([]byte, error) {
 		got = append(got, folder, string(previous))
 		return slices.Concat([]byte("signed "), note), nil
 	}})
@@ -205,7 +248,7 @@ func TestSign(t *testing.T) {
 		t.Error(about.Body)
 	}
 	faults := 0
-	h = New(Config{Dir: dir, Fault: func(error) { faults++ }, Sign: func(string, []byte, []byte) ([]byte, error) { return nil, errors.New("secret") }})
+	h = open(t, Config{Dir: dir, Fault: func(error) { faults++ }, Sign: func(string, []byte, []byte) ([]byte, error) { return nil, errors.New("secret") }})
 	if rec := ask(h, "GET", path); rec.Code != 500 || strings.Contains(rec.Body.String(), "secret") || faults != 1 {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}

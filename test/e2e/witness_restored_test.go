@@ -142,6 +142,17 @@ func TestRestoredWithItsRegister(t *testing.T) {
 			r.start()
 			r.holds(t, says)
 		},
+		"and one alone remembers, and comes later": func(t *testing.T, r *restorable) {
+			r.witnesses[0].is(down)
+			for _, wa := range r.witnesses[1:] {
+				wa.forget(1)
+			}
+			r.args = append(r.args, "--witness-refresh", "1s")
+			r.start()
+			r.ready()
+			r.witnesses[0].is(nil)
+			r.holds(t, says)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
