@@ -56,3 +56,7 @@ bench: ## the log against the limits of this machine; some 15 minutes
 
 failovers: ## a log on a MySQL group whose members fail, 20 times in each topology; some 25 minutes; writes docs/failovers.md
 	bash tools/failovers
+
+.PHONY: upgrades
+upgrades: ## logs of an earlier revision are upgraded, on SQLite and MariaDB; writes docs/upgrades-run.md
+	bash tools/upgrades
