@@ -169,7 +169,20 @@ func (b *bench) floods(ctx context.Context, policy string) error {
 			return measured{r, note}, r.err
 		}
 	}
-	m, err := b.alternate(ctx, flooded(0), flooded(4), flooded(64))
+	refused := func(ctx context.Context, _ int) (measured, error) {
+		web := newWeb(neighbours)
+		defer web.close()
+		m, body := b.meter([]*process{p}), bytes.Repeat([]byte("x"), addSize)
+		r := closedLoop(ctx, neighbours, b.o.duration, func(ctx context.Context, _ int, _ int64) error {
+			status, err := postBy(ctx, web, "flood", p.http+nativeAPI().path, body)
+			if err == nil && status != http.StatusTooManyRequests {
+				err = fmt.Errorf("a request was answered %d, and not refused", status)
+			}
+			return err
+		})
+		return measured{r, m.note()}, r.err
+	}
+	m, err := b.alternate(ctx, flooded(0), flooded(4), flooded(64), refused)
 	if err != nil {
 		return err
 	}
@@ -177,8 +190,12 @@ func (b *bench) floods(ctx context.Context, policy string) error {
 	for i, attackers := range []int{4, 64} {
 		b.table.add(m[i+1].against(m[0], fmt.Sprintf("beside a principal that is refused over %d connections", attackers), "alone", 1.0/3))
 	}
+	b.table.add(m[3].row(fmt.Sprintf("requests refused by their writer's rate, REST, %d clients", neighbours)))
 	return nil
 }
+
+// addSize is about how many bytes an add has.
+const addSize = 800
 
 // spend uses up the rate of the principal flood.
 func spend(ctx context.Context, p *process, signed *signedEntries) error {
@@ -203,7 +220,7 @@ func spend(ctx context.Context, p *process, signed *signedEntries) error {
 func flood(ctx context.Context, url string, connections int) (end func(), refused *atomic.Int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	web, refused := newWeb(max(1, connections)), new(atomic.Int64)
-	body := bytes.Repeat([]byte("x"), 800) // as large as an add
+	body := bytes.Repeat([]byte("x"), addSize)
 	var wg sync.WaitGroup
 	for range connections {
 		wg.Go(func() {

@@ -35,9 +35,9 @@ func (p *program) addCommand() *cobra.Command {
 			"With --certificate the entry carries an X.509 certificate of the signing key, so\n" +
 			"that verify can ask for its identity. An expired one is logged all the same.\n\n" +
 			"A log may want to know who adds entries. The token is that of --token-file, that\n" +
-			"of the variable INDELIBLE_ID_TOKEN (GitLab: id_tokens), that of a projected volume\n" +
-			"of Kubernetes (" + ambientFile + "), or one of\n" +
-			"GitHub Actions (permissions: id-token: write).",
+			"of the variable INDELIBLE_ID_TOKEN (GitLab: id_tokens), that of a projected\n" +
+			"volume of Kubernetes (" + ambientFile + "),\n" +
+			"or one of GitHub Actions (permissions: id-token: write).",
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error { return p.add(cmd.Context(), a, o) },
 	}

@@ -276,6 +276,7 @@ func TestProxy(t *testing.T) {
 	if w := ask(func(*http.Request) {}); w.Code != http.StatusBadGateway || strings.Contains(w.Body.String(), "api-token") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	p.url = log.URL
 	if err := p.proxy(t.Context(), "0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "others could write as you") {
 		t.Error(err)
 	}
