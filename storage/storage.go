@@ -15,7 +15,8 @@
 //	checkpoints  the published checkpoint, guarded by a row version, and a thinned history of
 //	             those before.
 //	leases       who publishes at present: for liveness only, never for safety.
-//	facts        what was found out or decided once for a log, such as which key an API signs by.
+//	facts        what was found out or decided once for a log, such as which key an API signs by,
+//	             and the hashes of writers' tokens.
 //	search       the index of a log: which entries say what. It is derived, with a cursor that
 //	             tells up to which size, and can be made again.
 //
@@ -240,6 +241,9 @@ type Store interface {
 	// SetOnce records a value under a name, unless there is one, and returns the
 	// one that stands.
 	SetOnce(ctx context.Context, logID int64, name, value string) (stands string, err error)
+	// Facts returns all values that SetOnce recorded under names that begin with a
+	// prefix, by name. Prefix and names are ASCII, and no name has a tilde after it.
+	Facts(ctx context.Context, logID int64, prefix string) (map[string]string, error)
 
 	// IndexState returns how far the search index is.
 	IndexState(ctx context.Context, logID int64) (IndexState, error)

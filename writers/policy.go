@@ -231,11 +231,19 @@ const (
 	anonymous     = "anonymous"
 )
 
-func (p *Policy) addPrincipal(x filePrincipal, known map[string]bool) error {
-	switch {
-	case !plainName(x.Name, 128, "._@-") || x.Name == anyone || x.Name == authenticated || x.Name == anonymous:
+// CheckPrincipal finds what is wrong with the name of a principal.
+func CheckPrincipal(name string) error {
+	if !plainName(name, 128, "._@-") || name == anyone || name == authenticated || name == anonymous {
 		return errors.New("the name must be of letters, digits and ._@- (not anyone, authenticated or anonymous)")
-	case known[x.Name]:
+	}
+	return nil
+}
+
+func (p *Policy) addPrincipal(x filePrincipal, known map[string]bool) error {
+	if err := CheckPrincipal(x.Name); err != nil {
+		return err
+	}
+	if known[x.Name] {
 		return errors.New("there is another principal of this name")
 	}
 	known[x.Name] = true

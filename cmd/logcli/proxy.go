@@ -27,8 +27,8 @@ func (p *program) proxyCommand() *cobra.Command {
 			"proxy's address as the log's URL. It listens on this machine alone; all of the\n" +
 			"machine's users can write through it, with your credentials.\n\n" +
 			"It ends when it is interrupted.",
-		Example: "  logcli proxy --url https://log.example.com --token-file t --listen localhost:3000\n" +
-			"  rekor-cli upload --rekor_server http://localhost:3000 …",
+		Example: "  logcli proxy --url https://log.example.com --token-file ci.token\n" +
+			"  rekor-cli upload --rekor_server http://127.0.0.1:PORT …",
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.proxy(cmd.Context(), listen) },
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` to serve on, of this machine; port 0 is one that is free")

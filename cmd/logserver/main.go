@@ -95,7 +95,7 @@ func (p *program) command() *cobra.Command {
 	}
 	root.AddCommand(
 		serve,
-		describe.Command(p.stdout), p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.backupCommand(), p.restoreCommand(), p.indexCommand(), p.writersCommand(),
+		describe.Command(p.stdout), p.initCommand(), p.healthCommand(), p.configCommand(), p.fsckCommand(), p.guardCommand(), p.backupCommand(), p.restoreCommand(), p.indexCommand(), p.writersCommand(), p.tokenCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.stdout, "logserver", config.ThisBuild())
 			return err

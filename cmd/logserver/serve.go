@@ -76,6 +76,14 @@ func (p *program) serve(ctx context.Context, v config.Values) error {
 	}
 	parts.keep()
 	defer parts.close()
+	if who != nil {
+		if err := parts.loadTokens(ctx, who); err != nil {
+			return errors.Join(fmt.Errorf("read the API tokens of writers: %w", err), ports.close())
+		}
+		following, stop := context.WithCancel(serving)
+		defer stop()
+		go parts.followTokens(following, who, logger)
+	}
 	go p.reload(ports.certs, parts, who, logger).Follow(serving, v, again)
 	return run()
 }

@@ -98,19 +98,25 @@ func (p *program) writersTokenCommand() *cobra.Command {
 			"in the policy. Give the file to the writer; nobody needs to keep a copy. To revoke the token, take its hash out of the\n" +
 			"policy, and send SIGHUP to the servers.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			token := "indelible_" + rand.Text() + rand.Text()
-			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			hash, err := newToken(args[0])
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(f, token+"\n")
-			if err := errors.Join(err, f.Close()); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(p.stdout, writers.FormatHash(writers.Hash(token)))
+			_, err = fmt.Fprintln(p.stdout, writers.FormatHash(hash))
 			return err
 		},
 	}
+}
+
+// newToken makes an API token in a new file, and returns its hash.
+func newToken(file string) (hash [32]byte, err error) {
+	token := "indelible_" + rand.Text() + rand.Text()
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return hash, err
+	}
+	_, err = io.WriteString(f, token+"\n")
+	return writers.Hash(token), errors.Join(err, f.Close())
 }
 
 // tried is what writers test is asked about.

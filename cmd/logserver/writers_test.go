@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -25,6 +26,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	rekorpb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
@@ -37,7 +39,10 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	pb "indelible/api/proto/indelible/v1"
+	"indelible/storage"
+	strict "indelible/storage/memory"
 	"indelible/writers"
+	"indelible/writers/gate"
 	"indelible/writers/jwt/jwttest"
 )
 
@@ -551,4 +556,83 @@ func TestWritersCommands(t *testing.T) {
 	if _, err := ask("config", "check", "--tls-client-ca", "x"); err == nil || !strings.Contains(err.Error(), "--tls-cert") {
 		t.Error(err)
 	}
+}
+
+// TestTokensInTheDatabase are known to every server of the log, and refused soon after
+// they are revoked; what is kept is their hash.
+func TestTokensInTheDatabase(t *testing.T) {
+	dir := t.TempDir()
+	file := policyOf(t, dir, "rules: [{name: r, principals: [ci]}]", "other")
+	flags := []string{"--data-dir", dir, "--origin", "log.example.com"}
+	ask := func(args ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := run(t.Context(), append(args, flags...), func(string) (string, bool) { return "", false }, &out, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	ask("init")
+	made := filepath.Join(dir, "made")
+	hash := regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(ask("token", "create", "ci", made))
+	data, err := os.ReadFile(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := strings.TrimSpace(string(data))
+	s := start(t, dir, "--writers", file)
+	if got := s.clients(t, nil)["REST"](t, "Bearer "+token, "x"); got.status != 200 {
+		t.Errorf("%+v", got)
+	}
+	s.stop()
+	if list := ask("token", "list"); !strings.Contains(list, hash) || !strings.Contains(list, " ci ") || strings.Contains(list, token) {
+		t.Error(list)
+	}
+	ask("token", "revoke", hash[:20])
+	if list := ask("token", "list"); !regexp.MustCompile(hash + `.*Z +.* \d{4}-\d\d-\d\dT.*Z\n`).MatchString(list) {
+		t.Error(list)
+	}
+	s = start(t, dir, "--writers", file)
+	if got := s.clients(t, nil)["REST"](t, "Bearer "+token, "x"); got.status != 401 {
+		t.Errorf("%+v", got)
+	}
+	for _, args := range [][]string{{"token", "create", "anyone", made + "2"}, {"token", "revoke", "sha256:"}, {"token", "create", "ci", made}} {
+		var out bytes.Buffer
+		if err := run(t.Context(), append(args, flags...), func(string) (string, bool) { return "", false }, &out, &out); err == nil {
+			t.Errorf("%v succeeds", args)
+		}
+	}
+}
+
+// TestTokensAreFollowed while servers run.
+func TestTokensAreFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := strict.New()
+		record, err := store.CreateLog(t.Context(), storage.Log{Instance: strings.Repeat("0", 32), Origin: "log.example.com"}, storage.Head{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &opened{store: store, record: record}
+		g, err := gate.Open(gate.Config{Path: policyOf(t, t.TempDir(), "rules: [{name: r, principals: [ci]}]", "other")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		enter := func() error {
+			_, err := g.Enter(t.Context(), gate.Credentials{Token: "x"})
+			return err
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go o.followTokens(ctx, g, slog.New(slog.DiscardHandler))
+		for _, fact := range []string{tokenFact, revokedFact} {
+			if err := o.note(ctx, fact, writers.Hash("x"), "ci"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(tokensAge)
+			synctest.Wait()
+			if err := enter(); (err == nil) != (fact == tokenFact) {
+				t.Errorf("%s: %v", fact, err)
+			}
+		}
+	})
 }

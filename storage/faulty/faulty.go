@@ -37,7 +37,7 @@ const (
 	EntriesAt, SetOnce, IndexState                       Op = "EntriesAt", "SetOnce", "IndexState"
 	EntryByLeaf, DurableHead, TxTouch                    Op = "EntryByLeaf", "DurableHead", "tx.Touch"
 	IndexReset, IndexAppend, IndexFind, IndexSweep       Op = "IndexReset", "IndexAppend", "IndexFind", "IndexSweep"
-	Ping                                                 Op = "Ping"
+	Ping, Facts                                          Op = "Ping", "Facts"
 )
 
 // Ops are all operations that can fail.
@@ -45,7 +45,7 @@ func Ops() []Op {
 	return []Op{
 		Head, LockedHead, Entries, LeafHashes, FindLeaves, Tile, Edge, Published, Publish, Lease, Unlease,
 		BeginAppend, TxLeafHashes, TxFindLeaves, TxTile, TxEdge, TxWrite, TxCommit, FindLog, PoisonOp,
-		EntryByLeaf, DurableHead, TxTouch, EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep, Ping,
+		EntryByLeaf, DurableHead, TxTouch, EntriesAt, SetOnce, IndexState, IndexReset, IndexAppend, IndexFind, IndexSweep, Ping, Facts,
 	}
 }
 
@@ -156,6 +156,10 @@ func (s *Store) EntriesAt(ctx context.Context, logID int64, indexes []int64) ([]
 
 func (s *Store) SetOnce(ctx context.Context, logID int64, name, value string) (string, error) {
 	return do(s.plan, SetOnce, func() (string, error) { return s.Store.SetOnce(ctx, logID, name, value) })
+}
+
+func (s *Store) Facts(ctx context.Context, logID int64, prefix string) (map[string]string, error) {
+	return do(s.plan, Facts, func() (map[string]string, error) { return s.Store.Facts(ctx, logID, prefix) })
 }
 
 func (s *Store) IndexState(ctx context.Context, logID int64) (storage.IndexState, error) {

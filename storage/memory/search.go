@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"indelible/storage"
 )
@@ -16,6 +17,19 @@ func (s *Store) SetOnce(ctx context.Context, logID int64, name, value string) (s
 		return nil
 	})
 	return stands, err
+}
+
+func (s *Store) Facts(ctx context.Context, logID int64, prefix string) (map[string]string, error) {
+	facts := make(map[string]string)
+	err := s.with(ctx, logID, func(l *log) error {
+		for name, value := range l.facts {
+			if strings.HasPrefix(name, prefix) {
+				facts[name] = value
+			}
+		}
+		return nil
+	})
+	return facts, err
 }
 
 func (s *Store) IndexState(ctx context.Context, logID int64) (st storage.IndexState, err error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -57,6 +58,19 @@ func (s *suite) setOnce() {
 	set(b.ID, "empty", "five", "")
 	long := strings.Repeat("ö", 4000)
 	set(b.ID, "long", long, long)
+	facts := func(id int64, prefix string, want map[string]string) {
+		s.Helper()
+		got, err := s.store.Facts(ctx, id, prefix)
+		if s.ok(err); !maps.Equal(got, want) {
+			s.Fatalf("the facts %q are %q, not %q", prefix, got, want)
+		}
+	}
+	facts(a.ID, "key", map[string]string{"key": "one"})
+	set(a.ID, "key-1", "x", "x")
+	set(a.ID, "kez", "y", "y")
+	facts(a.ID, "key", map[string]string{"key": "one", "key-1": "x"})
+	facts(b.ID, "key", map[string]string{"key": "four"})
+	facts(a.ID, "none", map[string]string{})
 	_, err := s.store.SetOnce(ctx, 999, "key", "one")
 	s.is(err, storage.ErrNotFound)
 	values := make(chan string, 4)

@@ -94,11 +94,18 @@ func (s *Session) Name() string { return s.writer.Name }
 // Anonymous reports whether it is a client without credentials.
 func (s *Session) Anonymous() bool { return s.writer.Kind == writers.Anonymous }
 
+// Tokens are API tokens beside those of the policy's file: principals by hash.
+type Tokens map[[32]byte]string
+
+// SetTokens puts other tokens in the place of those from before.
+func (g *Gate) SetTokens(t Tokens) { g.tokens.Store(&t) }
+
 // Gate decides. Its methods may be called from many goroutines.
 type Gate struct {
 	cfg    Config
 	limits *writers.Limits
 	state  atomic.Pointer[state] // nil: nobody may write
+	tokens atomic.Pointer[Tokens]
 
 	mu     sync.Mutex
 	broken string // why the newest file is not in use; empty if it is
@@ -218,7 +225,7 @@ func (g *Gate) Principal(ctx context.Context, c Credentials) (writers.Principal,
 	if s == nil {
 		return writers.Principal{}, errors.New("there is no policy: nobody may write")
 	}
-	session, err := s.session(ctx, c, g.cfg.Now())
+	session, err := s.session(ctx, c, g.cfg.Now(), g.tokens.Load())
 	if err != nil {
 		return writers.Principal{}, err
 	}
@@ -231,7 +238,7 @@ func (g *Gate) Enter(ctx context.Context, c Credentials) (*Session, error) {
 	if s == nil {
 		return nil, g.told(&writers.Refusal{Reason: writers.Forbidden, Why: "this server is read-only; add entries through another server of the log"})
 	}
-	session, err := s.session(ctx, c, g.cfg.Now())
+	session, err := s.session(ctx, c, g.cfg.Now(), g.tokens.Load())
 	if err != nil {
 		return nil, g.told(err)
 	}
@@ -271,9 +278,9 @@ func (g *Gate) told(err error) error {
 }
 
 // session finds the writer by credentials. A token counts more than a certificate.
-func (s *state) session(ctx context.Context, c Credentials, now time.Time) (*Session, error) {
+func (s *state) session(ctx context.Context, c Credentials, now time.Time, more *Tokens) (*Session, error) {
 	if c.Token != "" {
-		return s.byToken(ctx, c, now)
+		return s.byToken(ctx, c, now, more)
 	}
 	if c.Malformed {
 		return nil, &writers.Refusal{Reason: writers.Unknown, Why: "the header Authorization has no token: send Bearer and the token, or Basic with the token as the password"}
@@ -289,9 +296,13 @@ func (s *state) session(ctx context.Context, c Credentials, now time.Time) (*Ses
 	return &Session{s.policy.Writer(p)}, nil
 }
 
-func (s *state) byToken(ctx context.Context, c Credentials, now time.Time) (*Session, error) {
+func (s *state) byToken(ctx context.Context, c Credentials, now time.Time, more *Tokens) (*Session, error) {
 	hash := sha256.Sum256([]byte(c.Token))
-	if p, ok := s.policy.ByToken(hash); ok {
+	p, ok := s.policy.ByToken(hash)
+	if !ok && more != nil {
+		p.Name, ok = (*more)[hash]
+	}
+	if ok {
 		p.Address = c.Address
 		return &Session{s.policy.Writer(p)}, nil
 	}
@@ -305,7 +316,7 @@ func (s *state) byToken(ctx context.Context, c Credentials, now time.Time) (*Ses
 	if err != nil {
 		return nil, err
 	}
-	p := s.policy.ByClaims(verified.Issuer, verified.Claims)
+	p = s.policy.ByClaims(verified.Issuer, verified.Claims)
 	p.Address = c.Address
 	session := &Session{s.policy.Writer(p)}
 	if !verified.Issuer.OneUse {

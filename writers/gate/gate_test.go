@@ -209,6 +209,23 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
+// TestTokensOfADatabase count beside those of the file, until they are taken out.
+func TestTokensOfADatabase(t *testing.T) {
+	w := newWorld(t)
+	c := Credentials{Token: "of the database"}
+	if err := w.add(t, c, raw(t, "x")); reason(err) != writers.Unknown {
+		t.Error(err)
+	}
+	w.SetTokens(Tokens{writers.Hash(c.Token): "ci"})
+	if err := w.add(t, c, raw(t, "x")); err != nil {
+		t.Error(err)
+	}
+	w.SetTokens(Tokens{})
+	if err := w.add(t, c, raw(t, "x")); reason(err) != writers.Unknown {
+		t.Error(err)
+	}
+}
+
 // TestNone: without a file nobody may write.
 func TestNone(t *testing.T) {
 	g, err := Open(Config{})

@@ -97,6 +97,21 @@ func (s *Store) fact(ctx context.Context, logID int64, name string) (string, err
 	return string(value), err
 }
 
+// Facts implements storage.Store. No name has a byte above the tilde's after the
+// prefix.
+func (s *Store) Facts(ctx context.Context, logID int64, prefix string) (map[string]string, error) {
+	facts := make(map[string]string)
+	err := s.alone().each(ctx, `SELECT name, value FROM facts WHERE log_id = ? AND name >= ? AND name < ?`, []any{logID, prefix, prefix + "~"},
+		func(scan func(...any) error) error {
+			var name string
+			var value []byte
+			err := scan(&name, &value)
+			facts[name] = string(value)
+			return err
+		})
+	return facts, err
+}
+
 // IndexState implements storage.Store.
 func (s *Store) IndexState(ctx context.Context, logID int64) (storage.IndexState, error) {
 	return s.alone().indexState(ctx, logID)
