@@ -211,7 +211,7 @@ func TestNothingLost(t *testing.T) {
 // except those that the chart's own values set.
 func TestSettings(t *testing.T) {
 	own := "http grpc admin data-dir origin storage mysql-dsn-file mysql-dsn mysql-tls-ca mysql-tls-cert mysql-tls-key " +
-		"log-key log-key-password-file mldsa-key register witness-policy mirrors rekor-v1-key rekor-v1-key-password-file tls-cert tls-key"
+		"log-key log-key-password-file mldsa-key register witness-policy mirrors rekor-v1-key rekor-v1-key-password-file tls-cert tls-key tls-client-ca writers"
 	types := map[string]string{"text": "string", "file": "string", "duration": "string", "size": "string", "number": "integer", "list": "array", "bool": "boolean"}
 	var schema struct {
 		Properties map[string]struct {
