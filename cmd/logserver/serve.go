@@ -149,10 +149,7 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	if err := parts.mldsaKey(ctx, v); err != nil {
 		return nil, err
 	}
-	settings := vitals.NewSettings(metrics, parts.store.Warnings, logger)
-	if err := settings.Look(ctx); err != nil {
-		logger.Warn("the database's settings could not be checked", "error", err)
-	}
+	settings := databaseSettings(ctx, parts, metrics, logger)
 	warnWitnesses(v, parts, logger)
 	warnRegister(parts, logger)
 	copies(v, parts, logger)
@@ -188,6 +185,16 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 			systemd.Ready()
 		})
 	}, nil
+}
+
+// databaseSettings checks the database's settings, and has the log name those that
+// are not as they should be.
+func databaseSettings(ctx context.Context, parts *opened, metrics *prometheus.Registry, logger *slog.Logger) *vitals.Settings {
+	settings := vitals.NewSettings(metrics, parts.store.Warnings, logger)
+	if err := settings.Look(ctx); err != nil {
+		logger.Warn("the database's settings could not be checked", "error", err)
+	}
+	return settings
 }
 
 // firstCheckpoint is how long the servers wait for one before they answer. A
