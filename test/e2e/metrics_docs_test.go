@@ -131,7 +131,7 @@ func compareMetrics(t *testing.T, who string, docs, shown map[string]metric) {
 		if !ok {
 			t.Errorf("%s shows %s, which docs/metrics.md does not have", who, name)
 		}
-		for _, few := range []string{"step", "result", "reason", "what", "kind", "api", "program"} {
+		for _, few := range []string{"step", "result", "reason", "what", "kind", "api", "program", "outcome"} {
 			for _, v := range m.labels[few] {
 				if !strings.Contains(d.text, "`"+v+"`") {
 					t.Errorf("%s: %s has %s=%q, which docs/metrics.md does not name", who, name, few, v)
@@ -220,7 +220,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		"--logs", write("logs", "logs/v0\n\nvkey "+vkey+"\nqpd 86400\n"),
 	}, encrypted...)...)
 	policy := write("policy", fmt.Sprintf("log %s\nwitness w1 %s https://%s\nquorum w1\n", vkey, cosigner, witness))
-	s := newServer(t, append(append(log, "--witness-policy", policy, "--publish-to", in("published")), encrypted...)...)
+	s := newServer(t, append(append(log, "--witness-policy", policy, "--publish-to", in("published"), "--writers", write("writers", "rules: [{name: all, principals: [anyone]}]\n")), encrypted...)...)
 	s.start()
 	s.ready()
 	res, err := trusting.Get("https://" + s.http + "/checkpoint")
