@@ -28,6 +28,10 @@ HELM = v3,v4
 cluster: ## the chart in a real Kubernetes, with podman; needs root; the result goes into docs/cluster-run.md; HELM=v3 or v4 for one of them
 	cd tools && go run ./cluster -helm $(HELM)
 
+.PHONY: terraform
+terraform: ## the tests of deploy/terraform with a Terraform that is built here; the result goes into docs/terraform-run.md
+	tools/run-terraform
+
 generate: ## what is generated: the API's code, the page's verifier, the licenses and the settings' documentation
 	cd tools && go run ./genproto
 	cd tools && go run ./prover

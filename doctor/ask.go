@@ -122,13 +122,25 @@ type Served struct {
 	Since      time.Time // when the log says that it began; zero if it does not
 }
 
-// FindServed asks a log what it serves. All of it is the log's own word.
-func FindServed(ctx context.Context, h *http.Client, logURL string) (Served, error) {
-	a, err := newAsker(h, logURL, time.Now)
-	if err != nil {
-		return Served{}, err
+// FindServed asks a log what it serves. All of it is the log's own word. The URLs are of
+// one log: if the first does not answer, the next is asked.
+func FindServed(ctx context.Context, h *http.Client, logURL string, others ...string) (Served, error) {
+	var errs error
+	for _, u := range append([]string{logURL}, others...) {
+		a, err := newAsker(h, u, time.Now)
+		if err != nil {
+			return Served{}, err
+		}
+		s, err := a.findServed(ctx)
+		if err == nil {
+			return s, nil
+		}
+		errs = errors.Join(errs, err)
 	}
-	var s Served
+	return Served{}, errs
+}
+
+func (a asker) findServed(ctx context.Context) (s Served, err error) {
 	if s.RekorV2, err = a.servesV2(ctx); err != nil {
 		return s, err
 	}

@@ -45,6 +45,15 @@ func (e *examination) reachable(ctx context.Context) bool {
 	return got.status == http.StatusOK || e.closed
 }
 
+// answers is an error if clients that know another URL of the log would go on with that.
+func (e *examination) answers(ctx context.Context) error {
+	got, err := e.asker.ask(ctx, http.MethodGet, "/checkpoint", nil)
+	if err == nil && got.status >= http.StatusInternalServerError {
+		err = fmt.Errorf("GET %s/checkpoint: %s", e.asker.url, got.says())
+	}
+	return err
+}
+
 func (e *examination) unreached(err error) {
 	var bad *tls.CertificateVerificationError
 	switch {

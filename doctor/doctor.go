@@ -50,6 +50,9 @@ import (
 // Config is what to look at.
 type Config struct {
 	URL string // where the log is asked
+	// Others serve the same log. The first URL that answers is looked at, and each one
+	// before it gets a warning.
+	Others []string
 	// PublicURL is the URL that other clients use, if it is not that.
 	PublicURL string
 	// Trusted finds what is trusted already of a log, by the origin that it
@@ -124,7 +127,7 @@ var ErrUnreachable = errors.New("the log does not answer")
 // Run looks at a log, and tells of each check as it ends. The error says that
 // it could not be looked at; what is wrong with it is in the report.
 func Run(ctx context.Context, cfg Config, tell func(Check)) (Report, error) {
-	e, err := newExamination(cfg, tell)
+	e, err := firstThatAnswers(ctx, cfg, tell)
 	if err != nil {
 		return Report{}, err
 	}
@@ -133,6 +136,29 @@ func Run(ctx context.Context, cfg Config, tell func(Check)) (Report, error) {
 		err = ctx.Err()
 	}
 	return e.report, err
+}
+
+// firstThatAnswers begins an examination of the first URL that answers, else of the last.
+func firstThatAnswers(ctx context.Context, cfg Config, tell func(Check)) (*examination, error) {
+	var all []*examination
+	for _, u := range append([]string{cfg.URL}, cfg.Others...) {
+		cfg.URL = u
+		e, err := newExamination(cfg, tell)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	for len(all) > 1 {
+		err := all[0].answers(ctx)
+		if err == nil {
+			break
+		}
+		all[0].warn("reachable", "Clients go on with the other URLs. Start the server again, or take its URL from their settings.", "%v", err)
+		all[1].report.Checks = all[0].report.Checks
+		all = all[1:]
+	}
+	return all[0], nil
 }
 
 // examination is one run. Each step leaves behind what later steps need.

@@ -417,6 +417,44 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// without has hosts that answer nothing, and one that answers 502.
+type without struct{ http.RoundTripper }
+
+func (t without) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch r.URL.Hostname() {
+	case "gone.example":
+		return nil, errors.New("no such host")
+	case "down.example":
+		return &http.Response{StatusCode: http.StatusBadGateway, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+	}
+	return t.RoundTripper.RoundTrip(r)
+}
+
+// Of several URLs the first that answers is looked at.
+func TestSeveralURLs(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.config()
+	cfg.HTTP.Transport = without{cfg.HTTP.Transport}
+	up := cfg.URL
+	cfg.URL, cfg.Others = "https://down.example", []string{"https://gone.example", up, "https://gone.example"}
+	r, err := w.run(cfg)
+	if err != nil || r.URL != up || others(r) != "reachable warning, reachable warning" || !strings.Contains(says(r), "https://down.example/checkpoint: HTTP 502") {
+		t.Errorf("%v; %s [%s]\n%s", err, r.URL, others(r), says(r))
+	}
+	s, err := doctor.FindServed(t.Context(), cfg.HTTP, "https://gone.example", up)
+	if err != nil || !s.RekorV2 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	cfg.Others = []string{"https://gone.example"}
+	if r, err := w.run(cfg); !errors.Is(err, doctor.ErrUnreachable) || others(r) != "reachable warning, reachable failed" {
+		t.Errorf("none answers: %v\n%s", err, says(r))
+	}
+	cfg.Others = []string{"nonsense"}
+	if _, err := w.run(cfg); err == nil || errors.Is(err, doctor.ErrUnreachable) {
+		t.Errorf("no URL: %v", err)
+	}
+}
+
 func TestCertificateEndsSoon(t *testing.T) {
 	w := newWorld(t)
 	cfg := w.config()

@@ -25,6 +25,8 @@ func (p *program) doctorCommand() *cobra.Command {
 			"key made for it and thrown away. With --read-only it writes none. By Rekor v1 it\n" +
 			"writes only with --rekor-v1, or if the log does not serve Rekor v2, or if one of\n" +
 			"the log's newest entries is of Rekor v1.\n\n" +
+			"With several URLs (--url) it uses the first that answers, and warns of those\n" +
+			"before it.\n\n" +
 			"Exit codes: 0 nothing failed (there may be warnings); 1 something failed; 2\n" +
 			"wrong usage; 3 the log does not answer.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.doctor(cmd.Context(), o) },
@@ -49,7 +51,7 @@ func (p *program) doctor(ctx context.Context, o doctorOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	report, err := doctor.Run(ctx, doctor.Config{HTTP: p.web(), URL: p.url, PublicURL: o.publicURL, RekorV1: o.rekorV1, ReadOnly: o.readOnly, Trusted: trusted}, p.printCheck)
+	report, err := doctor.Run(ctx, doctor.Config{HTTP: p.web(), URL: p.url, Others: p.urls[1:], PublicURL: o.publicURL, RekorV1: o.rekorV1, ReadOnly: o.readOnly, Trusted: trusted}, p.printCheck)
 	if len(report.Checks) == 0 && err != nil {
 		return usage(err)
 	}

@@ -322,6 +322,19 @@ func TestAnyTiles(t *testing.T) {
 	w.run(exitUnasked, "get", "700")
 }
 
+// Commands that look at what a log says of itself go on with the next URL, too.
+func TestSeveralURLsOfOneLog(t *testing.T) {
+	w := newWorld(t)
+	w.servesRekor()
+	w.run(exitDone, "add", w.file("f", "artifact"))
+	const gone = "http://127.0.0.1:1"
+	urls := []string{"--url", gone, "--url", w.url}
+	w.run(exitDone, append(urls, "trust", "export", "--dir", filepath.Join(w.dir, "trust"), "--public-url", "https://log.example")...)
+	out, _ := w.run(exitUnverified, append(urls, "doctor", "--read-only", "--public-url", "https://log.example")...)
+	says(t, unwrapped(out), "! reachable ", "GET "+gone+"/checkpoint", "✓ reachable "+w.url)
+	w.run(exitDone, "monitor", gone, w.url, "--identity", "x@example.com", "--state", filepath.Join(w.dir, "state.json"))
+}
+
 // What one URL does not have another one has.
 func TestSeveralURLs(t *testing.T) {
 	w, l := anyLog(t, 600)

@@ -281,7 +281,7 @@ func (p *program) monitorKeys(ctx context.Context, origin string) ([]checkpoint.
 		return logs, policy, err
 	}
 	if origin == "" {
-		c, err := p.client(ctx, client.Config{URL: p.url})
+		c, err := p.client(ctx, client.Config{})
 		if err != nil {
 			return nil, nil, usage(err)
 		}
@@ -290,7 +290,7 @@ func (p *program) monitorKeys(ctx context.Context, origin string) ([]checkpoint.
 			return nil, nil, fmt.Errorf("the log's key is not known, and %s could not be asked: %w; try again, or give --log-key VKEY|FILE, or --origin", p.url, err)
 		}
 		if err != nil {
-			return nil, nil, usagef("the log's key is not known, and %s does not say what to look it up by (%w): give --log-key VKEY|FILE, or --origin", p.url, err)
+			return nil, nil, usagef("the log's key is not known, and the log does not say what to look it up by (%w): give --log-key VKEY|FILE, or --origin", err)
 		}
 		origin = said[0].Name()
 	}

@@ -102,7 +102,7 @@ func (p *program) describe(ctx context.Context, o exportOptions) (trust.Log, err
 	for _, k := range keys {
 		l.Keys = append(l.Keys, k.String())
 	}
-	served, err := doctor.FindServed(ctx, p.web(), p.url)
+	served, err := doctor.FindServed(ctx, p.web(), p.url, p.urls[1:]...)
 	if err != nil {
 		return l, err
 	}

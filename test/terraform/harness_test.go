@@ -164,6 +164,7 @@ func newMirror(dir, mirror, replay string) error {
 		if err != nil {
 			return err
 		}
+		fmt.Printf("replayed: provider %s %s, %d resources and data sources\n", p.provider, s.Version, len(s.Resources)+len(s.Data))
 		text, err := json.Marshal(s)
 		if err != nil {
 			return err
