@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -75,10 +74,50 @@ func protoAttributes(of map[string]schema.Attribute) (list []*tfprotov6.SchemaAt
 	return list, nil
 }
 
+// protoType reads a type as schemas write it: a name, or a list of a kind and what is
+// within it.
 func protoType(t any) (tftypes.Type, error) {
-	text, err := json.Marshal(t)
-	if err != nil {
-		return nil, err
+	switch t := t.(type) {
+	case string:
+		simple := map[string]tftypes.Type{"string": tftypes.String, "number": tftypes.Number, "bool": tftypes.Bool, "dynamic": tftypes.DynamicPseudoType}
+		if found, ok := simple[t]; ok {
+			return found, nil
+		}
+	case []any:
+		if len(t) == 2 {
+			return compoundType(t[0], t[1])
+		}
 	}
-	return tftypes.ParseJSONType(text)
+	return nil, fmt.Errorf("a schema has the type %v, which is not known", t)
+}
+
+func compoundType(kind, within any) (tftypes.Type, error) {
+	switch kind {
+	case "list", "set", "map":
+		of, err := protoType(within)
+		return map[any]tftypes.Type{"list": tftypes.List{ElementType: of}, "set": tftypes.Set{ElementType: of}, "map": tftypes.Map{ElementType: of}}[kind], err
+	case "tuple":
+		out := tftypes.Tuple{}
+		list, _ := within.([]any)
+		for _, t := range list {
+			of, err := protoType(t)
+			if err != nil {
+				return nil, err
+			}
+			out.ElementTypes = append(out.ElementTypes, of)
+		}
+		return out, nil
+	case "object":
+		out := tftypes.Object{AttributeTypes: map[string]tftypes.Type{}}
+		members, _ := within.(map[string]any)
+		for name, t := range members {
+			of, err := protoType(t)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			out.AttributeTypes[name] = of
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("a schema has the type %v, which is not known", kind)
 }
