@@ -65,16 +65,14 @@ type Page struct {
 }
 
 type file struct {
-	data     []byte
-	kind     string
-	tag      string
-	modified time.Time
+	data      []byte
+	kind, tag string
 }
 
 // New makes a Page.
 func New() *Page {
 	p := &Page{
-		page:  template.Must(template.New("page").Funcs(template.FuncMap{"grouped": Grouped, "list": func(s []string) string { return strings.Join(s, "\n") }}).Parse(text)),
+		page:  template.Must(template.New("page").Funcs(template.FuncMap{"grouped": grouped, "list": func(s []string) string { return strings.Join(s, "\n") }}).Parse(text)),
 		files: map[string]file{},
 	}
 	kinds := map[string]string{"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8", "svg": "image/svg+xml", "gz": "application/gzip"}
@@ -115,12 +113,12 @@ func (p *Page) File(w http.ResponseWriter, r *http.Request, name string) bool {
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("Cache-Control", "no-cache") // it is asked again whether the file is the same
 	head.Set("Etag", f.tag)
-	http.ServeContent(w, r, "", f.modified, bytes.NewReader(f.data))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.data))
 	return true
 }
 
-// Grouped writes a number as people read it: 1,234,567.
-func Grouped(n int64) string {
+// grouped writes a number as people read it: 1,234,567.
+func grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]

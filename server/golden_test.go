@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,104 @@ func TestCORS(t *testing.T) {
 	for _, path := range []string{"/v1/entries", "/v1/entries:batch"} {
 		if rec := w.ask(t, "POST", path, []byte("{}")); rec.Header().Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("POST %s: %v", path, rec.Header())
+		}
+	}
+}
+
+// TestOpenAPI: the description is of OpenAPI 3.1, names nothing that it lacks, requires
+// what the API requires, and every read in it is answered.
+func TestOpenAPI(t *testing.T) {
+	w := newWorld(t, nil)
+	text := w.ask(t, "GET", "/openapi.json", nil).Body.Bytes()
+	var api struct {
+		OpenAPI string
+		Servers []struct{ URL string }
+		Paths   map[string]map[string]struct {
+			OperationID string
+			Parameters  []struct {
+				Name, In string
+				Required bool
+				Schema   map[string]any
+			}
+			RequestBody *struct {
+				Content map[string]struct{ Example json.RawMessage }
+			}
+			Responses map[string]struct{ Content map[string]any }
+		}
+		Components struct {
+			Schemas map[string]struct{ Required []string }
+		}
+	}
+	if err := json.Unmarshal(text, &api); err != nil || api.OpenAPI != "3.1.0" || len(api.Servers) != 1 {
+		t.Fatalf("%v, %q", err, api.OpenAPI)
+	}
+	for _, ref := range regexp.MustCompile(`"\$ref": "#/components/schemas/([^"]*)"`).FindAllSubmatch(text, -1) {
+		if _, ok := api.Components.Schemas[string(ref[1])]; !ok {
+			t.Errorf("there is no schema %s", ref[1])
+		}
+	}
+	if n := regexp.MustCompile(`definitions|"in": "body"|"swagger"`).FindAll(text, -1); n != nil {
+		t.Errorf("OpenAPI 2.0 is left: %q", n)
+	}
+	ids := map[string]bool{}
+	for path, operations := range api.Paths {
+		for method, o := range operations {
+			if ids[o.OperationID] || o.OperationID == "" || len(o.Responses) < 2 || (method == "post") != (o.RequestBody != nil) {
+				t.Errorf("%s %s: %+v", method, path, o)
+			}
+			ids[o.OperationID] = true
+			for _, p := range o.Parameters {
+				if p.Schema["type"] == nil || (p.In == "path") != strings.Contains(path, "{"+p.Name+"}") || p.In == "path" && !p.Required {
+					t.Errorf("%s %s: %+v", method, path, p)
+				}
+			}
+		}
+	}
+	for path, name := range map[string]string{"/v1/entries:lookup": "leafHash", "/v1/proofs/inclusion": "index", "/v1/proofs/consistency": "from"} {
+		if p := api.Paths[path]["get"].Parameters[0]; p.Name != name || !p.Required {
+			t.Errorf("%s: %+v", path, p)
+		}
+		w.refused(t, "GET", path, nil, 400, "")
+	}
+	if got := api.Components.Schemas["v1HashedRekord"].Required; strings.Join(got, " ") != "digest signature verifier" {
+		t.Error(got)
+	}
+	for _, path := range []string{"/v1/entries", "/v1/entries:batch"} {
+		example := api.Paths[path]["post"].RequestBody.Content["application/json"].Example
+		if rec := w.ask(t, "POST", path, example); rec.Code != 200 || strings.Contains(rec.Body.String(), `"error":{`) {
+			t.Errorf("the example of %s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+	for _, path := range []string{"/v1/entries/{index}/proof", "/checkpoint", "/tile/{level}/{index}", "/tile/entries/{index}", "/log.vkey", "/trust/{name}", "/api/v2/log/entries", "/api/v1/log/entries/{uuid}", "/healthz"} {
+		if api.Paths[path] == nil {
+			t.Errorf("%s is not described", path)
+		}
+	}
+}
+
+// TestCaching: what never changes may be kept, and errors and what is new may not.
+func TestCaching(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, text := range []string{"YQ==", "Yg==", "Yw=="} {
+		if rec := w.ask(t, "POST", "/v1/entries", fmt.Appendf(nil, `{"entry":{"raw":"%s"}}`, text)); rec.Code != 200 {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+	}
+	for path, want := range map[string]string{
+		"/v1/proofs/inclusion?index=1&treeSize=2": "public, max-age=604800, immutable", "/v1/proofs/inclusion?index=1&tree_size=2": "public, max-age=604800, immutable",
+		"/v1/proofs/consistency?from=1&to=2": "public, max-age=604800, immutable", "/v1/proofs/inclusion?index=1": "", "/v1/proofs/consistency?from=1": "",
+		"/v1/proofs/inclusion?index=1&treeSize=9": "no-store", "/v1/proofs/consistency?from=1&to=9": "no-store", "/v1/proofs/consistency?from=x&to=2": "no-store",
+	} {
+		if rec := w.ask(t, "GET", path, nil); rec.Header().Get("Cache-Control") != want {
+			t.Errorf("%s: %d %q, want %q", path, rec.Code, rec.Header().Get("Cache-Control"), want)
+		}
+	}
+	for _, path := range []string{"/openapi.json", "/log.vkey"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("If-None-Match", w.ask(t, "GET", path, nil).Header().Get("Etag"))
+		rec := httptest.NewRecorder()
+		if w.rest.ServeHTTP(rec, r); rec.Code != http.StatusNotModified {
+			t.Errorf("%s, asked again: %d", path, rec.Code)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func restHandler(ctx context.Context, native pb.LogServer) (http.Handler, error)
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newCodec()),
 		runtime.SetQueryParameterParser(strictQuery{}),
-		runtime.WithMiddlewares(noQuery, plainIndex),
+		runtime.WithMiddlewares(noQuery, plainIndex, immutable),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(writeRoutingError),
 		runtime.WithDisablePathLengthFallback(),
@@ -93,6 +93,27 @@ func plainIndex(next runtime.HandlerFunc) runtime.HandlerFunc {
 			return
 		}
 		next(w, r, params)
+	}
+}
+
+// immutable marks proofs between sizes that the request names: they never change.
+// An error's answer says that nobody may keep it.
+func immutable(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		q := r.URL.Query()
+		switch r.URL.EscapedPath() {
+		case "/v1/proofs/inclusion":
+			markImmutable(w, q.Has("treeSize") || q.Has("tree_size"))
+		case "/v1/proofs/consistency":
+			markImmutable(w, q.Has("to"))
+		}
+		next(w, r, params)
+	}
+}
+
+func markImmutable(w http.ResponseWriter, is bool) {
+	if is {
+		w.Header().Set("Cache-Control", "public, max-age=604800, immutable")
 	}
 }
 

@@ -67,7 +67,7 @@ export async function head() {
   if (keysDiffer()) result.checks.push({name: 'key', state: 'warning', detail: 'this server names other keys than the ones that this browser remembers; those remembered count'});
   if (!result.head) return result;
   const kept = memory.read();
-  if (kept.note && kept.note !== result.head.note) await extend(result, from, kept);
+  if (kept.note) await extend(result, from, kept);
   if (result.head && !memory.write({keys: from.keys, policy: from.policy, since: kept.since || new Date().toISOString().slice(0, 10), note: result.head.note, size: result.head.size}))
     result.checks.push({name: 'extends', state: 'not checked', detail: 'this browser remembers nothing: it gives the page no storage'});
   return result;

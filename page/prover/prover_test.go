@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/mldsa"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -50,8 +51,12 @@ type proven struct {
 	Proof    string
 	Evidence string
 	Head     *struct {
-		Size int64
-		Note string
+		Size       int64
+		Note       string
+		Signatures []struct {
+			By   string
+			Time int64
+		}
 	}
 	Entry *struct {
 		Kind, LeafHash string
@@ -272,6 +277,26 @@ func TestPolicy(t *testing.T) {
 	q := w.question(t, 1)
 	q["policy"] = fmt.Sprintf("witness one %s\nquorum one\n", witness.Verifier())
 	ask[proven](t, "entry", q, nil).fails(t, "witnesses", "")
+	for seconds, key := range map[int64]crypto.Signer{1_700_000_000: key, 1_800_000_000: postQuantum(t)} { // Ed25519, ML-DSA-44
+		witness, err := checkpoint.NewCosigner("witness.example", key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := witness.Cosign(checkpoint.Checkpoint{Origin: "log.example", Size: 3, Root: w.Root(3)}, seconds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q["note"] = string(w.Note(3)) + string(checkpoint.MarshalSignatures([]checkpoint.Signature{line}))
+		q["policy"] = fmt.Sprintf("witness one %s\nquorum one\n", witness.Verifier())
+		got := ask[proven](t, "entry", q, nil)
+		if !got.Verified || len(got.Head.Signatures) != 2 || got.Head.Signatures[1].By != "witness" || got.Head.Signatures[1].Time != seconds {
+			t.Errorf("%+v", got)
+		}
+		line.Blob[20] ^= 1
+		q["note"] = string(w.Note(3)) + string(checkpoint.MarshalSignatures([]checkpoint.Signature{line}))
+		ask[proven](t, "entry", q, nil).fails(t, "witnesses", "the line of a witness")
+	}
+	q["note"] = string(w.Note(3))
 	q["policy"] = "quorum none\n"
 	if got := ask[proven](t, "entry", q, nil); !got.Verified {
 		t.Errorf("%+v", got)
@@ -280,6 +305,15 @@ func TestPolicy(t *testing.T) {
 	if got := ask[proven](t, "entry", q, nil); !strings.Contains(got.Error, "policy") {
 		t.Errorf("%+v", got)
 	}
+}
+
+func postQuantum(t *testing.T) crypto.Signer {
+	t.Helper()
+	key, err := mldsa.GenerateKey(mldsa.MLDSA44())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // TestVerify: a proof file is verified as logcli verify does it, and without its

@@ -208,7 +208,26 @@ func (s signer) add(t *testing.T, log string, artifacts ...string) (all []logged
 			all = append(all, *o.Entry)
 		}
 	}
+	indexed(t, log)
 	return all
+}
+
+// indexed waits until the log's search index has all entries.
+func indexed(t *testing.T, log string) {
+	t.Helper()
+	end := time.After(2 * time.Minute)
+	for {
+		var answer struct{ CompleteTo, TreeSize string }
+		request(t, log+"/v1/entries:search?subject=x", nil, &answer)
+		if answer.CompleteTo == answer.TreeSize {
+			return
+		}
+		select {
+		case <-end:
+			t.Fatalf("the index is complete to %s of %s", answer.CompleteTo, answer.TreeSize)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // tiles is a log of tiles alone, with the page: what it serves can be replaced by lies.

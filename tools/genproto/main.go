@@ -6,7 +6,8 @@
 // It needs no protoc: the files are compiled in process, the plugins are those
 // that tools/go.mod pins, and what the files import from google/ comes from the
 // Go packages that carry it. The title and such of the OpenAPI description are
-// in openapi.yaml, beside the .proto files.
+// in openapi.yaml, beside the .proto files, and what else they do not say in
+// openapi.json.
 package main
 
 import (
@@ -31,15 +32,21 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-type plugin struct{ name, options string }
+type plugin struct {
+	name, options string
+	more          string // of the OpenAPI description: a file with what the plugin cannot know
+}
 
 // plugins returns what is run, and what each is told.
 func plugins(root string) []plugin {
 	return []plugin{
-		{"protoc-gen-go", "paths=source_relative"},
-		{"protoc-gen-go-grpc", "paths=source_relative"},
-		{"protoc-gen-grpc-gateway", "paths=source_relative"},
-		{"protoc-gen-openapiv2", "json_names_for_fields=true,openapi_configuration=" + filepath.Join(root, "openapi.yaml")},
+		{name: "protoc-gen-go", options: "paths=source_relative"},
+		{name: "protoc-gen-go-grpc", options: "paths=source_relative"},
+		{name: "protoc-gen-grpc-gateway", options: "paths=source_relative"},
+		{
+			name: "protoc-gen-openapiv2", options: "json_names_for_fields=true,openapi_configuration=" + filepath.Join(root, "openapi.yaml"),
+			more: filepath.Join(root, "openapi.json"),
+		},
 	}
 }
 
@@ -126,7 +133,15 @@ func (p plugin) run(ctx context.Context, names []string, files []*descriptorpb.F
 		return err
 	}
 	for _, f := range response.File {
-		if err := write(filepath.Join(out, f.GetName()), f.GetContent()); err != nil {
+		name, content := f.GetName(), f.GetContent()
+		if base, ok := strings.CutSuffix(name, ".swagger.json"); ok {
+			name = base + ".openapi.json"
+			content, err = openAPI(content, p.more)
+		}
+		if err == nil {
+			err = write(filepath.Join(out, name), content)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -2,9 +2,9 @@ package indeliblev1
 
 import _ "embed"
 
-//go:embed log.swagger.json
+//go:embed log.openapi.json
 var openAPI string
 
-// OpenAPI is the description of the REST API (OpenAPI 2.0, JSON), generated
-// from log.proto.
+// OpenAPI is the description of the REST API and of what is served beside it
+// (OpenAPI 3.1, JSON), generated from log.proto.
 func OpenAPI() string { return openAPI }
