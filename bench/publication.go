@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func (b *bench) published(args []string) way {
 		ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 		defer cancel()
 		began := time.Now()
-		p, err := b.startServer(ctx, append(args, "--publish-to", dir))
+		p, err := b.startServer(ctx, slices.Concat(args, []string{"--publish-to", dir}))
 		if err != nil {
 			return measured{}, err
 		}

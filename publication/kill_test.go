@@ -16,6 +16,7 @@ import (
 	"indelible/checkpoint"
 	"indelible/fsck"
 	"indelible/internal/tiledir"
+	"indelible/internal/wait"
 	translog "indelible/log"
 	"indelible/merkle"
 )
@@ -91,8 +92,8 @@ func (r remote) AwaitNewer(ctx context.Context, than int64) (translog.Published,
 		if err != nil || p.Size > than {
 			return p, err
 		}
-		if sleep(ctx, time.Millisecond); ctx.Err() != nil {
-			return p, ctx.Err()
+		if err := wait.For(ctx, time.Millisecond); err != nil {
+			return p, err
 		}
 	}
 }
@@ -120,7 +121,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 + rand.IntN(20) {
-			size += rand.Int64N(2000)
+			size += rand.Int64N([]int64{2000, 50}[n%2]) // many tiles, and many checkpoints
 			g.grow(size)
 			time.Sleep(time.Duration(rand.IntN(15)) * time.Millisecond)
 		}

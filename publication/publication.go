@@ -36,7 +36,7 @@
 // replaced only as they were read (If-Match), so that the checkpoint never goes
 // back. Full tiles are the same, whoever writes them. To save the work, a server
 // that did not publish the newest checkpoint itself (Config.Leads) leaves it to the
-// others for Config.Patience. A folder belongs to one process, by a lock.
+// others for Config.Patience, unless the place is empty. A folder belongs to one process, by a lock.
 package publication
 
 import (
@@ -49,6 +49,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/wait"
 	translog "indelible/log"
 	"indelible/merkle"
 )
@@ -154,7 +155,7 @@ func (p *Publication) Run(ctx context.Context) error {
 		if time.Since(began) > maxPause {
 			pause = time.Second
 		}
-		sleep(ctx, pause)
+		wait.For(ctx, pause)
 		pause = min(2*pause, maxPause)
 	}
 	return nil
@@ -182,8 +183,8 @@ func (p *Publication) session(ctx context.Context) (err error) {
 		}
 		p.due()
 		began, lead := time.Now(), p.cfg.Leads == nil || p.cfg.Leads()
-		if !lead {
-			sleep(ctx, p.cfg.Patience)
+		if !lead && !s.empty(ctx) {
+			wait.For(ctx, p.cfg.Patience)
 			if head, err = p.cfg.Log.Published(); err != nil {
 				return err
 			}
@@ -197,7 +198,7 @@ func (p *Publication) session(ctx context.Context) (err error) {
 		case !errors.Is(err, errAhead):
 			return err
 		}
-		sleep(ctx, p.cfg.Interval-time.Since(began))
+		wait.For(ctx, p.cfg.Interval-time.Since(began))
 	}
 }
 
@@ -215,15 +216,6 @@ func (p *Publication) next(ctx context.Context, last translog.Published) (transl
 		if err == nil || ctx.Err() != nil {
 			return head, err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -160,6 +160,32 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
+// A replica that does not lead begins an empty place at once, and later leaves
+// checkpoints to the one that leads.
+func TestPatience(t *testing.T) {
+	g, p := newGrowing(t, "log.example", 10), newPlace()
+	pub := must(New(Config{Log: g, Keys: g.keys(), Open: p.open, Interval: time.Millisecond, Patience: time.Hour, Leads: func() bool { return false }}))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- pub.Run(ctx) }()
+	for !reaches(10)(pub.Status()) {
+		time.Sleep(time.Millisecond)
+	}
+	g.grow(20)
+	for pub.Status().Due.IsZero() {
+		time.Sleep(time.Millisecond)
+	}
+	run(t, Config{Log: g, Keys: g.keys(), Open: p.open}, reaches(20)) // the one that leads
+	if s := pub.Status(); s.Size != 10 {
+		t.Errorf("it published size %d", s.Size)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // A checkpoint with more signatures takes the place of one of the same tree.
 func TestMoreSignatures(t *testing.T) {
 	g, p := newGrowing(t, "log.example", 10), newPlace()

@@ -120,6 +120,16 @@ func (s *session) load(ctx context.Context, head translog.Published) error {
 	return err
 }
 
+// empty reports whether nothing was published yet.
+func (s *session) empty(ctx context.Context) bool {
+	for _, name := range []string{checkpointName, stateName} {
+		if _, _, err := s.store.Get(ctx, name); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *session) origin() string { return s.p.cfg.Keys[0].Name() }
 
 func (s *session) loadCheckpoint(ctx context.Context, head translog.Published) error {

@@ -54,7 +54,7 @@ func rules() map[string]rule {
 		"mirror/push":                  {[]string{"internal/wait", "merkle", "checkpoint", "mirror", "mirror/source", "witness", "internal/places", "internal/redact", "internal/web"}, "entries to mirrors and from clients, of any log; add-checkpoint is a witness's without signatures"},
 		"mirror/sourcetest":            {[]string{"checkpoint", "merkle"}, "a log for tests"},
 		"mirror":                       {[]string{"internal/wait", "internal/filelock", "mirror/source", "client", "evidence", "evidence/folder", "checkpoint", "merkle"}, "copies of logs on disk: it knows neither server nor storage"},
-		"publication":                  {[]string{"log", "merkle", "checkpoint", "mirror", "internal/filelock", "internal/s3"}, "a log as plain files: it knows neither server nor storage"},
+		"publication":                  {[]string{"log", "merkle", "checkpoint", "mirror", "internal/filelock", "internal/s3", "internal/wait"}, "a log as plain files: it knows neither server nor storage"},
 		"monitor":                      {[]string{"internal/wait", "internal/durable", "client", "internal/filelock", "mirror/source", "entry", "evidence", "evidence/folder", "checkpoint", "merkle", "internal/redact", "internal/web"}, "watches any log: it knows neither copy nor server"},
 		"mirror/serve":                 {[]string{"merkle", "checkpoint", "internal/bytecache"}, "serves copies as they are on disk: who writes them does not matter"},
 		"page":                         {nil, "files and the HTML around them: it knows neither log nor server"},
