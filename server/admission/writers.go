@@ -65,6 +65,7 @@ func (a *Admission) Writes(next http.Handler, refuse func(http.ResponseWriter, e
 func credentials(ctx context.Context) (c gate.Credentials) {
 	if r, ok := ctx.Value(requestKey{}).(*http.Request); ok {
 		c.Authorize(r.Header.Get("Authorization"))
+		c.Elsewhere = new(http.CrossOriginProtection).Check(r) != nil
 		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 			c.Certificate = r.TLS.PeerCertificates[0]
 		}

@@ -63,6 +63,8 @@ const (
 type Credentials struct {
 	Token       string            // an API token or a JWT; empty: none
 	Malformed   bool              // there is a header Authorization that has no token
+	Bearer      bool              // the token is one that a browser adds to no request by itself
+	Elsewhere   bool              // a page of another server has a browser send the request
 	Certificate *x509.Certificate // a verified client certificate; nil: none
 	Address     string            // the client's
 }
@@ -76,7 +78,7 @@ func (c *Credentials) Authorize(header string) {
 	scheme, value, _ := strings.Cut(header, " ")
 	switch value = strings.TrimSpace(value); {
 	case strings.EqualFold(scheme, "Bearer"):
-		c.Token = value
+		c.Token, c.Bearer = value, value != ""
 	case strings.EqualFold(scheme, "Basic"):
 		if raw, err := base64.StdEncoding.DecodeString(value); err == nil {
 			_, c.Token, _ = strings.Cut(string(raw), ":")
@@ -277,8 +279,13 @@ func (g *Gate) told(err error) error {
 	return err
 }
 
-// session finds the writer by credentials. A token counts more than a certificate.
+// session finds the writer by credentials. A token counts more than a certificate. What a
+// browser shows by itself, for any page (a certificate, a password, the address), counts
+// for the log's own pages alone: another server's could otherwise write as the user.
 func (s *state) session(ctx context.Context, c Credentials, now time.Time, more *Tokens) (*Session, error) {
+	if c.Elsewhere && !c.Bearer {
+		return nil, &writers.Refusal{Reason: writers.Forbidden, Why: "a page of another server sent this request by a browser: it must have a token of its own (the header Authorization: Bearer …)"}
+	}
 	if c.Token != "" {
 		return s.byToken(ctx, c, now, more)
 	}

@@ -243,8 +243,8 @@ func TestNone(t *testing.T) {
 func TestAuthorize(t *testing.T) {
 	for header, want := range map[string]Credentials{
 		"":                       {},
-		"Bearer a.b.c":           {Token: "a.b.c"},
-		"bearer  x ":             {Token: "x"},
+		"Bearer a.b.c":           {Token: "a.b.c", Bearer: true},
+		"bearer  x ":             {Token: "x", Bearer: true},
 		"Basic dTpzZWNyZXQ6Mg==": {Token: "secret:2"},
 		"Basic !":                {Malformed: true},
 		"Basic dTo=":             {Malformed: true},
