@@ -11,7 +11,8 @@
 //	go run ./bench -binlog              the database with log_bin and sync_binlog=1
 //	go run ./bench -storage mysql-9.7   MySQL, or mariadb-11.8: see tools/get-databases
 //
-// The groups are limits, adds, replicas, single, batch, guard, tiles, proofs,
+// The groups are limits, adds, replicas, single, batch, guard, tiles, cold (tiles and
+// bundles that no server has in memory, beside the logserver of -against), proofs,
 // rekor, search, attack (a client beside one that sends what costs the most),
 // bigreads (adds beside readers of large entries), writers (a log with a policy of
 // writers),
@@ -75,6 +76,7 @@ type options struct {
 	binlog   bool
 	pool     string // InnoDB buffer pool
 	bin      string // logserver binary; built if empty
+	against  string // another logserver binary that cold reads are compared with
 	engine   string
 	make     string // of the database; empty: what the system has
 }
@@ -84,7 +86,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	short := false
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,proofs,rekor,search,attack,bigreads,writers,witness,logwitness,monitor,mirror,publication,growth", "which groups to measure, comma-separated")
+	fs.StringVar(&o.only, "only", "limits,adds,replicas,single,batch,guard,tiles,cold,proofs,rekor,search,attack,bigreads,writers,witness,logwitness,monitor,mirror,publication,growth", "which groups to measure, comma-separated")
 	fs.DurationVar(&o.duration, "duration", 8*time.Second, "length of each measurement")
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way of a comparison is measured, in turn; the median counts")
 	fs.Int64Var(&o.preload, "preload", 1_000_000, "entries in the log for reads and proofs")
@@ -93,6 +95,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.BoolVar(&o.binlog, "binlog", false, "run the database with log_bin and sync_binlog=1")
 	fs.StringVar(&o.pool, "buffer-pool", "2G", "the database's innodb_buffer_pool_size")
 	fs.StringVar(&o.bin, "logserver", "", "a logserver binary to measure (default: build this tree's)")
+	fs.StringVar(&o.against, "against", "", "a logserver binary of another revision, which the group cold measures too")
 	fs.StringVar(&o.engine, "storage", "mysql", "mysql, which is the MariaDB that the system has; mysql-9.7 or mariadb-11.8, which tools/get-databases gets; or sqlite")
 	fs.BoolVar(&short, "short", false, "fewer entries, shorter runs: for a first look")
 	if err := fs.Parse(args); err != nil {
@@ -135,6 +138,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		{"batch", measureBatch},
 		{"guard", measureGuard},
 		{"tiles", measureTiles},
+		{"cold", measureCold},
 		{"proofs", measureProofs},
 		{"rekor", measureRekor},
 		{"search", measureSearch},

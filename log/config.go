@@ -31,6 +31,7 @@ type Config struct {
 	Cosigners []*checkpoint.Cosigner
 	Register  guard.Register // required: the one that Record names
 	Witness   Witness        // nil: nobody is asked
+	Files     Files          // nil: all is read from Store
 
 	MaxBatch      int           // entries in one append; 1,024
 	MaxBatchBytes int64         // bytes in one append; 8 MiB
@@ -137,6 +138,7 @@ type Events struct {
 	Failing   func(what string, err error)                        // the same, and nil once that step goes well again
 	Poisoned  func(reason string)                                 // the log signs no more
 	Scrubbed  func(ScrubState)                                    // the scrub is so far
+	Mended    func(path string, err error)                        // a file of Files was not what was logged; err: it still is not
 	Damaged   func(parts int, err error)                          // so many parts of the log are damaged now; err is of the new one, or nil if one was healed
 }
 
@@ -185,6 +187,12 @@ func (e Events) failing(what string, err error) {
 func (e Events) scrubbed(s ScrubState) {
 	if e.Scrubbed != nil {
 		e.Scrubbed(s)
+	}
+}
+
+func (e Events) mended(path string, err error) {
+	if e.Mended != nil {
+		e.Mended(path, err)
 	}
 }
 

@@ -121,12 +121,18 @@ func (l *Log) Check(ctx context.Context, entries []storage.Entry) error {
 // sound checks entries of a view, and returns how many of them are sound: those
 // before the first that is not.
 func (l *Log) sound(ctx context.Context, v *view, entries []storage.Entry) (int, error) {
+	tile, at := (*merkle.Nodes)(nil), int64(-1)
 	for i := range entries {
 		e := &entries[i]
-		want, err := l.leaf(ctx, v, e.Index)
-		if err != nil {
-			return i, err
+		within := int(e.Index % merkle.TileWidth)
+		if tile == nil || at != e.Index/merkle.TileWidth || within >= tile.Width() {
+			var err error
+			at = e.Index / merkle.TileWidth
+			if tile, err = l.leaves(ctx, v, at, within+1); err != nil {
+				return i, err
+			}
 		}
+		want, _ := tile.At(0, within)
 		if err := l.match(e, want); err != nil {
 			return i, err
 		}
@@ -146,25 +152,46 @@ func (l *Log) match(e *storage.Entry, want merkle.Hash) error {
 	return nil
 }
 
+// leaves is the tile of level 0 of a view's tree that has the leaf hashes of some
+// entries, or more.
+func (l *Log) leaves(ctx context.Context, v *view, index int64, width int) (*merkle.Nodes, error) {
+	t := merkle.Tile{Index: index, Width: width}
+	n, err := l.nodes(ctx, v, t)
+	if err == nil && n.Width() < width {
+		err = fmt.Errorf("%s has %d hashes, and not %d", t.Path(), n.Width(), width)
+	}
+	return n, err
+}
+
 // leaf is the leaf hash of an entry in a view's tree.
 func (l *Log) leaf(ctx context.Context, v *view, index int64) (merkle.Hash, error) {
 	within := int(index % merkle.TileWidth)
-	t := merkle.Tile{Index: index / merkle.TileWidth, Width: within + 1}
-	n, err := l.nodes(ctx, v, t)
+	n, err := l.leaves(ctx, v, index/merkle.TileWidth, within+1)
 	if err != nil {
 		return merkle.Hash{}, err
 	}
-	h, ok := n.At(0, within)
-	if !ok {
-		return h, fmt.Errorf("%s has %d hashes, and not %d", t.Path(), n.Width(), t.Width)
-	}
+	h, _ := n.At(0, within)
 	return h, nil
 }
 
-// load reads a full tile of a view's tree from the database, and checks it
+// load reads a full tile of a view's tree: from a file if there is one, else from the
+// database.
+func (l *Log) load(ctx context.Context, v *view, level int, index int64) (*merkle.Nodes, error) {
+	n, wrong, err := l.tileFromFile(ctx, v, level, index)
+	if n != nil || err != nil {
+		return n, err
+	}
+	n, err = l.loadRow(ctx, v, level, index)
+	if wrong && err == nil {
+		l.mend(merkle.Tile{Level: level, Index: index, Width: merkle.TileWidth}.Path(), n.Encode(merkle.TileWidth))
+	}
+	return n, err
+}
+
+// loadRow reads a full tile of a view's tree from the database, and checks it
 // against the hash that its parent has of it. The parents are checked in the same
 // way, up to the view's edge, whose root is signed.
-func (l *Log) load(ctx context.Context, v *view, level int, index int64) (*merkle.Nodes, error) {
+func (l *Log) loadRow(ctx context.Context, v *view, level int, index int64) (*merkle.Nodes, error) {
 	at, full := part{level, index}, merkle.Tile{Level: level, Index: index, Width: merkle.TileWidth}
 	n, err := loadNodes(ctx, l.rows(), full)
 	if errors.Is(err, storage.ErrCorrupt) {
@@ -174,15 +201,29 @@ func (l *Log) load(ctx context.Context, v *view, level int, index int64) (*merkl
 		return nil, l.readError(ctx, err)
 	}
 	got, _ := n.At(merkle.TileHeight, 0)
-	within := int(index % merkle.TileWidth)
-	parent, err := l.nodes(ctx, v, merkle.Tile{Level: level + 1, Index: index / merkle.TileWidth, Width: within + 1})
+	want, err := l.root(ctx, v, level, index)
 	if err != nil {
 		return nil, err
 	}
-	if want, ok := parent.At(0, within); !ok || got != want {
+	if got != want {
 		return nil, l.damagedf(at, "its hashes lead to %x, and its parent has %x", got, want)
 	}
 	return n, nil
+}
+
+// root is the root of a full tile, as its parent in a view's tree has it.
+func (l *Log) root(ctx context.Context, v *view, level int, index int64) (merkle.Hash, error) {
+	within := int(index % merkle.TileWidth)
+	t := merkle.Tile{Level: level + 1, Index: index / merkle.TileWidth, Width: within + 1}
+	parent, err := l.nodes(ctx, v, t)
+	if err != nil {
+		return merkle.Hash{}, err
+	}
+	want, ok := parent.At(0, within)
+	if !ok {
+		return want, fmt.Errorf("%s has %d hashes, and not %d", t.Path(), parent.Width(), t.Width)
+	}
+	return want, nil
 }
 
 // corrupt says which of the entries [start, end) is damaged, after reading them

@@ -321,6 +321,10 @@ func (l *Log) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error) {
 	if b.Width < 1 || int64(b.Width) > min(merkle.TileWidth, width(0, b.Index, v.Size)) {
 		return nil, fmt.Errorf("%w: %s; the log's size is %d", ErrNotFound, b.Path(), v.Size)
 	}
+	kept, wrong, err := l.bundleFromFile(ctx, v, b)
+	if kept != nil || err != nil {
+		return kept, err
+	}
 	start := b.Index * merkle.TileWidth
 	rows, err := l.read(ctx, start, start+int64(b.Width))
 	if err != nil {
@@ -329,7 +333,11 @@ func (l *Log) Bundle(ctx context.Context, b merkle.Bundle) ([]byte, error) {
 	if _, err := l.sound(ctx, v, rows); err != nil {
 		return nil, err
 	}
-	return bundle(rows)
+	data, err := bundle(rows)
+	if wrong && err == nil {
+		l.mend(b.Path(), data)
+	}
+	return data, err
 }
 
 // bundle joins entries.

@@ -141,7 +141,7 @@ func (s *scrubber) tile(ctx context.Context, v *view, index int64, last bool) er
 
 // full reads a full tile from the database, and not from memory.
 func (s *scrubber) full(ctx context.Context, v *view, level int, index int64) (*merkle.Nodes, error) {
-	n, err := s.l.load(ctx, v, level, index)
+	n, err := s.l.loadRow(ctx, v, level, index)
 	if err == nil {
 		s.l.healed(part{level, index})
 	}

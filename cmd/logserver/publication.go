@@ -70,6 +70,29 @@ func leading(e *translog.Events) func() bool {
 	return lead.Load
 }
 
+// mending has the events tell of files at --publish-to that are not what was logged.
+func mending(e *translog.Events, metrics *prometheus.Registry, logger *slog.Logger) {
+	mended := prometheus.NewCounter(prometheus.CounterOpts{Name: "indelible_publication_mended_total", Help: "Files at --publish-to that were not what was logged, and that were written again."})
+	metrics.MustRegister(mended)
+	fails := outage.New(logger)
+	e.Mended = func(path string, err error) {
+		fails.Step("write a damaged file of --publish-to again", err)
+		if err == nil {
+			mended.Inc()
+			logger.Warn("a file of --publish-to was not what was logged; it was written again", "file", path)
+		}
+	}
+}
+
+// files are what the log reads in the place of its database; nil for none.
+func files(v config.Values) translog.Files {
+	place := v.Text("publish-to")
+	if place == "" || publication.IsBucket(place) {
+		return nil
+	}
+	return publication.Kept(place)
+}
+
 // publishing is a publication that runs beside the log; all of it does nothing if no
 // place is given.
 type publishing struct {

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"hash/crc32"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 
 	"indelible/internal/answers"
 	"indelible/merkle"
@@ -31,8 +35,15 @@ func size(path string, o *object) int64 {
 	return int64(len(path) + cap(o.body) + objectBytes)
 }
 
-// newObject makes an object of a body.
-func newObject(body []byte) *object { return tagged(body, sha256.Sum256(body)) }
+// newObject makes an object of a body. Its tag need not withstand an attacker, who could
+// send whatever tag: a quick checksum is enough.
+func newObject(body []byte) *object {
+	var sum [sha256.Size]byte
+	binary.BigEndian.PutUint64(sum[:], xxhash.Sum64(body))
+	binary.BigEndian.PutUint32(sum[8:], crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	binary.BigEndian.PutUint32(sum[12:], uint32(len(body)))
+	return tagged(body, sum)
+}
 
 // tagged makes an object with a tag from a hash.
 func tagged(body []byte, sum [sha256.Size]byte) *object {

@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -131,6 +133,47 @@ func TestRestoreFromPublication(t *testing.T) {
 	l.add(c, "after")
 	p.reaches(keys, 3001)
 	p.fsck(keys[0])
+}
+
+// A public file that was damaged is not what the server sends, and is written again.
+func TestDamagedPublication(t *testing.T) {
+	p := publishing(t, newSQLite(t))
+	p.start()
+	p.ready()
+	keys := p.vkey()
+	newLedger(t).addUpTo(p.client(keys), 600)
+	p.reaches(keys, 600)
+	p.stop()
+	right := map[string][]byte{}
+	for _, path := range []string{"tile/entries/000", "tile/0/001"} {
+		file := filepath.Join(p.dir, path)
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		right[path] = bytes.Clone(data)
+		data[len(data)/2] ^= 1
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.start()
+	p.ready()
+	for path, want := range right {
+		res, err := http.Get("http://" + p.http + "/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusOK || !bytes.Equal(got, want) {
+			t.Errorf("%s: %s, %d bytes, %v", path, res.Status, len(got), err)
+		}
+	}
+	p.fsck(keys[0])
+	if metrics := p.metrics(t); !strings.Contains(metrics, "indelible_publication_mended_total 2\n") || !strings.Contains(p.out.String(), "was not what was logged") {
+		t.Error(tail(p.out.String()))
+	}
 }
 
 // A folder that cannot be written is warned of, and the server stays ready.

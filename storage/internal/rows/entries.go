@@ -2,6 +2,7 @@ package rows
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -29,15 +30,48 @@ func scanEntry(scan func(...any) error, index int64) (e storage.Entry, err error
 	return e, err
 }
 
+// arena holds the bodies of entries that are read together: a few pieces of memory, and
+// not one for each row.
+type arena struct {
+	left int64  // rows that are to come
+	free []byte // its length is 0
+}
+
+// maxPiece bounds a piece of an arena, in bytes; one body may have more.
+const maxPiece = 1 << 20
+
+// scanEntry is scanEntry without a copy of the row.
+func (a *arena) scanEntry(scan func(...any) error, index int64) (e storage.Entry, err error) {
+	var hash, body sql.RawBytes
+	if err := scan(&e.Index, &hash, &e.IntegratedAt, &body); err != nil {
+		return e, err
+	}
+	e.Body = a.keep(body)
+	e.LeafHash, err = rowHash(hash, e.Index, index)
+	return e, err
+}
+
+// keep copies a body. Entries of a log are about the same size: what is left is thought
+// to be as the present one.
+func (a *arena) keep(body []byte) []byte {
+	if a.free == nil || cap(a.free) < len(body) {
+		a.free = make([]byte, 0, max(len(body), int(min(maxPiece, int64(len(body))*max(1, a.left)))))
+	}
+	a.left--
+	kept := append(a.free, body...)
+	a.free = kept[len(kept):]
+	return kept[:len(kept):len(kept)]
+}
+
 // Entries implements storage.Store.
 func (s *Store) Entries(ctx context.Context, logID, start, end int64) ([]storage.Entry, error) {
 	if start < 0 || start > end {
 		return nil, fmt.Errorf("entries [%d, %d): not a range", start, end)
 	}
-	entries := make([]storage.Entry, 0, min(end-start, maxReserve))
+	entries, bodies := make([]storage.Entry, 0, min(end-start, maxReserve)), arena{left: end - start}
 	err := s.alone().each(ctx, entryColumns+`WHERE log_id = ? AND idx >= ? AND idx < ? ORDER BY idx LIMIT ?`,
 		[]any{logID, start, end, end - start}, func(scan func(...any) error) error {
-			e, err := scanEntry(scan, start+int64(len(entries)))
+			e, err := bodies.scanEntry(scan, start+int64(len(entries)))
 			entries = append(entries, e)
 			return err
 		})
