@@ -22,26 +22,18 @@ import (
 	"indelible/internal/notices"
 )
 
-// gcPercent lets the heap grow to five times what is live before it is
-// collected: what is live is small (some 20 MiB without the caches), and at the
-// usual 100 a tenth of the time went into collecting. gcLimit is where memory
-// begins to count more.
-const (
-	gcPercent = 400
-	gcLimit   = 192 << 20
-)
-
 func main() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+	tunes := os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == ""
+	if tunes {
 		debug.SetGCPercent(gcPercent)
-		debug.SetMemoryLimit(gcLimit)
+		debug.SetMemoryLimit(defaultLimit)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal the second one has its usual effect: at once.
 	context.AfterFunc(ctx, stop)
 	said := &libraries{now: time.Now}
 	said.listen()
-	p := &program{getenv: os.LookupEnv, environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr, libraries: said}
+	p := &program{getenv: os.LookupEnv, environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr, libraries: said, tunes: tunes}
 	err := p.run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
@@ -57,6 +49,7 @@ type program struct {
 	stdout, stderr io.Writer
 	configFile     string
 	dev            bool
+	tunes          bool                          // the collector is set by the settings
 	level          slog.LevelVar                 // of the log
 	again          func() (config.Values, error) // loads the settings again
 	libraries      *libraries                    // nil: library output is discarded

@@ -42,6 +42,7 @@ import (
 // serve runs the log until ctx ends.
 func (p *program) serve(ctx context.Context, v config.Values) error {
 	logger := p.logger(v)
+	p.limitMemory(v, logger)
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)
 	defer signal.Stop(again)

@@ -87,6 +87,17 @@ const underLoad = "\n## Many clients, and slow ones\n\n" +
 	"  the Rekor paths; `Retry-After: 1`). What the entries of one request may cost is bounded by their size.\n" +
 	"- A request may take 10s for its headers, of at most 16KiB, and 30s for all of it (408).\n"
 
+// memory is what decides how much of it the process takes.
+const memory = "\n## Memory\n\n" +
+	"| setting | what a miss costs | what fits |\n|---|---|---|\n" +
+	"| `tile-cache` | a proof reads a tile of 8KiB, from the database or a published file, and hashes 255 nodes | 16.5KiB for 256 entries: 64MiB for a million entries, 512MiB for eight million |\n" +
+	"| `response-cache` | a bundle is 256 rows of the database; with `publish-to` a directory, it is one file. Both are hashed | 257KiB for a bundle of entries of 1KiB; five eighths are for full tiles and bundles |\n" +
+	"| the same again for Rekor v1 | the entry is read and signed once more | answers of Rekor v1 as they were sent |\n\n" +
+	"The garbage collector works harder as the process comes near a limit. It is 192MiB with the default caches, and follows\n" +
+	"them: it has what they have less, or what they have more and a quarter on top (`tile-cache: 512MiB` makes it 752MiB). It is at\n" +
+	"most four fifths of the memory that the container's control group has, and at least 64MiB. If `GOMEMLIMIT` or `GOGC` is in\n" +
+	"the environment, it decides. The server warns at its start if the caches do not fit into the container.\n"
+
 // signals is what they do.
 const signals = "\n## Signals\n\n" +
 	"| signal | logserver and logwitness |\n|---|---|\n" +
@@ -102,7 +113,7 @@ func documentation() string {
 		"is not in this table is an error; a variable that begins with `INDELIBLE_` and names no setting may be for another program,\n" +
 		"and is warned of. `logserver config check` prints what is in effect, and where it came from.\n\n" +
 		"```yaml\nstorage: mysql\nmysql-dsn-file: /etc/indelible/dsn\nregister: /var/lib/indelible-register/register\nentry-kinds: [hashedrekord, dsse]\n```\n\n" +
-		config.Markdown(settings()) + underLoad + signals
+		config.Markdown(settings()) + underLoad + memory + signals
 }
 
 // hostname is the default origin.
