@@ -87,8 +87,8 @@ const underLoad = "\n## Many clients, and slow ones\n\n" +
 	"  the Rekor paths; `Retry-After: 1`). What the entries of one request may cost is bounded by their size.\n" +
 	"- A request may take 10s for its headers, of at most 16KiB, and 30s for all of it (408).\n"
 
-// memory is what decides how much of it the process takes.
-const memory = "\n## Memory\n\n" +
+// aboutMemory is what decides how much of it the process takes.
+const aboutMemory = "\n## Memory\n\n" +
 	"| setting | what a miss costs | what fits |\n|---|---|---|\n" +
 	"| `tile-cache` | a proof reads a tile of 8KiB, from the database or a published file, and hashes 255 nodes | 16.5KiB for 256 entries: 64MiB for a million entries, 512MiB for eight million |\n" +
 	"| `response-cache` | a bundle is 256 rows of the database; with `publish-to` a directory, it is one file. Both are hashed | 257KiB for a bundle of entries of 1KiB; five eighths are for full tiles and bundles |\n" +
@@ -113,7 +113,7 @@ func documentation() string {
 		"is not in this table is an error; a variable that begins with `INDELIBLE_` and names no setting may be for another program,\n" +
 		"and is warned of. `logserver config check` prints what is in effect, and where it came from.\n\n" +
 		"```yaml\nstorage: mysql\nmysql-dsn-file: /etc/indelible/dsn\nregister: /var/lib/indelible-register/register\nentry-kinds: [hashedrekord, dsse]\n```\n\n" +
-		config.Markdown(settings()) + underLoad + memory + signals
+		config.Markdown(settings()) + underLoad + aboutMemory + signals
 }
 
 // hostname is the default origin.
