@@ -202,6 +202,29 @@ func TestMoreSignatures(t *testing.T) {
 	})
 }
 
+// Without its state, a place is written again, also if the log has not grown since.
+func TestWrittenAgain(t *testing.T) {
+	g, dir := newGrowing(t, "log.example", 700), t.TempDir()
+	run(t, Config{Log: g, Keys: g.keys(), Open: in(dir)}, reaches(700))
+	for _, lost := range []string{"tile/entries/001", "tile/0/002.p/188", stateName} {
+		if err := os.Remove(filepath.Join(dir, filepath.FromSlash(lost))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, leads := range []bool{true, false} {
+		run(t, Config{Log: g, Keys: g.keys(), Open: in(dir), Leads: func() bool { return leads }}, reaches(700))
+		if size, err := g.holds(reader(dir)); size != 700 || err != nil {
+			t.Errorf("leads %v: %d, %v", leads, size, err)
+		}
+		if err := os.Remove(filepath.Join(dir, stateName)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, "tile", "entries", "000")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What is in a place and is not of this log's tree stays as it is.
 func TestOther(t *testing.T) {
 	g := newGrowing(t, "log.example", 1000)

@@ -72,6 +72,7 @@ func (s *session) once(ctx context.Context, head translog.Published, lead bool) 
 	case s.shown.Size > head.Size || s.state.Size > head.Size:
 		s.loaded = false
 		return errAhead
+	case s.stamp == "": // a place that is new, or whose files are to be written again
 	case s.tag != "" && s.shown.Size == head.Size && (!lead || bytes.Equal(s.shown.Note, head.Note)):
 		return nil
 	case s.tag != "" && s.shown.Size == head.Size:
