@@ -32,27 +32,55 @@ func checkPublication(v config.Values) error {
 	if place == "" || publication.IsBucket(place) {
 		return nil
 	}
-	p := pathsOf(v)
-	for what, private := range map[string]string{"the data directory": p.dir, "the log's key": p.key, "the key of the Rekor v1 API": p.rekorV1} {
-		if !strings.Contains(private, "://") && within(place, private) {
-			return fmt.Errorf("--publish-to %s holds %s (%s), which must not become public; give a directory of its own", place, what, private)
+	for _, private := range privateFiles(v) {
+		if within(place, private.path) {
+			return fmt.Errorf("--publish-to %s holds %s (%s), which must not become public; give a directory of its own", place, private.what, private.path)
 		}
 	}
 	return nil
 }
 
+// privateFile is a file or a folder, and what it is called in errors.
+type privateFile struct{ what, path string }
+
+// privateFiles are the files of this machine that hold what is secret.
+func privateFiles(v config.Values) []privateFile {
+	p := pathsOf(v)
+	files := []privateFile{{"the data directory", p.dir}}
+	for _, key := range []privateFile{{"the log's key", p.key}, {"the key of the Rekor v1 API", p.rekorV1}} {
+		if !strings.Contains(key.path, "://") { // which is in a key management system
+			files = append(files, key)
+		}
+	}
+	for _, setting := range []string{"mldsa-key", "log-key-password-file", "rekor-v1-key-password-file", "mysql-dsn-file", "mysql-tls-key", "tls-key"} {
+		if path := v.Text(setting); path != "" {
+			files = append(files, privateFile{"the file of --" + setting, path})
+		}
+	}
+	if file := v.File("mysql-dsn"); file != "" {
+		files = append(files, privateFile{"the settings with the DSN", file})
+	}
+	if dsn, ok := strings.CutPrefix(v.Text("register"), "mysql:"); ok {
+		files = append(files, privateFile{"the register's DSN", dsn})
+	}
+	return files
+}
+
 // within reports whether a path is a folder or in it.
 func within(folder, path string) bool {
-	folder, err := filepath.Abs(folder)
-	if err != nil {
-		return false
-	}
-	path, err = filepath.Abs(path)
-	if err != nil {
-		return false
-	}
-	rel, err := filepath.Rel(folder, path)
+	rel, err := filepath.Rel(resolved(folder), resolved(path))
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// resolved is a path without symbolic links, where what it names is there.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return path
 }
 
 // leading has the events note whether this replica made the log's newest checkpoint.

@@ -205,6 +205,33 @@ func TestPublicationOfSecrets(t *testing.T) {
 			t.Errorf("%s: exit code %d: %s", public, code, out)
 		}
 	}
+	public := filepath.Join(dir, "public")
+	if err := os.Mkdir(public, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(public, link); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(public, "secret")
+	if err := os.WriteFile(secret, []byte("log:password@tcp(127.0.0.1:3306)/log\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"--log-key", secret},
+		{"--log-key-password-file", secret},
+		{"--mldsa-key", secret},
+		{"--rekor-v1-key", secret},
+		{"--rekor-v1-key-password-file", secret},
+		{"--register", "mysql:" + secret},
+		{"--mysql-dsn-file", secret, "--storage", "mysql"},
+		{"--tls-key", secret, "--tls-cert", filepath.Join(dir, "tls.crt")},
+	} {
+		args = append(args, "--data-dir", filepath.Join(dir, "data"), "--publish-to", link)
+		if out, code := run(t, nil, "logserver", append([]string{"config", "check"}, args...)...); code == 0 || !strings.Contains(out, "must not become public") {
+			t.Errorf("%v: exit code %d: %s", args, code, out)
+		}
+	}
 	for _, place := range []string{"s3://key:secret@b", "s3://b?zone=1", "gs://b"} {
 		if out, code := run(t, nil, "logserver", "config", "check", "--publish-to", place); code == 0 || !strings.Contains(out, "publish-to") {
 			t.Errorf("%s: exit code %d: %s", place, code, out)
