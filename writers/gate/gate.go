@@ -106,6 +106,7 @@ func (g *Gate) SetTokens(t Tokens) { g.tokens.Store(&t) }
 type Gate struct {
 	cfg    Config
 	limits *writers.Limits
+	uses   *jwt.Uses
 	state  atomic.Pointer[state] // nil: nobody may write
 	tokens atomic.Pointer[Tokens]
 
@@ -148,7 +149,7 @@ func Open(cfg Config) (*Gate, error) {
 	if cfg.Decided == nil {
 		cfg.Decided = func(string, Outcome) {}
 	}
-	g := &Gate{cfg: cfg, limits: writers.NewLimits()}
+	g := &Gate{cfg: cfg, limits: writers.NewLimits(), uses: jwt.NewUses()}
 	if cfg.Path == "" {
 		return g, nil
 	}
@@ -187,7 +188,7 @@ func (g *Gate) Reload() error {
 	p, err := Load(g.cfg.Path)
 	s := &state{policy: p, remembered: make(map[shown]remembered)}
 	if err == nil {
-		s.verifier, err = jwt.New(jwt.Config{Issuers: p.Issuers, Open: beside(g.cfg.Path), Now: g.cfg.Now, Failing: g.cfg.Failing})
+		s.verifier, err = jwt.New(jwt.Config{Issuers: p.Issuers, Open: beside(g.cfg.Path), Now: g.cfg.Now, Uses: g.uses, Failing: g.cfg.Failing})
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -184,6 +184,33 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestReloadForgetsNoUse: a token of one use is not accepted again when the policy was
+// read again, even if the issuer has another name in it.
+func TestReloadForgetsNoUse(t *testing.T) {
+	w := newWorld(t)
+	text := `
+issuers: [{name: %s, url: %q, audiences: [log], one-use: true}]
+rules: [{name: all, principals: [authenticated]}]
+`
+	w.write(t, fmt.Sprintf(text, "test", w.issuer.URL))
+	if err := w.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	c := Credentials{Token: w.issuer.Token(t, map[string]any{"jti": "a"})}
+	if err := w.add(t, c, raw(t, "x")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"test", "renamed"} {
+		w.write(t, fmt.Sprintf(text, name, w.issuer.URL))
+		if err := w.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.add(t, c, raw(t, "x")); reason(err) != writers.Unknown || !strings.Contains(err.Error(), "used before") {
+			t.Errorf("the issuer is %s: %v", name, err)
+		}
+	}
+}
+
 // TestRemembered: a token is verified once, and as long as it counts.
 func TestRemembered(t *testing.T) {
 	w := newWorld(t)

@@ -60,6 +60,7 @@ type Config struct {
 	Issuers []writers.Issuer
 	Open    func(path string) ([]byte, error) // reads the files that issuers name
 	Now     func() time.Time                  // nil: time.Now
+	Uses    *Uses                             // tokens of one use that others accepted; nil: of this Verifier alone
 	// Failing is told of an issuer whose keys cannot be fetched, and, with nil, when
 	// they can; it may be nil.
 	Failing func(issuer string, err error)
@@ -69,10 +70,21 @@ type Config struct {
 type Verifier struct {
 	now     func() time.Time
 	issuers map[string]*keySet // by URL
-
-	mu   sync.Mutex
-	used map[string]time.Time // tokens of one use, with their expiry, by issuer and jti
+	uses    *Uses
 }
+
+// Uses are the tokens of one use that were accepted. They outlive a Verifier: a policy
+// that is read again accepts none of them a second time.
+type Uses struct {
+	mu   sync.Mutex
+	used map[use]time.Time // until when the token would count
+}
+
+// use is a token, by the URL of its issuer: its name in the policy can change.
+type use struct{ issuer, id string }
+
+// NewUses makes Uses of no token.
+func NewUses() *Uses { return &Uses{used: make(map[use]time.Time)} }
 
 // New makes a Verifier. It fetches nothing.
 func New(cfg Config) (*Verifier, error) {
@@ -82,7 +94,10 @@ func New(cfg Config) (*Verifier, error) {
 	if cfg.Failing == nil {
 		cfg.Failing = func(string, error) {}
 	}
-	v := &Verifier{now: cfg.Now, issuers: make(map[string]*keySet), used: make(map[string]time.Time)}
+	if cfg.Uses == nil {
+		cfg.Uses = NewUses()
+	}
+	v := &Verifier{now: cfg.Now, issuers: make(map[string]*keySet), uses: cfg.Uses}
 	for _, i := range cfg.Issuers {
 		keys, err := newKeySet(i, cfg)
 		if err != nil {
@@ -137,7 +152,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Verified, error) {
 	if err != nil {
 		return Verified{}, err
 	}
-	if err := v.use(set.issuer, claims); err != nil {
+	if err := v.uses.note(set.issuer, claims, v.now()); err != nil {
 		return Verified{}, err
 	}
 	return Verified{Issuer: set.issuer, Claims: all, Expires: claims.Expiry.Time().Add(skew), by: by, set: set}, nil
@@ -166,25 +181,24 @@ func (v *Verifier) check(i writers.Issuer, c jwt.Claims) error {
 	return nil
 }
 
-// use notes the use of a token of one use, and refuses another.
-func (v *Verifier) use(i writers.Issuer, c jwt.Claims) error {
+// note notes the use of a token of one use, and refuses another.
+func (u *Uses) note(i writers.Issuer, c jwt.Claims, now time.Time) error {
 	if !i.OneUse {
 		return nil
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	now := v.now()
-	if len(v.used) >= maxUsed {
-		maps.DeleteFunc(v.used, func(_ string, until time.Time) bool { return now.After(until) })
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.used) >= maxUsed {
+		maps.DeleteFunc(u.used, func(_ use, until time.Time) bool { return now.After(until) })
 	}
-	id := i.Name + " " + c.ID
-	if until, ok := v.used[id]; ok && !now.After(until) {
+	id := use{i.URL, c.ID}
+	if until, ok := u.used[id]; ok && !now.After(until) {
 		return unknown("it was used before, and the log's policy accepts each once (by its jti)")
 	}
-	if len(v.used) >= maxUsed {
+	if len(u.used) >= maxUsed {
 		return &writers.Refusal{Reason: writers.Unavailable, After: time.Minute, Why: "too many tokens of one use are valid at present; try again"}
 	}
-	v.used[id] = c.Expiry.Time().Add(skew)
+	u.used[id] = c.Expiry.Time().Add(skew)
 	return nil
 }
 
