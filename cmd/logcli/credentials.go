@@ -47,14 +47,18 @@ type authorized struct {
 	getenv func(string) (string, bool)
 	logs   map[string]bool // the servers, as scheme://host
 
-	mu    sync.Mutex
-	token string // from GitHub Actions
+	mu     sync.Mutex
+	tokens map[string]actionsToken // from GitHub Actions, by audience: none goes to the server of another
+}
+
+type actionsToken struct {
+	value string
 	until time.Time
 }
 
 // transport is what requests to the log go through.
 func (p *program) transport() (http.RoundTripper, error) {
-	a := &authorized{credentials: p.credentials, getenv: p.getenv, logs: make(map[string]bool), next: http.DefaultTransport}
+	a := &authorized{credentials: p.credentials, getenv: p.getenv, logs: make(map[string]bool), tokens: make(map[string]actionsToken), next: http.DefaultTransport}
 	for _, text := range p.urls {
 		if u, err := url.Parse(text); err == nil {
 			a.logs[u.Scheme+"://"+u.Host] = true
@@ -201,8 +205,8 @@ const actionsFor = 3 * time.Minute
 func (a *authorized) ofActions(ctx context.Context, at, bearer, audience string) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.token != "" && time.Now().Before(a.until) {
-		return a.token, nil
+	if t, ok := a.tokens[audience]; ok && time.Now().Before(t.until) {
+		return t.value, nil
 	}
 	u, err := url.Parse(at)
 	if err != nil {
@@ -228,6 +232,6 @@ func (a *authorized) ofActions(ctx context.Context, at, bearer, audience string)
 	if res.StatusCode != http.StatusOK || err != nil || answer.Value == "" {
 		return "", fmt.Errorf("GitHub Actions gives no token (status %d): the job needs permissions: id-token: write", res.StatusCode)
 	}
-	a.token, a.until = answer.Value, time.Now().Add(actionsFor)
-	return a.token, nil
+	a.tokens[audience] = actionsToken{answer.Value, time.Now().Add(actionsFor)}
+	return answer.Value, nil
 }

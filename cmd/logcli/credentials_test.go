@@ -160,6 +160,35 @@ func TestTokensGoToTheLogAlone(t *testing.T) {
 	}
 }
 
+// TestTokenOfOneAudience: of several servers of a log each gets a token for itself.
+func TestTokenOfOneAudience(t *testing.T) {
+	asked := 0
+	actions := listen(t, func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		io.WriteString(w, `{"value":"jwt-for-`+r.URL.Query().Get("audience")+`"}`)
+	})
+	one, two := listen(t, nil), listen(t, nil)
+	p := withCredentials(credentials{}, map[string]string{"ACTIONS_ID_TOKEN_REQUEST_URL": actions.URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "request-secret"}, one.URL, two.URL)
+	rt, err := p.transport()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range []*listener{one, two, one} {
+		res, err := (&http.Client{Transport: rt}).Post(log.URL+"/v1/entries", "application/json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		got := log.authorizations()
+		if want := "Bearer jwt-for-" + log.URL; got[len(got)-1] != want {
+			t.Errorf("%q, and not %q", got, want)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("%d tokens were asked for", asked)
+	}
+}
+
 // TestNoCredentialInErrors of what is wrong with one.
 func TestNoCredentialInErrors(t *testing.T) {
 	broken := listen(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
