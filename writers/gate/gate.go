@@ -188,7 +188,11 @@ func (g *Gate) Reload() error {
 	p, err := Load(g.cfg.Path)
 	s := &state{policy: p, remembered: make(map[shown]remembered)}
 	if err == nil {
-		s.verifier, err = jwt.New(jwt.Config{Issuers: p.Issuers, Open: beside(g.cfg.Path), Now: g.cfg.Now, Uses: g.uses, Failing: g.cfg.Failing})
+		var before *jwt.Verifier
+		if old := g.state.Load(); old != nil {
+			before = old.verifier
+		}
+		s.verifier, err = jwt.New(jwt.Config{Issuers: p.Issuers, Open: beside(g.cfg.Path), Now: g.cfg.Now, Uses: g.uses, Before: before, Failing: g.cfg.Failing})
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

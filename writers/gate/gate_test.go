@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -208,6 +209,34 @@ rules: [{name: all, principals: [authenticated]}]
 		if err := w.add(t, c, raw(t, "x")); reason(err) != writers.Unknown || !strings.Contains(err.Error(), "used before") {
 			t.Errorf("the issuer is %s: %v", name, err)
 		}
+	}
+}
+
+// TestReloadKeepsKeys: an issuer that does not answer when the policy is read again goes on
+// with the keys that it had. Those of another place do not count.
+func TestReloadKeepsKeys(t *testing.T) {
+	w := newWorld(t)
+	c := Credentials{Token: w.issuer.Token(t, map[string]any{"team": "a"})}
+	if err := w.add(t, c, raw(t, "x")); err != nil {
+		t.Fatal(err)
+	}
+	w.issuer.Answer(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) })
+	if err := w.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.add(t, c, raw(t, "x")); err != nil {
+		t.Errorf("after the policy was read again: %v", err)
+	}
+	before, err := os.ReadFile(w.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, strings.Replace(string(before), "audiences: [log]", "audiences: [log], keys: "+w.issuer.URL+"/others", 1))
+	if err := w.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.add(t, c, raw(t, "x")); reason(err) != writers.Unavailable {
+		t.Errorf("keys of another place: %v", err)
 	}
 }
 

@@ -61,6 +61,9 @@ type Config struct {
 	Open    func(path string) ([]byte, error) // reads the files that issuers name
 	Now     func() time.Time                  // nil: time.Now
 	Uses    *Uses                             // tokens of one use that others accepted; nil: of this Verifier alone
+	// Before is a Verifier whose fetched keys count for the same issuers until they are
+	// fetched again; it may be nil.
+	Before *Verifier
 	// Failing is told of an issuer whose keys cannot be fetched, and, with nil, when
 	// they can; it may be nil.
 	Failing func(issuer string, err error)

@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rsa"
@@ -51,6 +52,7 @@ type keySet struct {
 	now     func() time.Time
 	failing func(string, error)
 	client  *http.Client
+	ca      []byte // of the authorities that the issuer's server is verified by
 
 	mu      sync.Mutex
 	keys    []*key
@@ -61,22 +63,26 @@ type keySet struct {
 }
 
 func newKeySet(i writers.Issuer, cfg Config) (*keySet, error) {
+	var ca []byte
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: fetchTimeout, MaxResponseHeaderBytes: 16 << 10, MaxConnsPerHost: 1, IdleConnTimeout: time.Minute}
 	if i.CA != "" {
-		data, err := cfg.Open(i.CA)
-		if err != nil {
+		var err error
+		if ca, err = cfg.Open(i.CA); err != nil {
 			return nil, fmt.Errorf("ca: %w", err)
 		}
 		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(data) {
+		if !pool.AppendCertsFromPEM(ca) {
 			return nil, fmt.Errorf("ca: %s has no certificate in PEM", i.CA)
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	s := &keySet{issuer: i, open: cfg.Open, now: cfg.Now, failing: cfg.Failing, client: &http.Client{
+	s := &keySet{issuer: i, open: cfg.Open, now: cfg.Now, failing: cfg.Failing, ca: ca, client: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	if before := cfg.Before.of(i); before != nil && bytes.Equal(before.ca, ca) {
+		s.inherit(before)
+	}
 	if i.Keys != "" && !strings.Contains(i.Keys, "://") { // a file is read at the start, and must be right
 		keys, err := s.load(context.Background())
 		if err != nil {
@@ -85,6 +91,23 @@ func newKeySet(i writers.Issuer, cfg Config) (*keySet, error) {
 		s.take(keys)
 	}
 	return s, nil
+}
+
+// of finds the keys of an issuer, if they came from the same place.
+func (v *Verifier) of(i writers.Issuer) *keySet {
+	if v == nil || v.issuers[i.URL] == nil || v.issuers[i.URL].issuer.Keys != i.Keys {
+		return nil
+	}
+	return v.issuers[i.URL]
+}
+
+// inherit takes the keys over that were fetched before, with their age.
+func (s *keySet) inherit(from *keySet) {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	if from.keys != nil {
+		s.keys, s.have, s.fetched, s.tried = from.keys, from.have, from.fetched, from.tried
+	}
 }
 
 // find returns the keys that may have signed a token, by the id that it names. If
