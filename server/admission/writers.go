@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"indelible/entry"
 	"indelible/internal/fair"
@@ -24,7 +25,7 @@ func (a *Admission) Enter(ctx context.Context) (context.Context, error) {
 	if a.writers == nil || ctx.Value(sessionKey{}) != nil {
 		return ctx, nil
 	}
-	c := credentials(ctx)
+	c := a.credentials(ctx)
 	c.Address = a.Client(ctx)
 	s, err := a.writers.Enter(ctx, c)
 	if err != nil {
@@ -61,12 +62,13 @@ func (a *Admission) Writes(next http.Handler, refuse func(http.ResponseWriter, e
 	})
 }
 
-// credentials are what a request shows, over HTTP or gRPC.
-func credentials(ctx context.Context) (c gate.Credentials) {
+// credentials are what a request shows, over HTTP or gRPC. The certificate of a
+// connection over which a trusted proxy forwards is the proxy's, and not the client's.
+func (a *Admission) credentials(ctx context.Context) (c gate.Credentials) {
 	if r, ok := ctx.Value(requestKey{}).(*http.Request); ok {
 		c.Authorize(r.Header.Get("Authorization"))
 		c.Elsewhere = new(http.CrossOriginProtection).Check(r) != nil
-		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 && !a.forwards(r.RemoteAddr, r.Header["X-Forwarded-For"]) {
 			c.Certificate = r.TLS.PeerCertificates[0]
 		}
 		return c
@@ -75,6 +77,15 @@ func credentials(ctx context.Context) (c gate.Credentials) {
 		c.Authorize(header)
 		break
 	}
-	c.Certificate = rpc.ClientCertificate(ctx)
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil && !a.forwards(p.Addr.String(), metadata.ValueFromIncomingContext(ctx, "x-forwarded-for")) {
+		c.Certificate = rpc.ClientCertificate(ctx)
+	}
 	return c
+}
+
+// forwards reports whether the other end of a connection is a trusted proxy that sends
+// the request of another.
+func (a *Admission) forwards(remote string, forwarded []string) bool {
+	at, ok := parseAddr(remote)
+	return ok && a.trusts(at) && len(forwarded) > 0
 }

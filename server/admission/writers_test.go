@@ -101,3 +101,25 @@ func TestPagesElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificateOfAProxy: it is not the certificate of whom the proxy forwards.
+func TestCertificateOfAProxy(t *testing.T) {
+	a := withWriters(t)
+	by := func(address string) http.Header { return http.Header{"X-Forwarded-For": {address}} }
+	for name, c := range map[string]struct {
+		from   string
+		header http.Header
+		want   writers.Reason
+	}{
+		"a client":                     {"198.51.100.7:1", nil, 0},
+		"one that forwards, it says":   {"198.51.100.7:1", by("203.0.113.9"), 0},
+		"a proxy":                      {"10.0.0.1:1", nil, 0},
+		"whom it forwards":             {"10.0.0.1:1", by("203.0.113.9"), writers.Unknown},
+		"whom it forwards, hidden":     {"10.0.0.1:1", by("unknown"), writers.Unknown},
+		"whom it forwards from nearby": {"10.0.0.1:1", by("192.0.2.7"), 0}, // by its address
+	} {
+		if got := a.enter(writing(c.from, c.header, true)); got != c.want {
+			t.Errorf("%s: %v, and not %v", name, got, c.want)
+		}
+	}
+}
