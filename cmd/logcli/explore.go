@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -47,8 +48,8 @@ func (p *program) explore(ctx context.Context, listen string) error {
 		return err
 	}
 	e.local = on.Addr().(*net.TCPAddr).IP.IsLoopback()
-	url := "http://" + on.Addr().String() + "/"
-	if err := p.print(map[string]string{"url": url}, "Open %s in a browser. It shows log %s; Ctrl-C ends it.\n", url, oneLine(e.facts.Origin)); err != nil {
+	at := "http://" + on.Addr().String() + "/"
+	if err := p.print(map[string]string{"url": at}, "Open %s in a browser. It shows log %s; Ctrl-C ends it.\n", at, oneLine(e.facts.Origin)); err != nil {
 		return errors.Join(err, on.Close())
 	}
 	p.ending.Store(true) // what runs is waited for
@@ -149,9 +150,11 @@ func isLoopback(hostport string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// isRead reports whether a path is one that the page reads.
+// isRead reports whether a path is one that the page reads. Dots may be written in other
+// ways, which the log's server, or a proxy in front of it, may take for dots.
 func isRead(path string) bool {
-	if strings.Contains(path, "..") {
+	plain, err := url.PathUnescape(path)
+	if err != nil || strings.ContainsAny(plain, "%\\") || strings.Contains(plain, "..") {
 		return false
 	}
 	for _, prefix := range []string{"v1/", "tile/"} {

@@ -66,6 +66,16 @@ func TestExplore(t *testing.T) {
 			t.Errorf("%s: %d %.200s", path, status, body)
 		}
 	}
+	for _, path := range []string{"v1/../x", "v1/%2e%2e/x", "v1/.%2E/x", "v1/%252e%252e/x", "v1/..%2fx", `v1/%5c.%2e%5cx`, "tile/%2e./x", "v1x", "x", ""} {
+		if isRead(path) {
+			t.Errorf("%q is what the page reads", path)
+		}
+	}
+	for _, path := range []string{"checkpoint", "v1/entries:search", "v1/entries/7", "tile/0/x001/067.p/3", "tile/entries/000"} {
+		if !isRead(path) {
+			t.Errorf("%q is not what the page reads", path)
+		}
+	}
 	if status, _ := get("", "evil.example"); status != 403 {
 		t.Errorf("another site's name: %d", status)
 	}
