@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"google.golang.org/grpc/metadata"
@@ -37,11 +38,15 @@ func (a *Admission) Enter(ctx context.Context) (context.Context, error) {
 	return context.WithValue(ctx, sessionKey{}, s), nil
 }
 
-// Allow decides whether the writer that Enter found may add an entry.
+// Allow decides whether the writer that Enter found may add an entry. Where there is a
+// policy, and Enter did not come before, nobody may.
 func (a *Admission) Allow(ctx context.Context, e entry.Entry) error {
+	if a.writers == nil {
+		return nil
+	}
 	s, ok := ctx.Value(sessionKey{}).(*gate.Session)
 	if !ok {
-		return nil
+		return errors.New("the writer of the request is not known: Enter comes before Allow")
 	}
 	return a.writers.Allow(s, e)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"indelible/entry"
 	"indelible/writers"
 	"indelible/writers/gate"
 )
@@ -121,5 +122,19 @@ func TestCertificateOfAProxy(t *testing.T) {
 		if got := a.enter(writing(c.from, c.header, true)); got != c.want {
 			t.Errorf("%s: %v, and not %v", name, got, c.want)
 		}
+	}
+}
+
+// TestAllowNeedsAWriter: a request whose writer nobody looked for adds nothing.
+func TestAllowNeedsAWriter(t *testing.T) {
+	e, err := entry.NewRaw([]byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := withWriters(t).Allow(t.Context(), e); err == nil {
+		t.Error("an entry of nobody is allowed")
+	}
+	if err := New(Config{}).Allow(t.Context(), e); err != nil {
+		t.Errorf("without a policy: %v", err)
 	}
 }
