@@ -62,11 +62,12 @@ type Config struct {
 
 // Admission is what the APIs of one server share.
 type Admission struct {
-	writers *gate.Gate
-	trusted []netip.Prefix
-	pool    *fair.Pool
-	costly  *fair.Pool // which expensive steps go through first
-	recent  recent
+	writers  *gate.Gate
+	trusted  []netip.Prefix
+	pool     *fair.Pool
+	costly   *fair.Pool // which expensive steps go through first
+	recent   recent
+	refusals *refusals
 }
 
 // New makes an Admission.
@@ -78,7 +79,7 @@ func New(cfg Config) *Admission {
 		cfg.Places = DefaultPlaces
 	}
 	return &Admission{
-		writers: cfg.Writers, trusted: cfg.TrustedProxies,
+		writers: cfg.Writers, trusted: cfg.TrustedProxies, refusals: newRefusals(),
 		pool: fair.New(cfg.Workers, cfg.Places), costly: fair.New(cfg.Workers, cfg.Places),
 	}
 }

@@ -20,7 +20,7 @@ type (
 )
 
 // Enter finds the writer of a request that adds entries, and refuses one that may not
-// add any. The context that it returns is for all that follows; Work and Decode count
+// add any; over HTTP after a short pause, while many are refused. The context that it returns is for all that follows; Work and Decode count
 // its work as the writer's. Without a policy it returns ctx.
 func (a *Admission) Enter(ctx context.Context) (context.Context, error) {
 	if a.writers == nil || ctx.Value(sessionKey{}) != nil {
@@ -30,6 +30,9 @@ func (a *Admission) Enter(ctx context.Context) (context.Context, error) {
 	c.Address = a.Client(ctx)
 	s, err := a.writers.Enter(ctx, c)
 	if err != nil {
+		if ctx.Value(requestKey{}) != nil { // over gRPC the request is there, and would hold memory
+			a.refusals.wait(ctx)
+		}
 		return ctx, err
 	}
 	if !s.Anonymous() {

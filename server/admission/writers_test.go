@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,7 +12,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"indelible/entry"
@@ -137,4 +141,51 @@ func TestAllowNeedsAWriter(t *testing.T) {
 	if err := New(Config{}).Allow(t.Context(), e); err != nil {
 		t.Errorf("without a policy: %v", err)
 	}
+}
+
+// TestRefusalsPause: a client that asks again after each refusal asks seldom; those that
+// are allowed never wait, and neither do the refusals of a server with few.
+func TestRefusalsPause(t *testing.T) {
+	a := withWriters(t)
+	synctest.Test(t, func(t *testing.T) {
+		a.refusals = newRefusals()
+		ask := func(from string) time.Duration {
+			begin := time.Now()
+			a.enter(writing(from, http.Header{}, false))
+			return time.Since(begin)
+		}
+		for range atOnce {
+			if took := ask("198.51.100.7:1"); took != 0 {
+				t.Fatalf("one of few waits for %v", took)
+			}
+		}
+		var wg sync.WaitGroup
+		var waited, not atomic.Int32
+		for range maxPaused + 10 {
+			wg.Go(func() {
+				if took := ask("198.51.100.7:1"); took == pause {
+					waited.Add(1)
+				} else if took == 0 {
+					not.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if took := ask("192.0.2.7:1"); took != 0 {
+			t.Errorf("who may write waits for %v", took)
+		}
+		wg.Wait()
+		if waited.Load() != maxPaused || not.Load() != 10 {
+			t.Errorf("%d waited, and %d did not", waited.Load(), not.Load())
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		begin := time.Now()
+		for range 2 * atOnce {
+			a.refusals.wait(ctx)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("clients that are gone are waited for: %v", took)
+		}
+	})
 }
