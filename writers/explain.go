@@ -6,11 +6,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"indelible/internal/words"
 )
 
 // Describe says what a policy lets whom do, a line for each part.
 func (p *Policy) Describe() []string {
-	list := []string{fmt.Sprintf("%d principals, %d issuers, %d rules; what no rule allows is refused", p.principals, len(p.Issuers), len(p.rules))}
+	list := []string{fmt.Sprintf("%s, %s, %s; what no rule allows is refused",
+		words.Count(p.principals, "principal"), words.Count(len(p.Issuers), "issuer"), words.Count(len(p.rules), "rule"))}
 	for _, i := range p.Issuers {
 		list = append(list, fmt.Sprintf("issuer %s: JWTs of %s for %s", i.Name, i.URL, strings.Join(i.Audiences, ", ")))
 	}

@@ -193,7 +193,7 @@ func TestExplain(t *testing.T) {
 		t.Errorf("%q", x.Steps)
 	}
 	text := strings.Join(p.Describe(), "\n")
-	for _, says := range []string{"1 principals, 1 issuers, 5 rules", `rule 2, "releases": release may add entries for which entry.kind == "hashedrekord", 10/s, 3 at once`, "30/min, 1 at once", "anyone may not add"} {
+	for _, says := range []string{"1 principal, 1 issuer, 5 rules", `rule 2, "releases": release may add entries for which entry.kind == "hashedrekord", 10/s, 3 at once`, "30/min, 1 at once", "anyone may not add"} {
 		if !strings.Contains(text, says) {
 			t.Errorf("it does not say %q:\n%s", says, text)
 		}

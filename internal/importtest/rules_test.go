@@ -62,7 +62,7 @@ func rules() map[string]rule {
 		"page/wasm":                    {[]string{"page/prover"}, "page/prover for browsers"},
 		"server":                       {[]string{"internal/vitals", "log", "page", "checkpoint", "merkle", "server/admission", "server/failure", "server/rest", "internal/answers", "internal/transport", api}, "REST around the native service"},
 		"server/rest":                  {[]string{"server/failure", "internal/transport"}, "bodies and JSON of any REST API"},
-		"writers":                      {[]string{"entry"}, "who may write, from a policy: it knows no server and no network"},
+		"writers":                      {[]string{"entry", "internal/words"}, "who may write, from a policy: it knows no server and no network"},
 		"writers/jwt":                  {[]string{"writers"}, "tokens of issuers: it knows no server"},
 		"writers/jwt/jwttest":          {nil, "an issuer for tests"},
 		"writers/gate":                 {[]string{"writers", "writers/jwt", "entry"}, "the policy of a server that runs, for every API"},
