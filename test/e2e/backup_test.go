@@ -33,10 +33,8 @@ func newMachine(t *testing.T, mariadb bool) *machine {
 	if mariadb {
 		config += m.database(t)
 	}
-	for _, folder := range []string{"data", "backup"} {
-		if err := os.Mkdir(m.path(folder), 0o700); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Mkdir(m.path("data"), 0o700); err != nil {
+		t.Fatal(err)
 	}
 	m.write(t, "log.yaml", config)
 	m.server = newServer(t, "--config", m.path("log.yaml"))
@@ -193,7 +191,7 @@ func drill(t *testing.T, mariadb bool) {
 	l.add(c, "after the drill")
 	l.settle(c)
 	m.stop()
-	m.sh(t, "rm -r backup; mkdir backup")
+	m.sh(t, "rm -r backup")
 	m.sh(t, g.intro+g.backup)
 	m.sh(t, g.intro+g.putBack+"logserver guard status")
 	m.start()
