@@ -140,18 +140,26 @@ const ours = "# Written by logserver backup from the DSN. Take this line out to 
 // writeOptions writes an option file, unless there is one that somebody else wrote.
 func writeOptions(path, text string) error {
 	there, err := os.ReadFile(path)
-	if err == nil && !strings.HasPrefix(string(there), ours) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return err
+	case !strings.HasPrefix(string(there), ours):
 		return nil
 	}
 	temporary := path + "." + rand.Text()
-	if err := os.WriteFile(temporary, []byte(ours+text), 0o600); err != nil {
-		return err
+	err = os.WriteFile(temporary, []byte(ours+text), 0o600)
+	if err == nil {
+		err = os.Rename(temporary, path)
 	}
-	return os.Rename(temporary, path)
+	if err != nil {
+		os.Remove(temporary) // it has the password
+	}
+	return err
 }
 
 // dumpScript dumps into another file, which gets its name when it is whole and on
-// disk.
+// disk. If the dump fails, it leaves nothing, so that it can be run again.
 func dumpScript(c mysqldb.Client, options, to string) string {
 	program, position := "mysqldump", " --source-data=2"
 	more := " --no-tablespaces --set-gtid-purged=OFF" // which needs fewer rights, and can be loaded into the same server
@@ -164,8 +172,13 @@ func dumpScript(c mysqldb.Client, options, to string) string {
 	}
 	return "# " + withoutRegister + "\n" + about +
 		"set -euC\numask 077\n" +
-		fmt.Sprintf("%s --defaults-extra-file=%s --single-transaction --quick --hex-blob%s%s %s >%s\n", program, quote(options), more, position, quote(c.Database), quote(to+".partial")) +
-		fmt.Sprintf("tail -n 1 %s | grep -q '^-- Dump completed'\nsync %[1]s\nln %[1]s %s\nrm %[1]s\n", quote(to+".partial"), quote(to))
+		fmt.Sprintf("to=%s partial=%s\n", quote(to), quote(to+".partial")) +
+		`if [ -e "$to" ]; then echo "$to is there already, and is not overwritten: give another name" >&2; exit 1; fi` + "\n" +
+		`: >"$partial"` + "\n" + // which fails if another dump is under way
+		`trap 'rm -f "$partial"' EXIT` + "\ntrap 'exit 1' HUP INT TERM\n" +
+		fmt.Sprintf("%s --defaults-extra-file=%s --single-transaction --quick --hex-blob%s%s %s", program, quote(options), more, position, quote(c.Database)) + ` >>"$partial"` + "\n" +
+		`tail -n 1 "$partial" | grep -q '^-- Dump completed' || { echo "the dump is not whole" >&2; exit 1; }` + "\n" +
+		`sync "$partial"` + "\n" + `ln "$partial" "$to"` + "\n"
 }
 
 // quote makes one word of the shell.
