@@ -48,6 +48,7 @@ func (p *program) explore(ctx context.Context, listen string) error {
 		return err
 	}
 	e.local = on.Addr().(*net.TCPAddr).IP.IsLoopback()
+	e.name = hostOf(listen)
 	at := "http://" + on.Addr().String() + "/"
 	if err := p.print(map[string]string{"url": at}, "Open %s in a browser. It shows log %s; Ctrl-C ends it.\n", at, oneLine(e.facts.Origin)); err != nil {
 		return errors.Join(err, on.Close())
@@ -63,7 +64,8 @@ type explorer struct {
 	page    *page.Page
 	facts   page.Facts
 	timeout time.Duration
-	local   bool // it listens on a loopback address
+	local   bool   // it listens on a loopback address
+	name    string // of this machine, if the user gave one to listen on
 }
 
 // explorer knows the log's keys, and opens its newest checkpoint.
@@ -111,11 +113,22 @@ func vkeysOf(keys []checkpoint.Verifier) (list []string) {
 	return list
 }
 
-// ServeHTTP answers GET and HEAD. A page elsewhere could have the name of its own
-// server lead to this machine, so a request must name a loopback address.
+// knows reports whether a request names this machine. A page elsewhere could have the
+// name of its own server lead here, so a name must be the one that the user gave.
+func (e *explorer) knows(hostport string) bool {
+	host := hostOf(hostport)
+	return isLoopback(hostport) || !e.local && (net.ParseIP(host) != nil || host != "" && strings.EqualFold(host, e.name))
+}
+
+// ServeHTTP answers GET and HEAD.
 func (e *explorer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if e.local && !isLoopback(r.Host) {
+	switch {
+	case e.knows(r.Host):
+	case e.local:
 		http.Error(w, "logcli explore answers browsers on this machine alone", http.StatusForbidden)
+		return
+	default:
+		http.Error(w, "logcli explore does not know this name: open its IP address, or give the name to --listen", http.StatusForbidden)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -141,11 +154,16 @@ func (e *explorer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "there is nothing here", http.StatusNotFound)
 }
 
-func isLoopback(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
+// hostOf is the host of an address, with or without a port.
+func hostOf(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
 	}
+	return strings.Trim(hostport, "[]")
+}
+
+func isLoopback(hostport string) bool {
+	host := hostOf(hostport)
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -80,3 +80,24 @@ func TestExplore(t *testing.T) {
 		t.Errorf("another site's name: %d", status)
 	}
 }
+
+// TestExploreKnowsItsNames: a page elsewhere cannot have the name of its own server lead
+// here, on whatever address the page is served.
+func TestExploreKnowsItsNames(t *testing.T) {
+	local, open, named := &explorer{local: true, name: "127.0.0.1"}, &explorer{}, &explorer{name: "box.example"}
+	for host, want := range map[string][3]bool{
+		"127.0.0.1:8093":   {true, true, true},
+		"localhost:8093":   {true, true, true},
+		"[::1]:8093":       {true, true, true},
+		"192.0.2.7:8093":   {false, true, true},
+		"[2001:db8::1]:80": {false, true, true},
+		"Box.example:8093": {false, false, true},
+		"evil.example":     {false, false, false},
+		"127.0.0.1.evil":   {false, false, false},
+		"":                 {false, false, false},
+	} {
+		if got := [3]bool{local.knows(host), open.knows(host), named.knows(host)}; got != want {
+			t.Errorf("%q: %v, and not %v", host, got, want)
+		}
+	}
+}
