@@ -190,7 +190,7 @@ func (b *bench) floods(ctx context.Context, policy string) error {
 	for i, attackers := range []int{4, 64} {
 		b.table.add(m[i+1].against(m[0], fmt.Sprintf("beside a principal that is refused over %d connections", attackers), "alone", 1.0/3))
 	}
-	b.table.add(m[3].row(fmt.Sprintf("requests refused by their writer's rate, REST, %d clients", neighbours)))
+	b.table.add(m[3].row(fmt.Sprintf("requests refused by their writer's rate, REST, %d clients, which wait beyond 100 a second", neighbours)))
 	return nil
 }
 

@@ -20,8 +20,9 @@ type (
 )
 
 // Enter finds the writer of a request that adds entries, and refuses one that may not
-// add any; over HTTP after a short pause, while many are refused. The context that it returns is for all that follows; Work and Decode count
-// its work as the writer's. Without a policy it returns ctx.
+// add any; over HTTP after a short pause, while many are refused. The context that it
+// returns is for all that follows; Work and Decode count its work as the writer's. Without
+// a policy it returns ctx.
 func (a *Admission) Enter(ctx context.Context) (context.Context, error) {
 	if a.writers == nil || ctx.Value(sessionKey{}) != nil {
 		return ctx, nil
