@@ -28,6 +28,24 @@
 {{- if and (eq .register.type "s3") (not (and .register.s3.bucket .register.s3.prefix)) -}}
 {{- fail "server.register.s3: bucket or prefix is missing; give both" -}}
 {{- end -}}
+{{- if and (ne .register.type "mysql") .register.mysql.existingSecret -}}
+{{- fail (printf "server.register.mysql.existingSecret: it is given, and server.register.type is %s; set server.register.type=mysql, or leave it out" .register.type) -}}
+{{- end -}}
+{{- if and (ne .register.type "s3") (or .register.s3.bucket .register.s3.prefix .register.s3.existingSecret) -}}
+{{- fail (printf "server.register.s3: it is given, and server.register.type is %s; set server.register.type=s3, or leave it out" .register.type) -}}
+{{- end -}}
+{{- if and (ne .register.type "claim") .register.claim.existingClaim -}}
+{{- fail (printf "server.register.claim.existingClaim: it is given, and server.register.type is %s; set server.register.type=claim, or leave it out" .register.type) -}}
+{{- end -}}
+{{- if and (or .keys.mldsaKey .keys.passwordKey) (not .keys.existingSecret) -}}
+{{- fail "server.keys.existingSecret: it is missing; mldsaKey and passwordKey are items of it" -}}
+{{- end -}}
+{{- if and .mysql.tls.clientCertificate (not .mysql.tls.existingSecret) -}}
+{{- fail "server.mysql.tls.existingSecret: it is missing; the client certificate is in it" -}}
+{{- end -}}
+{{- if and .tls.clientCA (not .tls.existingSecret) -}}
+{{- fail "server.tls.existingSecret: it is missing; clientCA is an item of it" -}}
+{{- end -}}
 {{- if and .mirrors (not .witnessPolicy) -}}
 {{- fail "server.mirrors: they are witnesses of server.witnessPolicy, which is missing; give both" -}}
 {{- end -}}
