@@ -121,6 +121,8 @@ type state struct {
 
 	mu         sync.Mutex
 	remembered map[shown]remembered
+	bytes      int       // of their tokens
+	swept      time.Time // when those that count no more went
 }
 
 // shown is a token, by its hash, and where it came from: a rule may ask for the address.
@@ -133,10 +135,14 @@ type shown struct {
 type remembered struct {
 	session  *Session
 	verified jwt.Verified
+	bytes    int // of the token, which its claims take in memory several times
 }
 
-// maxRemembered is the maximum number of tokens that are remembered.
-const maxRemembered = 1 << 14
+// The maximum number of tokens that are remembered, and of their bytes.
+const (
+	maxRemembered      = 1 << 14
+	maxRememberedBytes = 8 << 20
+)
 
 // Open reads the policy.
 func Open(cfg Config) (*Gate, error) {
@@ -332,7 +338,7 @@ func (s *state) byToken(ctx context.Context, c Credentials, now time.Time, more 
 	p.Address = c.Address
 	session := &Session{s.policy.Writer(p)}
 	if !verified.Issuer.OneUse {
-		s.remember(shown{hash, c.Address}, remembered{session, verified}, now)
+		s.remember(shown{hash, c.Address}, remembered{session, verified, len(c.Token)}, now)
 	}
 	return session, nil
 }
@@ -354,18 +360,28 @@ func (s *state) recall(token shown, now time.Time) *Session {
 func (s *state) remember(token shown, r remembered, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.remembered) >= maxRemembered {
+	s.forget(token)
+	full := func() bool { return len(s.remembered) >= maxRemembered || s.bytes+r.bytes > maxRememberedBytes }
+	if full() && now.Sub(s.swept) >= time.Second {
+		s.swept = now
 		for h, old := range s.remembered {
 			if !now.Before(old.verified.Expires) {
-				delete(s.remembered, h)
+				s.forget(h)
 			}
-		}
-		for h := range s.remembered {
-			if len(s.remembered) < maxRemembered {
-				break
-			}
-			delete(s.remembered, h)
 		}
 	}
+	for h := range s.remembered {
+		if !full() {
+			break
+		}
+		s.forget(h)
+	}
 	s.remembered[token] = r
+	s.bytes += r.bytes
+}
+
+// forget is for a token that may be remembered. The caller holds the lock.
+func (s *state) forget(token shown) {
+	s.bytes -= s.remembered[token].bytes
+	delete(s.remembered, token)
 }

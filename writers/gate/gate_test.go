@@ -14,6 +14,7 @@ import (
 
 	"indelible/entry"
 	"indelible/writers"
+	"indelible/writers/jwt"
 	"indelible/writers/jwt/jwttest"
 )
 
@@ -262,6 +263,35 @@ func TestRemembered(t *testing.T) {
 	}
 	if len(s.remembered) > maxRemembered {
 		t.Errorf("%d are remembered", len(s.remembered))
+	}
+}
+
+// TestRememberedIsBounded: tokens take a bounded memory, however large they are, and from
+// however many addresses one comes.
+func TestRememberedIsBounded(t *testing.T) {
+	s := &state{remembered: make(map[shown]remembered)}
+	now := time.Now()
+	size := func(bytes int) remembered {
+		return remembered{verified: jwt.Verified{Expires: now.Add(time.Hour)}, bytes: bytes}
+	}
+	for i := range 3 * maxRememberedBytes / jwt.MaxToken {
+		for range 2 { // again is not twice
+			s.remember(shown{address: fmt.Sprint(i)}, size(jwt.MaxToken), now)
+		}
+	}
+	if n := len(s.remembered); s.bytes != n*jwt.MaxToken || s.bytes > maxRememberedBytes || n < maxRememberedBytes/jwt.MaxToken {
+		t.Errorf("%d large tokens of %d bytes", n, s.bytes)
+	}
+	for i := range 2 * maxRemembered {
+		s.remember(shown{address: fmt.Sprint("small", i)}, size(1), now)
+	}
+	if n := len(s.remembered); n != maxRemembered {
+		t.Errorf("%d small tokens", n)
+	}
+	now = now.Add(time.Hour)
+	s.remember(shown{}, size(1), now)
+	if n := len(s.remembered); n != 1 || s.bytes != 1 {
+		t.Errorf("%d tokens of %d bytes, with those that count no more", n, s.bytes)
 	}
 }
 
