@@ -47,7 +47,7 @@ func TestBackup(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "log.db"), was, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := statusOf(t, dir); r.Exit != statusContradicts || r.Database.Size != 300 || r.Register.Size != 310 {
+	if r := statusOf(t, dir); r.Exit != statusContradicts || r.Database.size() != 300 || r.Register.size() != 310 {
 		t.Errorf("%+v", r)
 	}
 	_, err = command(t, dir, "backup", "--to", filepath.Join(to, "behind.db"))

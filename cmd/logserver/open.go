@@ -418,7 +418,7 @@ func (o *opened) loadRegister(ctx context.Context, p paths) (err error) {
 	o.register, err = registers.Open(ctx, o.place, o.record.Origin)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return &goneError{fmt.Sprintf("log %q exists, and its register %s does not: without it nobody knows what was signed; "+
+		return &goneError{fmt.Sprintf("log %q exists, and its register (%s) does not: without the register it is not known what the log signed; "+
 			"put the register back, or give its place with --register (one that is lost for good is replaced by logserver guard accept)%s", o.record.Origin, o.place, o.elsewhere(p))}
 	case errors.Is(err, guard.ErrCorrupt):
 		return fmt.Errorf("%w; restore the register from its newest copy", err)

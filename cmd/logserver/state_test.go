@@ -169,7 +169,7 @@ func TestDefaultRegisterIsGone(t *testing.T) {
 	kept := registersIn(t, home)[0]
 	t.Setenv("HOME", "")
 	_, err := command(t, defaultDir, "guard", "clear", "--reason", "x")
-	refusedBy(t, err, "does not: without it nobody knows what was signed", filepath.Base(kept))
+	refusedBy(t, err, "does not: without the register it is not known what the log signed", filepath.Base(kept))
 	t.Setenv("HOME", filepath.Join(root, "home"))
 	if err := os.Remove(kept); err != nil {
 		t.Fatal(err)

@@ -323,7 +323,7 @@ type statusReport struct {
 
 type headReport struct {
 	Place    string `json:"place,omitempty"`
-	Size     int64  `json:"size"`
+	Size     *int64 `json:"size,omitempty"` // nil: not known
 	Root     string `json:"root,omitempty"`
 	Time     string `json:"time,omitempty"`
 	Poisoned string `json:"poisoned,omitempty"`
@@ -332,7 +332,7 @@ type headReport struct {
 
 type witnessReport struct {
 	Name    string `json:"name"`
-	Size    int64  `json:"size"`
+	Size    *int64 `json:"size,omitempty"` // nil: not known
 	Root    string `json:"root,omitempty"`
 	Time    string `json:"time,omitempty"`
 	Claimed int64  `json:"claimed,omitempty"`
@@ -369,7 +369,7 @@ func head(size int64, root storage.Hash, at int64, poisoned string, err error) h
 	if err != nil {
 		return headReport{Poisoned: poisoned, Error: err.Error()}
 	}
-	r := headReport{Size: size, Root: hex.EncodeToString(root[:]), Poisoned: poisoned}
+	r := headReport{Size: &size, Root: hex.EncodeToString(root[:]), Poisoned: poisoned}
 	if at > 0 {
 		r.Time = stamp(at)
 	}
@@ -379,7 +379,7 @@ func head(size int64, root storage.Hash, at int64, poisoned string, err error) h
 func reportWitness(m memory, unknown error) witnessReport {
 	r := witnessReport{Name: m.name}
 	if m.err == nil {
-		r.Size, r.Root = m.opened.Size, hex.EncodeToString(m.opened.Root[:])
+		r.Size, r.Root = &m.opened.Size, hex.EncodeToString(m.opened.Root[:])
 	}
 	if m.at > 0 {
 		r.Time = stamp(m.at * 1000)

@@ -80,7 +80,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"the register is gone": func(t *testing.T, f files) {
 			remove(t, f.register)
-			f.refuses(t, "its register "+f.register+" does not")
+			f.refuses(t, "its register ("+f.register+") does not")
 		},
 		"the key is gone": func(t *testing.T, f files) {
 			remove(t, f.key)

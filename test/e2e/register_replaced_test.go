@@ -32,7 +32,7 @@ func TestAcceptWhileAReplicaRuns(t *testing.T) {
 		}, args...)...)
 	}
 	b := newServer(t, args...)
-	b.refusesStart("its register " + args[len(args)-1] + " does not")
+	b.refusesStart("its register (" + args[len(args)-1] + ") does not")
 
 	eventually(t, "the head is accepted", func() error {
 		if out, code := accept(); code != 0 {

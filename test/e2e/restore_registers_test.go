@@ -144,7 +144,7 @@ func registerStates(t *testing.T, k kept) {
 	newest = k.save(t)
 
 	k.lose(t)
-	s.refusesStart("its register " + k.where + " does not")
+	s.refusesStart("its register (" + k.where + ") does not")
 	older()
 	s.start()
 	s.refusesToGoOn(l, c, "the register is older than the log: ")
