@@ -321,6 +321,56 @@ rules:
 	}
 }
 
+// TestNoWayAround: no spelling of a path, method or header lets a stranger add.
+func TestNoWayAround(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, "--writers", policyOf(t, dir, "rules: [{name: r, principals: [ci]}]", "ci"))
+	e := newSignedEntry(t, "x")
+	native, err := protojson.Marshal(&pb.AddEntryRequest{Entry: e.native()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := protojson.Marshal(&pb.AddEntriesRequest{Entries: []*pb.Entry{e.native()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, paths := range map[string][]string{
+		string(native):       {"/v1/entries", "/v1/entries/", "//v1/entries", "/v1//entries", "/v1/%65ntries", "/v1/./entries", "/V1/entries", "/v1/entries?x=1"},
+		string(batch):        {"/v1/entries:batch", "/v1/entries%3Abatch", "/v1/entries:batch/", "/v1/entries:%62atch"},
+		string(e.rekorV1(t)): {"/api/v1/log/entries", "/api/v1/log/entries/", "//api/v1//log/entries//", "/api/v1/log/%65ntries", "/api/v1/log/entries/retrieve", "/ping"},
+		string(e.rekorV2(t)): {"/api/v2/log/entries", "/api/v2/log/entries/", "//api//v2/log/entries", "/api/v2/log/entrie%73", "/api/v2/checkpoint"},
+	} {
+		for _, path := range paths {
+			for _, method := range []string{"POST", "post", "PUT", "PATCH", "GET", "HEAD", "OPTIONS", "DELETE"} {
+				for _, header := range []http.Header{
+					{},
+					{"X-Http-Method-Override": {"POST"}},
+					{"Content-Type": {"application/x-www-form-urlencoded"}, "X-Http-Method-Override": {"POST"}},
+					{"X-Forwarded-For": {"127.0.0.1"}, "Forwarded": {"for=127.0.0.1"}},
+					{"Authorization": {"", "Bearer token-ci"}},
+					{"Grpc-Metadata-Authorization": {"Bearer token-ci"}},
+					{"Proxy-Authorization": {"Bearer token-ci"}, "Cookie": {"Authorization=Bearer token-ci"}},
+					{"X-Ssl-Client-Cert": {"x"}, "X-Client-San": {"spiffe://example.org/ci"}},
+				} {
+					req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+					if err != nil {
+						t.Fatal(err)
+					}
+					req.Header = header
+					res, err := http.DefaultClient.Do(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					res.Body.Close()
+				}
+			}
+		}
+	}
+	if got := s.clients(t, nil)["REST"](t, "Bearer token-ci", "y"); !strings.Contains(got.text, `"index":"0"`) {
+		t.Errorf("the first entry of a writer is not the log's first: %+v", got)
+	}
+}
+
 // TestReadOnlyServer: with none, nobody may write, and everybody read.
 func TestReadOnlyServer(t *testing.T) {
 	s := start(t, t.TempDir(), "--writers", "none")
