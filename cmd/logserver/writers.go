@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -166,12 +167,21 @@ func (p *program) testWriters(ctx context.Context, v config.Values, t tried) err
 		return err
 	}
 	x := g.Policy().Explain(of, canonical, time.Now())
-	fmt.Fprintf(p.stdout, "principal %s (%s)\n%s\n", of.Name, of.Kind, strings.Join(x.Steps, "\n"))
+	fmt.Fprintf(p.stdout, "principal %s (%s)\n%s\n", printable(of.Name), of.Kind, strings.Join(x.Steps, "\n"))
 	if !x.Allowed {
 		return fmt.Errorf("refused by %s", cmp.Or(quoted(x.Rule), "default: no rule allows it"))
 	}
 	_, err = fmt.Fprintf(p.stdout, "allowed by %s, %s\n", quoted(x.Rule), x.Rate)
 	return err
+}
+
+// printable is a name as a terminal can show it: a certificate or a JWT can hold
+// anything.
+func printable(name string) string {
+	if q := strconv.Quote(name); q != `"`+name+`"` {
+		return q
+	}
+	return name
 }
 
 func quoted(rule string) string {

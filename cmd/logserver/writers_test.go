@@ -582,6 +582,19 @@ func TestWritersCommands(t *testing.T) {
 	if out, err = ask("writers", "test", "--writers", file, "--entry", write("v1", string(newSignedEntry(t, "x").rekorV1(t)))); err == nil || !strings.Contains(out, "address/192.0.2.1 (anonymous)") {
 		t.Errorf("%s %v", out, err)
 	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"ci\x1b[1mbold"}}
+	der, err := x509.CreateCertificate(rand.Reader, odd, odd, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ = ask("writers", "test", "--writers", file, "--certificate", write("odd", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), "--entry", entryFile)
+	if !strings.Contains(out, `principal "certificate/ci\x1b[1mbold" (certificate)`) {
+		t.Errorf("a name that is for the terminal: %q", out)
+	}
 	made := filepath.Join(dir, "made")
 	hash, err := ask("writers", "token", made)
 	if err != nil {
