@@ -5,21 +5,45 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	translog "indelible/log"
 	"indelible/merkle"
 )
 
-// Kept is a folder that a log is published to, for the log itself to read.
-type Kept string
+// Kept is a folder that a log is published to, for the log itself to read. A damaged
+// file is written again once a Publication knows that the folder is this log's
+// (Config.Kept): the files of another log or tree differ as well, and stay as they are.
+type Kept struct {
+	dir    string
+	mended func(path string, err error)
 
-var _ translog.Files = Kept("")
+	mu      sync.Mutex
+	ours    bool
+	waiting map[string][]byte // files to write when it is
+	bytes   int               // of these
+}
+
+var _ translog.Files = (*Kept)(nil)
+
+// ErrLater: it is not known yet that the folder is this log's.
+var ErrLater = errors.New("the file is written again when it is known that the directory is this log's")
+
+// maxWaiting bounds the bytes of the files that wait. What does not fit is written
+// again when it is next read from the disk.
+const maxWaiting = 8 << 20
+
+// NewKept makes a Kept. mended is told of each file for which Mend returned ErrLater,
+// when it was written.
+func NewKept(dir string, mended func(path string, err error)) *Kept {
+	return &Kept{dir: dir, mended: mended, waiting: make(map[string][]byte)}
+}
 
 // maxKept bounds a file, in bytes: a bundle of the largest entries.
 const maxKept = merkle.TileWidth * (2 + merkle.MaxBundleEntry)
 
 // Read implements log.Files.
-func (k Kept) Read(path string) ([]byte, error) {
+func (k *Kept) Read(path string) ([]byte, error) {
 	f, err := os.Open(k.path(path))
 	if err != nil {
 		return nil, err
@@ -37,8 +61,39 @@ func (k Kept) Read(path string) ([]byte, error) {
 	return data, err
 }
 
-// Mend implements log.Files.
-func (k Kept) Mend(path string, data []byte) error {
+// Mend implements log.Files. ErrLater means that the file waits.
+func (k *Kept) Mend(path string, data []byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ours {
+		return k.write(path, data)
+	}
+	if _, there := k.waiting[path]; !there && k.bytes+len(data) <= maxWaiting {
+		k.waiting[path] = data
+		k.bytes += len(data)
+	}
+	return ErrLater
+}
+
+// settle says whether the folder is known to be this log's. If it is, the files that
+// wait are written. A nil Kept has none.
+func (k *Kept) settle(ours bool) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ours = ours; !ours {
+		return
+	}
+	for path, data := range k.waiting {
+		k.mended(path, k.write(path, data))
+	}
+	clear(k.waiting)
+	k.bytes = 0
+}
+
+func (k *Kept) write(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(k.path(path)), "mend*.new")
 	if err != nil {
 		return err
@@ -54,4 +109,4 @@ func (k Kept) Mend(path string, data []byte) error {
 	return err
 }
 
-func (k Kept) path(name string) string { return filepath.Join(string(k), filepath.FromSlash(name)) }
+func (k *Kept) path(name string) string { return filepath.Join(k.dir, filepath.FromSlash(name)) }

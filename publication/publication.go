@@ -78,6 +78,8 @@ type Config struct {
 	// times Interval.
 	Leads    func() bool
 	Patience time.Duration
+	// Kept is the folder that Open opens, if the log reads it; it may be nil.
+	Kept *Kept
 	// Failing is told what fails, and nil when it goes well again; it may be nil.
 	Failing func(error)
 }
@@ -174,6 +176,7 @@ func (p *Publication) session(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	defer p.cfg.Kept.settle(false)
 	s := &session{p: p, store: store}
 	last := translog.Published{Size: -1}
 	for {
@@ -193,6 +196,7 @@ func (p *Publication) session(ctx context.Context) (err error) {
 		switch {
 		case err == nil:
 			last = head
+			p.cfg.Kept.settle(true)
 			p.update(func(s *Status) { s.Due, s.Err = time.Time{}, nil })
 			p.failing(nil)
 		case !errors.Is(err, errAhead):

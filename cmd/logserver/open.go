@@ -20,6 +20,7 @@ import (
 	"indelible/internal/secret"
 	"indelible/keys"
 	"indelible/merkle"
+	"indelible/publication"
 	"indelible/storage"
 	"indelible/storage/mysql"
 	"indelible/storage/sqlite"
@@ -202,8 +203,9 @@ type opened struct {
 	mldsa    *checkpoint.Cosigner // nil: the log signs with signer alone
 	register registers.Register
 	created  bool
-	place    string // where register is, or would be
-	lost     error  // why register is nil, where that is allowed
+	place    string            // where register is, or would be
+	lost     error             // why register is nil, where that is allowed
+	kept     *publication.Kept // the folder of --publish-to; nil: none
 	undo     []func() error
 }
 

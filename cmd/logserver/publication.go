@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -104,6 +105,9 @@ func mending(e *translog.Events, metrics *prometheus.Registry, logger *slog.Logg
 	metrics.MustRegister(mended)
 	fails := outage.New(logger)
 	e.Mended = func(path string, err error) {
+		if errors.Is(err, publication.ErrLater) {
+			return
+		}
 		fails.Step("write a damaged file of --publish-to again", err)
 		if err == nil {
 			mended.Inc()
@@ -112,13 +116,13 @@ func mending(e *translog.Events, metrics *prometheus.Registry, logger *slog.Logg
 	}
 }
 
-// files are what the log reads in the place of its database; nil for none.
-func files(v config.Values) translog.Files {
+// keptAt is the folder that the log reads in the place of its database; nil for none.
+func keptAt(v config.Values, mended func(path string, err error)) *publication.Kept {
 	place := v.Text("publish-to")
 	if place == "" || publication.IsBucket(place) {
 		return nil
 	}
-	return publication.Kept(place)
+	return publication.NewKept(place, mended)
 }
 
 // publishing is a publication that runs beside the log; all of it does nothing if no
@@ -142,7 +146,7 @@ func newPublication(v config.Values, l *translog.Log, parts *opened, leads func(
 	}
 	fails := outage.New(logger)
 	p, err := publication.New(publication.Config{
-		Log: l, Keys: keys, Interval: v.Duration("publish-interval"), Leads: leads,
+		Log: l, Keys: keys, Interval: v.Duration("publish-interval"), Leads: leads, Kept: parts.kept,
 		Open:    func(ctx context.Context) (publication.Store, error) { return publication.Open(ctx, place) },
 		Failing: func(err error) { fails.Step("publish to "+place, err) },
 	})

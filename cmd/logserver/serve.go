@@ -157,6 +157,7 @@ func (p *program) prepare(ctx, serving context.Context, v config.Values, parts *
 	events := logged(server.Metrics(metrics), logger)
 	leads := leading(&events)
 	mending(&events, metrics, logger)
+	parts.kept = keptAt(v, events.Mended)
 	l, err := openLog(v, parts, events, metrics, logger)
 	if err != nil {
 		return nil, err
@@ -232,13 +233,17 @@ func logConfig(v config.Values, parts *opened, events translog.Events) translog.
 	if v.Bool("search") {
 		kept = recentBytes
 	}
-	return translog.Config{
+	cfg := translog.Config{
 		RecentBytes: kept, ScrubRate: int64(v.Number("scrub-rate")),
-		Store: parts.store, Files: files(v), Record: parts.record, Signers: []translog.Signer{parts.signer}, Cosigners: parts.cosigners(), Register: parts.register,
+		Store: parts.store, Record: parts.record, Signers: []translog.Signer{parts.signer}, Cosigners: parts.cosigners(), Register: parts.register,
 		MaxBatch: v.Number("max-batch"), MaxQueue: v.Number("max-queue"), MaxQueueBytes: v.Size("max-queue-bytes"),
 		Linger: v.Duration("linger"), CacheBytes: v.Size("tile-cache"), MaxClockStep: v.Duration("max-clock-step"),
 		DrainTimeout: v.Duration("shutdown-timeout"), Events: events,
 	}
+	if parts.kept != nil {
+		cfg.Files = parts.kept
+	}
+	return cfg
 }
 
 // replica names this server among those of the log. A server that was killed

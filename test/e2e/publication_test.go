@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -171,9 +172,12 @@ func TestDamagedPublication(t *testing.T) {
 		}
 	}
 	p.fsck(keys[0])
-	if metrics := p.metrics(t); !strings.Contains(metrics, "indelible_publication_mended_total 2\n") || !strings.Contains(p.out.String(), "was not what was logged") {
-		t.Error(tail(p.out.String()))
-	}
+	eventually(t, "both files are written again", func() error {
+		if !strings.Contains(p.metrics(t), "indelible_publication_mended_total 2\n") || !strings.Contains(p.out.String(), "was not what was logged") {
+			return errors.New(tail(p.out.String()))
+		}
+		return nil
+	})
 }
 
 // A folder that cannot be written is warned of, and the server stays ready.
