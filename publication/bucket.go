@@ -52,8 +52,11 @@ func (b *bucket) Put(ctx context.Context, path string, data []byte) error {
 		b.going.SetLimit(uploads)
 	}
 	group, upload, size := b.going, b.ctx, min(int64(len(data)), uploadBytes)
-	if b.room.Acquire(upload, size) != nil {
-		return b.Sync(ctx) // an upload failed
+	if ended := b.room.Acquire(upload, size); ended != nil {
+		if err := b.Sync(ctx); err != nil { // an upload failed
+			return err
+		}
+		return ended
 	}
 	group.Go(func() error {
 		defer b.room.Release(size)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -217,6 +218,23 @@ func TestBucketFaults(t *testing.T) {
 		if s.counts[f] == 0 {
 			t.Errorf("fault %d did not happen", f)
 		}
+	}
+}
+
+// An object that was not sent is an error of Put, since no Sync knows of it.
+func TestBucketPutCanceled(t *testing.T) {
+	s := newStore(t)
+	b, err := s.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Put(ctx, "tile/entries/000", make([]byte, 1<<20)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
