@@ -6,7 +6,7 @@
 //	checkpoint
 //	tile/0/000          tile/0/001.p/17    tile/1/000.p/1
 //	tile/entries/000    tile/entries/001.p/17
-//	.publication        what of this is there, for whoever goes on (JSON)
+//	.publication        what of this is there, for the next process (JSON)
 //
 // # Order
 //

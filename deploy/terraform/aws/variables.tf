@@ -39,7 +39,7 @@ variable "log_key_version" {
 }
 
 variable "database_password_version" {
-  description = "Raise it to make a new password of the log's database user. Then run the init task, and deploy the service anew."
+  description = "Raise it to make a new password of the log's database user. Then run the init task, and force a new deployment of the service."
   type        = number
   default     = 1
 }
