@@ -199,7 +199,7 @@ func TestReplicasAreConfirmed(t *testing.T) {
 		a, stopA := start(t, cfg)
 		defer stopA()
 		second := w.config(t)
-		watches := &racing{cosigning: c, before: func() { add(t, a, "while it asks") }}
+		watches := &racing{cosigning: c, before: func() { add(t, a, "while it asks") }} // the first time
 		second.Witness = watches
 		b, stopB := start(t, second)
 		defer stopB()
@@ -209,10 +209,48 @@ func TestReplicasAreConfirmed(t *testing.T) {
 		}
 		add(t, a, "and after")
 		time.Sleep(time.Minute)
+		watches.before = func() {
+			got := addLater(t, b, "and again")
+			time.Sleep(time.Second)
+			if n := w.size(t); n != 3 {
+				t.Errorf("size %d was appended while the witnesses are asked, and not 3", n)
+			}
+			go func() { <-got }()
+		}
 		add(t, b, "by the other")
-		add(t, b, "and again")
+		add(t, b, "at last")
 		if !slices.Equal(watches.asked, []int64{0, 2}) {
 			t.Errorf("it asked for sizes %v", watches.asked)
+		}
+	})
+}
+
+// A claim that comes while a log is being confirmed counts, whatever the witnesses that
+// were asked say: nothing is appended before they were asked once more.
+func TestAClaimDuringConfirmation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, memory.New())
+		cfg := w.config(t)
+		r := &racing{cosigning: newCosigning(t, w)}
+		cfg.Witness = r
+		var l *Log
+		var got <-chan outcome
+		r.before = func() {
+			time.Sleep(time.Second)
+			if len(r.asked) == 0 {
+				got = addLater(t, l, "a")
+				l.Ahead(Claim{Witness: "w2", Size: 3})
+			}
+			time.Sleep(time.Second)
+			if n := w.size(t); n != 0 {
+				t.Errorf("size %d was appended over a claim", n)
+			}
+		}
+		l, stop := start(t, cfg)
+		defer stop()
+		time.Sleep(time.Minute)
+		if o := <-got; o.err != nil || len(r.asked) != 2 {
+			t.Errorf("%+v, asked for sizes %v", o, r.asked)
 		}
 	})
 }
@@ -247,7 +285,7 @@ func TestAReplicaThatMissedWhatWasSigned(t *testing.T) {
 	}
 }
 
-// racing is a witness that another replica has cosign more while it is asked.
+// racing is a witness that does something before it answers.
 type racing struct {
 	*cosigning
 	before func()
@@ -259,9 +297,7 @@ func (r *racing) Confirm(ctx context.Context, note []byte, tree Tree, known func
 	if err != nil {
 		return err
 	}
-	if len(r.asked) == 0 {
-		r.before()
-	}
+	r.before()
 	r.asked = append(r.asked, o.Size)
 	return r.cosigning.Confirm(ctx, note, tree, known)
 }
