@@ -233,12 +233,11 @@ func TestAClaimDuringConfirmation(t *testing.T) {
 		cfg := w.config(t)
 		r := &racing{cosigning: newCosigning(t, w)}
 		cfg.Witness = r
-		var l *Log
-		var got <-chan outcome
+		started, added := make(chan *Log, 1), make(chan (<-chan outcome), 1)
 		r.before = func() {
-			time.Sleep(time.Second)
 			if len(r.asked) == 0 {
-				got = addLater(t, l, "a")
+				l := <-started
+				added <- addLater(t, l, "a")
 				l.Ahead(Claim{Witness: "w2", Size: 3})
 			}
 			time.Sleep(time.Second)
@@ -247,9 +246,10 @@ func TestAClaimDuringConfirmation(t *testing.T) {
 			}
 		}
 		l, stop := start(t, cfg)
-		defer stop()
-		time.Sleep(time.Minute)
-		if o := <-got; o.err != nil || len(r.asked) != 2 {
+		started <- l
+		o := <-<-added
+		stop()
+		if o.err != nil || len(r.asked) != 2 {
 			t.Errorf("%+v, asked for sizes %v", o, r.asked)
 		}
 	})
