@@ -27,7 +27,7 @@ func rules() map[string]rule {
 		"verify/trustedroot":           {[]string{"verify", "verify/timestamp"}, "Sigstore's trusted root, as verify's trust"},
 		"fsck":                         {[]string{"merkle"}, "the auditor recomputes: it must share nothing with what it audits"},
 		"storage":                      {nil, "engines know rows and transactions, never the tree"},
-		"storage/internal/rows":        {[]string{"storage"}, "the statements that the SQL engines have in common"},
+		"storage/internal/rows":        {[]string{"internal/wait", "storage"}, "the statements that the SQL engines have in common"},
 		"storage/mysql":                {[]string{"storage", "storage/internal/rows", "internal/mysqldb", "internal/sqlerror"}, "an engine"},
 		"storage/sqlite":               {[]string{"internal/sqlitefile", "storage", "storage/internal/rows", "internal/sqlerror"}, "an engine"},
 		"storage/memory":               {[]string{"storage"}, "an engine for tests"},

@@ -11,11 +11,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"indelible/internal/wait"
 	"indelible/storage"
 )
 
@@ -172,8 +174,12 @@ func (r runner) exec(ctx context.Context, query string, args ...any) (int64, err
 	}
 	res, err := st.ExecContext(ctx, args...)
 	// A statement that is a transaction of its own has changed nothing when another
-	// came first.
-	for tries := 1; err != nil && r.tx == nil && tries < atOnce && r.s.dialect.Overtaken != nil && r.s.dialect.Overtaken(err); tries++ {
+	// came first. Two servers that write in step would overtake each other for long: each
+	// pauses for a random time.
+	for try := 1; err != nil && r.tx == nil && try < overtakenTries && r.s.dialect.Overtaken != nil && r.s.dialect.Overtaken(err); try++ {
+		if wait.For(ctx, rand.N(time.Millisecond<<try)) != nil {
+			break
+		}
 		res, err = st.ExecContext(ctx, args...)
 	}
 	if err != nil {
@@ -182,8 +188,9 @@ func (r runner) exec(ctx context.Context, query string, args ...any) (int64, err
 	return res.RowsAffected()
 }
 
-// atOnce is how often a statement that another transaction overtook is tried.
-const atOnce = 5
+// overtakenTries is how often a statement that other transactions overtake is tried, within
+// half a second.
+const overtakenTries = 8
 
 // leave closes the connections that nobody uses, so that the next is opened again:
 // a balancer may know a better server by now.
