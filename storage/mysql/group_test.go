@@ -135,7 +135,7 @@ func leases(t *testing.T, stores []*Store, logID int64) {
 	done := make(chan error)
 	for i, s := range stores {
 		go func() {
-			for range 30 {
+			for range 1000 {
 				if _, err := s.Lease(t.Context(), logID, "lease", fmt.Sprint(i), time.Nanosecond); err != nil {
 					done <- err
 					return
