@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"indelible/checkpoint"
@@ -34,14 +35,15 @@ func (e *behindError) Error() string {
 	return fmt.Sprintf("the log showed its tree of size %d, and it showed a larger one, of size %d, before: the answer comes from a server or a cache that is behind. Ask again later", e.shown.Size, e.remembered.Size)
 }
 
-// extend remembers a head if it extends each one that is remembered. extends proves
-// that the tree of the older head is the beginning of that of the newer; if it
-// fails, nothing is remembered.
-func (h heads) extend(head source.Head, extends func(older, newer source.Head) error) error {
+// extend remembers a head if it extends each one that is remembered and that one of the
+// keys signed: two logs of one name, with keys of their own, say nothing about each
+// other. extends proves that the tree of the older head is the beginning of that of the
+// newer; if it fails, nothing is remembered.
+func (h heads) extend(head source.Head, keys []checkpoint.Verifier, extends func(older, newer source.Head) error) error {
 	checked := map[string]bool{headName(head): true}
 	written := false
 	for {
-		others, err := h.others(checked)
+		others, err := h.others(checked, keys)
 		if err != nil {
 			return err
 		}
@@ -86,8 +88,9 @@ func (h heads) has(head source.Head) bool {
 	return err == nil
 }
 
-// others are the remembered heads that were not checked yet, by their files' names.
-func (h heads) others(checked map[string]bool) (map[string]source.Head, error) {
+// others are the remembered heads of these keys that were not checked yet, by their files'
+// names.
+func (h heads) others(checked map[string]bool, keys []checkpoint.Verifier) (map[string]source.Head, error) {
 	entries, err := os.ReadDir(string(h))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -105,9 +108,20 @@ func (h heads) others(checked map[string]bool) (map[string]source.Head, error) {
 		if err != nil {
 			return nil, err
 		}
-		list[name] = head
+		if ofKeys(head, keys) {
+			list[name] = head
+		}
 	}
 	return list, nil
+}
+
+// ofKeys reports whether a head has a signature line of one of the keys. The line was
+// verified before the head was remembered.
+func ofKeys(head source.Head, keys []checkpoint.Verifier) bool {
+	n, err := checkpoint.ParseNote(head.Note)
+	return err == nil && slices.ContainsFunc(n.Signatures, func(s checkpoint.Signature) bool {
+		return slices.ContainsFunc(keys, func(k checkpoint.Verifier) bool { return s.Name == k.Name() && s.KeyID == k.KeyHash() })
+	})
 }
 
 func readHead(file string) (source.Head, error) {

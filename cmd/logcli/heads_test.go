@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
@@ -154,12 +155,24 @@ func TestDamagedHead(t *testing.T) {
 	}
 }
 
+// keyOf is a key of log.example.
+func keyOf(n byte) []checkpoint.Verifier {
+	seed := [ed25519.SeedSize]byte{n}
+	v, err := checkpoint.NewVerifier("log.example", ed25519.NewKeyFromSeed(seed[:]).Public())
+	if err != nil {
+		panic(err)
+	}
+	return []checkpoint.Verifier{v}
+}
+
 // history is a chain of heads, and extends says which are of it.
-func history(size int64, fork byte) source.Head {
+func history(size int64, fork byte) source.Head { return historyBy(keyOf(0), size, fork) }
+
+func historyBy(keys []checkpoint.Verifier, size int64, fork byte) source.Head {
 	h := source.Head{Size: size, Root: merkle.LeafHash([]byte{fork, byte(size)})}
 	h.Note = checkpoint.Note{
 		Text:       checkpoint.Checkpoint{Origin: "log.example", Size: h.Size, Root: h.Root}.Text(),
-		Signatures: []checkpoint.Signature{{Name: "log.example", KeyID: uint32(fork), Blob: []byte{1}}},
+		Signatures: []checkpoint.Signature{{Name: "log.example", KeyID: keys[0].KeyHash(), Blob: []byte{1}}},
 	}.Marshal()
 	return h
 }
@@ -187,7 +200,7 @@ func TestHeadsAtOnce(t *testing.T) {
 			if round%2 == 1 && i == 7 {
 				head = history(40, 1)
 			}
-			wait.Go(func() { errs[i] = dir.extend(head, ofOneHistory) })
+			wait.Go(func() { errs[i] = dir.extend(head, keyOf(0), ofOneHistory) })
 		}
 		wait.Wait()
 		forks := 0
@@ -198,7 +211,7 @@ func TestHeadsAtOnce(t *testing.T) {
 				t.Errorf("head %d: %v", i, err)
 			}
 		}
-		left, err := dir.others(nil)
+		left, err := dir.others(nil, keyOf(0))
 		if round%2 == 0 && (forks > 0 || len(left) != 1) || round%2 == 1 && forks == 0 || err != nil {
 			t.Fatalf("round %d: %d forks, %d heads, %v", round, forks, len(left), err)
 		}
@@ -208,11 +221,33 @@ func TestHeadsAtOnce(t *testing.T) {
 	}
 }
 
+// Two logs of one name have keys of their own, as one that was begun again has. Neither is
+// a fork of the other, and both are remembered.
+func TestHeadsOfTwoKeys(t *testing.T) {
+	dir := heads(filepath.Join(t.TempDir(), "x.heads"))
+	for _, h := range []struct {
+		key        byte
+		size, fork int64
+		fails      bool
+	}{{0, 5, 0, false}, {1, 7, 1, false}, {0, 6, 0, false}, {1, 8, 1, false}, {1, 9, 0, true}, {0, 9, 1, true}} {
+		err := dir.extend(historyBy(keyOf(h.key), h.size, byte(h.fork)), keyOf(h.key), ofOneHistory)
+		if errors.Is(err, errFork) != h.fails || !h.fails && err != nil {
+			t.Errorf("%+v: %v", h, err)
+		}
+	}
+	for key, size := range map[byte]int64{0: 6, 1: 8} {
+		left, err := dir.others(nil, keyOf(key))
+		if _, ok := left[headName(history(size, key))]; err != nil || len(left) != 1 || !ok {
+			t.Errorf("of key %d: %v, %v", key, left, err)
+		}
+	}
+}
+
 // Two processes that both passed the first look do not both pass the second.
 func TestHeadsSecondLook(t *testing.T) {
 	dir := heads(filepath.Join(t.TempDir(), "x.heads"))
 	first := true
-	err := errors.Join(dir.extend(history(5, 0), ofOneHistory), dir.extend(history(6, 0), func(older, newer source.Head) error {
+	err := errors.Join(dir.extend(history(5, 0), keyOf(0), ofOneHistory), dir.extend(history(6, 0), keyOf(0), func(older, newer source.Head) error {
 		if first {
 			first = false
 			if err := writeOwn(dir.file(history(7, 1)), history(7, 1).Note); err != nil { // another process

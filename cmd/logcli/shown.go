@@ -64,7 +64,7 @@ func keysOf(cfg client.Config) []checkpoint.Verifier {
 // contradicts that becomes a file of evidence.
 func (p *program) extends(ctx context.Context, home string, log source.Log, keys []checkpoint.Verifier, head source.Head) error {
 	dir := headsDir(home, log.Origin())
-	err := dir.extend(head, func(older, newer source.Head) error {
+	err := dir.extend(head, keys, func(older, newer source.Head) error {
 		_, err := log.Consistent(ctx, older, newer)
 		if err != nil && newer.Size > head.Size && !errors.Is(err, source.ErrFalse) {
 			err = fmt.Errorf("the log showed its tree of size %d, and it showed a larger one, of size %d, before. Whether that one extends it, the log does not prove: %w", older.Size, newer.Size, err)
