@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/mod/module"
@@ -289,9 +290,50 @@ func TestPrefixes(t *testing.T) {
 		}
 		readAll(t, log, h)
 	}
-	if l.Asked("") == 0 || stale.Asked("tile/entries/000") == 0 {
+	if l.Asked("") == 0 || lying.Asked("") == 0 || stale.Asked("") == 0 {
 		t.Error("the requests are not spread")
 	}
+}
+
+// A partial tile is right only together with the others of the edge: of each prefix that
+// serves a false one the next takes the place, wherever the requests begin.
+func TestPrefixesEdge(t *testing.T) {
+	l, lying := sourcetest.New(t, "log.example", 700), sourcetest.New(t, "log.example", 700)
+	lying.Replace("tile/1/000.p/2", func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 64)) })
+	for before := range 4 {
+		log, err := source.NewTiles(config(l.Key, lying.URL, l.URL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range before {
+			head(t, log)
+		}
+		readAll(t, log, head(t, log))
+	}
+}
+
+// Each request asks each prefix, whatever is asked at the same time.
+func TestPrefixesAtOnce(t *testing.T) {
+	l := sourcetest.New(t, "log.example", 700)
+	down := httptest.NewServer(http.NotFoundHandler())
+	defer down.Close()
+	log, err := source.NewTiles(config(l.Key, down.URL, l.URL, down.URL, down.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := head(t, log)
+	var wait sync.WaitGroup
+	for i := range int64(64) {
+		wait.Go(func() {
+			for range 20 {
+				if _, err := log.Block(t.Context(), h, i%2); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func TestOpenNothing(t *testing.T) {

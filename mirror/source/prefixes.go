@@ -43,6 +43,16 @@ func newPrefixes(cfg Config) (*prefixes, error) {
 	return p, nil
 }
 
+// each returns the prefixes one by one, beginning with the next.
+func (p *prefixes) each() (list []*prefixes) {
+	start := p.next.Add(1)
+	for i := range uint64(len(p.clients)) {
+		at := (start + i) % uint64(len(p.clients))
+		list = append(list, &prefixes{clients: p.clients[at : at+1]})
+	}
+	return list
+}
+
 // fetch fetches a path of what kind, up to limit bytes. check says why what was
 // served is false; index is the first entry that it is about. What may have changed
 // on its way is fetched once more.
@@ -60,8 +70,9 @@ func (p *prefixes) post(ctx context.Context, what, path string, body []byte, lim
 func (p *prefixes) ask(ctx context.Context, get func(*client.Client) ([]byte, error), what, path string, index int64, check func([]byte) error) ([]byte, error) {
 	tries := max(2, len(p.clients))
 	var first error
-	for range tries {
-		c := p.clients[p.next.Add(1)%uint64(len(p.clients))]
+	start := p.next.Add(1)
+	for try := range uint64(tries) {
+		c := p.clients[(start+try)%uint64(len(p.clients))] // each once, whatever else is asked meanwhile
 		data, err := get(c)
 		if err == nil && check != nil {
 			var u *unchecked

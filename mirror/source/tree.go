@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"indelible/internal/bytecache"
@@ -41,35 +42,51 @@ func newTree(from *prefixes, where layout) *tree {
 	}
 }
 
-// edge returns the right edge of a head's tree.
+// edge returns the right edge of a head's tree. A prefix serves all of it, since only the
+// whole shows whether it is right.
 func (t *tree) edge(ctx context.Context, head Head) (merkle.Edge, error) {
 	return t.edges.Get(ctx, treeHead{head.Size, head.Root}, func(ctx context.Context) (merkle.Edge, error) {
-		var served [][]byte
-		edge, err := merkle.NewEdge(head.Size, func(level int) ([]merkle.Hash, error) {
-			width := merkle.PartialWidth(level, head.Size)
-			if width == 0 {
-				return nil, nil
+		var first error
+		for _, from := range t.from.each() {
+			edge, served, err := t.edgeFrom(ctx, from, head)
+			if err == nil && edge.Root() == head.Root {
+				return edge, nil
 			}
-			data, err := t.from.tile(ctx, t.path, merkle.Tile{Level: level, Index: merkle.TilesAt(level, head.Size), Width: width}, nil)
-			if err != nil {
-				return nil, err
+			if err == nil {
+				err = t.wrongEdge(ctx, from, head, edge, served)
 			}
-			served = append(served, data)
-			return merkle.DecodeTile(data)
-		})
-		if err != nil {
-			return edge, err
+			if first == nil || !errors.Is(first, ErrFalse) && errors.Is(err, ErrFalse) {
+				first = err
+			}
+			if ctx.Err() != nil {
+				break
+			}
 		}
-		if root := edge.Root(); root != head.Root {
-			return edge, t.wrongEdge(ctx, head, edge, bytes.Join(served, nil))
-		}
-		return edge, nil
+		return merkle.Edge{}, first
 	})
+}
+
+// edgeFrom returns an edge as a prefix serves it, and the bytes of its tiles.
+func (t *tree) edgeFrom(ctx context.Context, from *prefixes, head Head) (merkle.Edge, []byte, error) {
+	var served [][]byte
+	edge, err := merkle.NewEdge(head.Size, func(level int) ([]merkle.Hash, error) {
+		width := merkle.PartialWidth(level, head.Size)
+		if width == 0 {
+			return nil, nil
+		}
+		data, err := from.tile(ctx, t.path, merkle.Tile{Level: level, Index: merkle.TilesAt(level, head.Size), Width: width}, nil)
+		if err != nil {
+			return nil, err
+		}
+		served = append(served, data)
+		return merkle.DecodeTile(data)
+	})
+	return edge, bytes.Join(served, nil), err
 }
 
 // wrongEdge finds the partial tile that is not what it must be: with the hashes of
 // the full tiles below it in its place, the edge leads to the head.
-func (t *tree) wrongEdge(ctx context.Context, head Head, edge merkle.Edge, served []byte) error {
+func (t *tree) wrongEdge(ctx context.Context, from *prefixes, head Head, edge merkle.Edge, served []byte) error {
 	for level := edge.Levels() - 1; level > 0; level-- {
 		right, err := t.rebuilt(ctx, level, edge)
 		if err != nil {
@@ -86,14 +103,14 @@ func (t *tree) wrongEdge(ctx context.Context, head Head, edge merkle.Edge, serve
 		}
 		name := merkle.Tile{Level: level, Index: merkle.TilesAt(level, head.Size), Width: len(right)}
 		at := firstDifference(edge.Partial(level), right)
-		return t.from.fault("tile", t.path(name), (name.Index*merkle.TileWidth+int64(at))<<(level*merkle.TileHeight),
+		return from.fault("tile", t.path(name), (name.Index*merkle.TileWidth+int64(at))<<(level*merkle.TileHeight),
 			fmt.Errorf("its hash %d is not that of the tile below it", at), merkle.EncodeTile(edge.Partial(level)))
 	}
 	path := t.checkpoint
 	if width := merkle.PartialWidth(0, head.Size); width > 0 {
 		path = t.path(merkle.Tile{Index: merkle.TilesAt(0, head.Size), Width: width})
 	}
-	return t.from.fault("tile", path, head.Size/BlockSize*BlockSize, fmt.Errorf(
+	return from.fault("tile", path, head.Size/BlockSize*BlockSize, fmt.Errorf(
 		"the partial tiles of the tree of size %d lead to the root %x, and the checkpoint says %x", head.Size, edge.Root(), head.Root), served)
 }
 
