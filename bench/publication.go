@@ -73,7 +73,8 @@ func (b *bench) published(args []string) way {
 	}
 }
 
-// publishedSize is the size that a folder's checkpoint says; 0 if there is none.
+// publishedSize returns the tree size in a folder's checkpoint, or 0 if the folder has no
+// checkpoint.
 func publishedSize(dir string) int64 {
 	note, _ := os.ReadFile(filepath.Join(dir, "checkpoint"))
 	lines := strings.SplitN(string(note), "\n", 3)

@@ -144,9 +144,7 @@ func TestReplicas(t *testing.T) {
 	}
 	g.grow(end)
 	for _, pub := range all {
-		for !reaches(end)(pub.Status()) {
-			time.Sleep(time.Millisecond)
-		}
+		poll(t, "all is published", func() bool { return reaches(end)(pub.Status()) })
 	}
 	stop()
 	running.Wait()
@@ -169,13 +167,9 @@ func TestPatience(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- pub.Run(ctx) }()
-	for !reaches(10)(pub.Status()) {
-		time.Sleep(time.Millisecond)
-	}
+	poll(t, "the first tree is published", func() bool { return reaches(10)(pub.Status()) })
 	g.grow(20)
-	for pub.Status().Due.IsZero() {
-		time.Sleep(time.Millisecond)
-	}
+	poll(t, "the larger tree is due", func() bool { return !pub.Status().Due.IsZero() })
 	run(t, Config{Log: g, Keys: g.keys(), Open: p.open}, reaches(20)) // the one that leads
 	if s := pub.Status(); s.Size != 10 {
 		t.Errorf("it published size %d", s.Size)
@@ -262,9 +256,7 @@ func TestAhead(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	go pub.Run(ctx)
-	for len(pub.Warnings("PLACE", 0)) == 0 || !pub.Status().Known {
-		time.Sleep(time.Millisecond)
-	}
+	poll(t, "it warns", func() bool { return len(pub.Warnings("PLACE", 0)) > 0 && pub.Status().Known })
 	if text := pub.Warnings("PLACE", 0)[0]; !strings.Contains(text, "first 1000 entries, and this server shows 400") {
 		t.Error(text)
 	}
@@ -272,9 +264,7 @@ func TestAhead(t *testing.T) {
 		t.Error(text)
 	}
 	g.grow(1001) // it has caught up
-	for !reaches(1001)(pub.Status()) {
-		time.Sleep(time.Millisecond)
-	}
+	poll(t, "it has caught up", func() bool { return reaches(1001)(pub.Status()) })
 	if text := pub.Warnings("PLACE", 0); text != nil {
 		t.Error(text)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"indelible/checkpoint"
+	"indelible/internal/testkit"
 	translog "indelible/log"
 	"indelible/merkle"
 	"indelible/mirror/sourcetest"
@@ -279,4 +280,15 @@ func another(t *testing.T, g *growing, size int64) translog.Published {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// poll waits until a condition holds.
+func poll(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	testkit.Eventually(t, what, func() error {
+		if !holds() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
 }

@@ -163,14 +163,14 @@ func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 	return a.next.RoundTrip(req)
 }
 
-// private reports whether nobody on the way can read a request.
+// private reports whether a request to this URL is encrypted or stays on this machine.
 func private(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
 	return u.Scheme == "https" || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// find returns the token of a request; empty if there is none. Of the tokens that a
-// program may have, it takes those alone that are for a log.
+// find returns the token for a request, or "" if the user has no token. It takes only
+// tokens that were made for a log.
 func (a *authorized) find(req *http.Request) (string, error) {
 	if a.credentials.token != "" {
 		token, err := secret.Line(a.credentials.token)

@@ -86,7 +86,7 @@ func containerMemory(root string) int64 {
 			least = min(least, groupMemory(filepath.Join(root, "sys/fs/cgroup/memory"), parts[2], "memory.limit_in_bytes"))
 		}
 	}
-	if least > math.MaxInt64/2 { // as the first version writes that there is none
+	if least > math.MaxInt64/2 { // the first version's value for no limit
 		return 0
 	}
 	return least

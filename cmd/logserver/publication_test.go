@@ -6,7 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"indelible/internal/testkit"
 )
 
 // TestPublicationOfAnother: a server that is to publish into the files of another log
@@ -17,12 +18,10 @@ func TestPublicationOfAnother(t *testing.T) {
 	one := startAs(t, append(args, "--data-dir", filepath.Join(t.TempDir(), "one"), "--origin", "one.example")...)
 	addMany(t, one, "one", 300)
 	bundle := filepath.Join(public, "tile", "entries", "000")
-	for {
-		if _, err := os.Stat(filepath.Join(public, "tile", "entries", "001.p", "44")); err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	testkit.Eventually(t, "all is published", func() error {
+		_, err := os.Stat(filepath.Join(public, "tile", "entries", "001.p", "44"))
+		return err
+	})
 	one.stop()
 	was, err := os.ReadFile(bundle)
 	if err != nil {

@@ -127,7 +127,8 @@ func (p *program) guardStatus(ctx context.Context, v config.Values, output strin
 	return &codedError{code, fmt.Sprintf("guard status: %s (exit code %d)", statusNames()[code], code)}
 }
 
-// look asks everybody. It returns an error only if nobody can be asked.
+// look asks the database, the register, the witnesses and the server. What does not answer is
+// in the result; an error means that the settings are wrong, or name no log.
 func look(ctx context.Context, v config.Values) (s *sight, err error) {
 	if _, err := loadPolicy(v); err != nil {
 		return nil, err

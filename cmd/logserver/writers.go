@@ -30,8 +30,8 @@ import (
 // noWriters is the value of --writers of a read-only server.
 const noWriters = "none"
 
-// policyFile is the file of the policy of writers; empty for a server that has none, or
-// lets nobody write.
+// policyFile returns the file of the writers' policy, or "" if the server has no policy or
+// is read-only.
 func policyFile(v config.Values) string {
 	if path := v.Text("writers"); path != noWriters {
 		return path

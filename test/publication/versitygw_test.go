@@ -155,8 +155,10 @@ func TestVersitygw(t *testing.T) {
 	}
 	l.grow(3000)
 	for _, p := range all {
-		for s := p.Status(); s.Size < 3000 && !t.Failed(); s = p.Status() {
-			time.Sleep(time.Millisecond)
+		for end := time.Now().Add(2 * time.Minute); p.Status().Size < 3000 && !t.Failed(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("after two minutes size %d of 3000 is published", p.Status().Size)
+			}
 		}
 	}
 	if before = l.check(t, dir, before); before != 3000 {
